@@ -1,0 +1,187 @@
+// affine: the effective codebook C'[k] = bias + scale * C[k], and the statistics behind it.
+//
+// G groups of K/G consecutive codes; scale and bias are [G, F], given by steps because the MLP
+// that makes alpha puts features first.
+
+struct Params {
+    codes: u32,                 // K
+    features: u32,              // F
+    groups: u32,                // G
+    count: u32,                 // N
+    positions: u32,             // z is [B, F, positions], n = b * positions + s
+    scale_group: u32,           // steps in scale from group to group, feature to feature
+    scale_feature: u32,
+    momentum: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> z: array<f32>;
+@group(0) @binding(2) var<storage, read> codebook: array<f32>;
+@group(0) @binding(3) var<storage, read_write> ze_mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> ze_var: array<f32>;
+@group(0) @binding(5) var<storage, read_write> c_mean: array<f32>;
+@group(0) @binding(6) var<storage, read_write> c_var: array<f32>;
+@group(0) @binding(7) var<storage, read_write> initialized: array<f32>;
+@group(0) @binding(8) var<storage, read_write> scale0: array<f32>;
+@group(0) @binding(9) var<storage, read_write> bias0: array<f32>;
+@group(0) @binding(10) var<storage, read> scale: array<f32>;
+@group(0) @binding(11) var<storage, read> bias: array<f32>;
+@group(0) @binding(12) var<storage, read_write> result: array<f32>;
+@group(0) @binding(13) var<storage, read> grad_result: array<f32>;
+@group(0) @binding(14) var<storage, read_write> grad_codebook: array<f32>;
+@group(0) @binding(16) var<storage, read_write> grad_scale: array<f32>;
+
+fn element(n: u32, f: u32) -> u32 {
+    return ((n / params.positions) * params.features + f) * params.positions + n % params.positions;
+}
+
+fn blend(old: f32, sample: f32, first: bool) -> f32 {
+    return select((1.0 - params.momentum) * old + params.momentum * sample, sample, first);
+}
+
+// Moments (biased) of z over its N vectors, a workgroup a feature, into the running values.
+@compute @workgroup_size(256)
+fn z_statistics(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let f = linear_group(group, groups);
+    if (f >= params.features) { return; }
+    var sum = 0.0;
+    for (var n = local; n < params.count; n += 256u) { sum += z[element(n, f)]; }
+    let mean = workgroup_sum(local, sum) / f32(params.count);
+    var squares = 0.0;
+    for (var n = local; n < params.count; n += 256u) {
+        let e = z[element(n, f)] - mean;
+        squares += e * e;
+    }
+    let variance = workgroup_sum(local, squares) / f32(params.count);
+    if (local == 0u) {
+        let first = initialized[0] == 0.0;
+        for (var g = 0u; g < params.groups; g++) {
+            let at = g * params.features + f;
+            ze_mean[at] = blend(ze_mean[at], mean, first);
+            ze_var[at] = blend(ze_var[at], variance, first);
+        }
+    }
+}
+
+// Moments (biased) of the codes of a group, a workgroup a group and feature.
+@compute @workgroup_size(256)
+fn codebook_statistics(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let at = linear_group(group, groups);
+    if (at >= params.groups * params.features) { return; }
+    let rows = params.codes / params.groups;
+    let first_row = (at / params.features) * rows;
+    let f = at % params.features;
+    var sum = 0.0;
+    for (var k = local; k < rows; k += 256u) { sum += codebook[(first_row + k) * params.features + f]; }
+    let mean = workgroup_sum(local, sum) / f32(rows);
+    var squares = 0.0;
+    for (var k = local; k < rows; k += 256u) {
+        let e = codebook[(first_row + k) * params.features + f] - mean;
+        squares += e * e;
+    }
+    let variance = workgroup_sum(local, squares) / f32(rows);
+    if (local == 0u) {
+        let first = initialized[0] == 0.0;
+        c_mean[at] = blend(c_mean[at], mean, first);
+        c_var[at] = blend(c_var[at], variance, first);
+    }
+}
+
+// From here on the running values are blended instead of copied.
+@compute @workgroup_size(1)
+fn mark_initialized() {
+    initialized[0] = 1.0;
+}
+
+// scale0 = sqrt(var_z / (var_c + 1e-8)),  bias0 = mean_z - scale0 * mean_c
+@compute @workgroup_size(64)
+fn match_moments(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.x;
+    if (at >= params.groups * params.features) { return; }
+    let s = sqrt(ze_var[at] / (c_var[at] + 1e-8));
+    scale0[at] = s;
+    bias0[at] = ze_mean[at] - s * c_mean[at];
+}
+
+// result[f] = [C[:, f]; scale[:, f]; bias[:, f]]: the rows that the MLP sees.
+@compute @workgroup_size(64)
+fn rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    let width = params.codes + 2u * params.groups;
+    if (item >= width * params.features) { return; }
+    let i = item % width;
+    let f = item / width;
+    var value = 0.0;
+    if (i < params.codes) {
+        value = codebook[i * params.features + f];
+    } else if (i < params.codes + params.groups) {
+        value = scale[(i - params.codes) * params.features + f];
+    } else {
+        value = bias[(i - params.codes - params.groups) * params.features + f];
+    }
+    result[item] = value;
+}
+
+// grad_codebook[k, f] = grad_result[f, k]; scale and bias have no gradient here.
+@compute @workgroup_size(64)
+fn rows_backward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    if (item >= params.codes * params.features) { return; }
+    let k = item / params.features;
+    let f = item % params.features;
+    grad_codebook[item] = grad_result[f * (params.codes + 2u * params.groups) + k];
+}
+
+@compute @workgroup_size(64)
+fn apply(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    if (item >= params.codes * params.features) { return; }
+    let g = item / params.features / (params.codes / params.groups);
+    let f = item % params.features;
+    let factor = scale[g * params.scale_group + f * params.scale_feature];
+    result[item] = bias[g * params.features + f] + factor * codebook[item];
+}
+
+// A workgroup a group and feature:  grad_C = scale * grad_C',  grad_scale = sum_k grad_C' C
+@compute @workgroup_size(256)
+fn apply_backward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let at = linear_group(group, groups);
+    if (at >= params.groups * params.features) { return; }
+    let codes = params.codes / params.groups;
+    let g = at / params.features;
+    let f = at % params.features;
+    let place = g * params.scale_group + f * params.scale_feature;
+    let factor = scale[place];
+    var sum = 0.0;
+    for (var k = local; k < codes; k += 256u) {
+        let item = (g * codes + k) * params.features + f;
+        grad_codebook[item] = factor * grad_result[item];
+        sum += grad_result[item] * codebook[item];
+    }
+    let total = workgroup_sum(local, sum);
+    if (local == 0u) { grad_scale[place] = total; }
+}

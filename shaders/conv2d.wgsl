@@ -1,0 +1,459 @@
+// conv2d: y[b,o,i,j] = bias[o] + sum_{c,u,v} w[o,c,u,v] * x[b,c, i*S+u-P, j*S+v-P]
+//
+// The forward entry points also run backward to the input where the stride is 1: that is the
+// convolution of the gradient with the flipped kernel, channels exchanged (IN, OUT, FLIP, W_OUT
+// and W_IN say so). A thread computes a tile of pixels for up to eight output channels; the
+// weights of a workgroup stand in its memory, eight channels of a tap side by side.
+
+override IN: u32 = 1u;          // channels of x
+override OUT: u32 = 1u;         // channels of y
+override K: u32 = 3u;           // kernel size
+override STRIDE: u32 = 1u;
+override PAD: u32 = 1u;
+override W_OUT: u32 = 9u;       // step in w from one output channel to the next
+override W_IN: u32 = 9u;        // step in w from one input channel to the next
+override FLIP: bool = false;    // read the kernel backwards
+override HAS_BIAS: bool = true;
+
+struct Params {
+    batch: u32,
+    in_height: u32,
+    in_width: u32,
+    out_height: u32,
+    out_width: u32,
+    chunks: u32,                // backward_weight: workgroups that share the positions
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> w: array<f32>;
+@group(0) @binding(3) var<storage, read> bias: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> grad_y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> grad_x: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(8) var<storage, read_write> grad_w: array<f32>;
+@group(0) @binding(9) var<storage, read_write> grad_bias: array<f32>;
+@group(0) @binding(10) var<storage, read> partial_in: array<f32>;
+
+const THREADS: u32 = 64u;
+
+// ------------------------------------------------------------------------------------- forward
+
+const TAPS: u32 = 288u;         // taps of eight channels that a workgroup holds at once
+var<workgroup> weights: array<vec4<f32>, 576>;
+
+// Tap t counts input channels and kernel positions: t = c * K*K + u * K + v.
+fn weight_at(o: u32, t: u32) -> f32 {
+    if (o >= OUT) { return 0.0; }
+    var tap = t % (K * K);
+    if (FLIP) { tap = K * K - 1u - tap; }
+    return w[o * W_OUT + (t / (K * K)) * W_IN + tap];
+}
+
+// Brings taps first.. of output channels o.. o+7 into workgroup memory; returns their number.
+fn load_weights(o: u32, first: u32, local: u32) -> u32 {
+    let taps = min(TAPS, IN * K * K - first);
+    workgroupBarrier();
+    for (var i = local; i < taps; i += THREADS) {
+        let t = first + i;
+        weights[2u * i] = vec4(weight_at(o, t), weight_at(o + 1u, t), weight_at(o + 2u, t), weight_at(o + 3u, t));
+        weights[2u * i + 1u] = vec4(weight_at(o + 4u, t), weight_at(o + 5u, t), weight_at(o + 6u, t), weight_at(o + 7u, t));
+    }
+    workgroupBarrier();
+    return taps;
+}
+
+// A pixel of x, zero outside the image; `plane` is the index of its channel's first pixel.
+fn pixel(plane: u32, i: i32, j: i32) -> f32 {
+    let inside = i >= 0 && i < i32(params.in_height) && j >= 0 && j < i32(params.in_width);
+    let index = plane + u32(i) * params.in_width + u32(j);
+    return select(0.0, x[select(0u, index, inside)], inside);
+}
+
+// Four neighbours of a row for eight output channels. Where y has fewer channels, the rest is
+// dead code once OUT is known.
+struct Tile {
+    a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>,
+    a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32>,
+}
+
+fn multiply_add(t: ptr<function, Tile>, v: vec4<f32>, p: vec4<f32>, q: vec4<f32>) {
+    (*t).a0 += p.x * v;
+    if (OUT > 1u) { (*t).a1 += p.y * v; }
+    if (OUT > 2u) { (*t).a2 += p.z * v; }
+    if (OUT > 3u) { (*t).a3 += p.w * v; }
+    if (OUT > 4u) {
+        (*t).a4 += q.x * v;
+        (*t).a5 += q.y * v;
+        (*t).a6 += q.z * v;
+        (*t).a7 += q.w * v;
+    }
+}
+
+fn store_channel(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
+    if (o >= OUT) { return; }
+    var value = sum;
+    if (HAS_BIAS) { value += bias[o]; }
+    let index = ((b * OUT + o) * params.out_height + i) * params.out_width + j;
+    y[index] = value.x;
+    if (j + 1u < params.out_width) { y[index + 1u] = value.y; }
+    if (j + 2u < params.out_width) { y[index + 2u] = value.z; }
+    if (j + 3u < params.out_width) { y[index + 3u] = value.w; }
+}
+
+fn store_tile(b: u32, o: u32, i: u32, j: u32, t: ptr<function, Tile>) {
+    if (b >= params.batch || i >= params.out_height) { return; }
+    store_channel(b, o, i, j, (*t).a0);
+    store_channel(b, o + 1u, i, j, (*t).a1);
+    store_channel(b, o + 2u, i, j, (*t).a2);
+    store_channel(b, o + 3u, i, j, (*t).a3);
+    store_channel(b, o + 4u, i, j, (*t).a4);
+    store_channel(b, o + 5u, i, j, (*t).a5);
+    store_channel(b, o + 6u, i, j, (*t).a6);
+    store_channel(b, o + 7u, i, j, (*t).a7);
+}
+
+// Any kernel and stride.
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let columns = (params.out_width + 3u) / 4u;
+    let item = (group.z * groups.x + group.x) * THREADS + local;
+    let j = (item % columns) * 4u;
+    let i = (item / columns) % params.out_height;
+    let b = item / (columns * params.out_height);
+    let o = group.y * 8u;
+    let plane = min(b, params.batch - 1u) * IN * params.in_height * params.in_width;
+    var tile: Tile;
+    for (var first = 0u; first < IN * K * K; first += TAPS) {
+        let taps = load_weights(o, first, local);
+        for (var t = 0u; t < taps; t++) {
+            let tap = first + t;
+            let c = plane + (tap / (K * K)) * params.in_height * params.in_width;
+            let row = i32(i * STRIDE + (tap / K) % K) - i32(PAD);
+            let column = i32(j * STRIDE + tap % K) - i32(PAD);
+            let s = i32(STRIDE);
+            let v = vec4(pixel(c, row, column), pixel(c, row, column + s),
+                         pixel(c, row, column + 2 * s), pixel(c, row, column + 3 * s));
+            multiply_add(&tile, v, weights[2u * t], weights[2u * t + 1u]);
+        }
+    }
+    store_tile(b, o, i, j, &tile);
+}
+
+// Six neighbours of a row: what a tile of four needs for a kernel of three.
+struct Row {
+    v: vec4<f32>,
+    e: vec2<f32>,
+}
+
+fn load_row(plane: u32, i: i32, j: i32) -> Row {
+    return Row(
+        vec4(pixel(plane, i, j), pixel(plane, i, j + 1), pixel(plane, i, j + 2), pixel(plane, i, j + 3)),
+        vec2(pixel(plane, i, j + 4), pixel(plane, i, j + 5)),
+    );
+}
+
+// The three taps of one kernel row for four rows of pixels.
+fn kernel_row(
+    t0: ptr<function, Tile>, t1: ptr<function, Tile>, t2: ptr<function, Tile>, t3: ptr<function, Tile>,
+    r0: Row, r1: Row, r2: Row, r3: Row, at: u32,
+) {
+    var p = weights[at];
+    var q = weights[at + 1u];
+    multiply_add(t0, r0.v, p, q);
+    multiply_add(t1, r1.v, p, q);
+    multiply_add(t2, r2.v, p, q);
+    multiply_add(t3, r3.v, p, q);
+    p = weights[at + 2u];
+    q = weights[at + 3u];
+    multiply_add(t0, vec4(r0.v.yzw, r0.e.x), p, q);
+    multiply_add(t1, vec4(r1.v.yzw, r1.e.x), p, q);
+    multiply_add(t2, vec4(r2.v.yzw, r2.e.x), p, q);
+    multiply_add(t3, vec4(r3.v.yzw, r3.e.x), p, q);
+    p = weights[at + 4u];
+    q = weights[at + 5u];
+    multiply_add(t0, vec4(r0.v.zw, r0.e), p, q);
+    multiply_add(t1, vec4(r1.v.zw, r1.e), p, q);
+    multiply_add(t2, vec4(r2.v.zw, r2.e), p, q);
+    multiply_add(t3, vec4(r3.v.zw, r3.e), p, q);
+}
+
+// Kernel 3, stride 1: a tile of four by four pixels reads each pixel of x once.
+@compute @workgroup_size(64)
+fn forward_3x3(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let columns = (params.out_width + 3u) / 4u;
+    let rows = (params.out_height + 3u) / 4u;
+    let item = (group.z * groups.x + group.x) * THREADS + local;
+    let j = (item % columns) * 4u;
+    let i = ((item / columns) % rows) * 4u;
+    let b = item / (columns * rows);
+    let o = group.y * 8u;
+    let size = params.in_height * params.in_width;
+    let top = i32(i) - i32(PAD);
+    let left = i32(j) - i32(PAD);
+    var plane = min(b, params.batch - 1u) * IN * size;
+    var t0: Tile;
+    var t1: Tile;
+    var t2: Tile;
+    var t3: Tile;
+    for (var first = 0u; first < IN * 9u; first += TAPS) {
+        let channels = load_weights(o, first, local) / 9u;
+        for (var c = 0u; c < channels; c++) {
+            let r0 = load_row(plane, top, left);
+            let r1 = load_row(plane, top + 1, left);
+            let r2 = load_row(plane, top + 2, left);
+            let r3 = load_row(plane, top + 3, left);
+            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
+            let r4 = load_row(plane, top + 4, left);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
+            let r5 = load_row(plane, top + 5, left);
+            kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
+            plane += size;
+        }
+    }
+    store_tile(b, o, i, j, &t0);
+    store_tile(b, o, i + 1u, j, &t1);
+    store_tile(b, o, i + 2u, j, &t2);
+    store_tile(b, o, i + 3u, j, &t3);
+}
+
+// ---------------------------------------------------------------------------- backward to input
+
+// Any kernel and stride, a thread a pixel: the positions of y that saw it.
+//   grad_x[b,c,h,l] = sum_{o,u,v} w[o,c,u,v] * grad_y[b,o,i,j],  i*S+u-P = h,  j*S+v-P = l
+@compute @workgroup_size(64)
+fn backward_input(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * THREADS + local;
+    if (item >= params.batch * IN * params.in_height * params.in_width) { return; }
+    let l = item % params.in_width;
+    let h = (item / params.in_width) % params.in_height;
+    let c = (item / (params.in_width * params.in_height)) % IN;
+    let b = item / (params.in_width * params.in_height * IN);
+    var sum = 0.0;
+    for (var u = 0u; u < K; u++) {
+        for (var v = 0u; v < K; v++) {
+            let i = i32(h + PAD) - i32(u);
+            let j = i32(l + PAD) - i32(v);
+            let row = i / i32(STRIDE);
+            let column = j / i32(STRIDE);
+            let hit = i >= 0 && j >= 0 && row * i32(STRIDE) == i && column * i32(STRIDE) == j
+                && row < i32(params.out_height) && column < i32(params.out_width);
+            if (!hit) { continue; }
+            let size = params.out_height * params.out_width;
+            let at = b * OUT * size + u32(row) * params.out_width + u32(column);
+            for (var o = 0u; o < OUT; o++) {
+                sum += w[((o * IN + c) * K + u) * K + v] * grad_y[at + o * size];
+            }
+        }
+    }
+    grad_x[item] = sum;
+}
+
+// --------------------------------------------------------------------------- backward to weights
+
+// Four neighbours of a row of grad_y in channel o, zero beyond the image.
+fn gradient4(o: u32, b: u32, i: u32, j: u32, live: bool) -> vec4<f32> {
+    if (o >= OUT || !live) { return vec4(0.0); }
+    let at = ((b * OUT + o) * params.out_height + i) * params.out_width + j;
+    var g = vec4(grad_y[at], 0.0, 0.0, 0.0);
+    if (j + 1u < params.out_width) { g.y = grad_y[at + 1u]; }
+    if (j + 2u < params.out_width) { g.z = grad_y[at + 2u]; }
+    if (j + 3u < params.out_width) { g.w = grad_y[at + 3u]; }
+    return g;
+}
+
+// The gradients of eight output channels at four neighbours.
+struct Gradients {
+    g0: vec4<f32>, g1: vec4<f32>, g2: vec4<f32>, g3: vec4<f32>,
+    g4: vec4<f32>, g5: vec4<f32>, g6: vec4<f32>, g7: vec4<f32>,
+}
+
+fn load_gradients(o: u32, b: u32, i: u32, j: u32, live: bool) -> Gradients {
+    var g: Gradients;
+    g.g0 = gradient4(o, b, i, j, live);
+    if (OUT > 1u) { g.g1 = gradient4(o + 1u, b, i, j, live); }
+    if (OUT > 2u) { g.g2 = gradient4(o + 2u, b, i, j, live); }
+    if (OUT > 3u) { g.g3 = gradient4(o + 3u, b, i, j, live); }
+    if (OUT > 4u) {
+        g.g4 = gradient4(o + 4u, b, i, j, live);
+        g.g5 = gradient4(o + 5u, b, i, j, live);
+        g.g6 = gradient4(o + 6u, b, i, j, live);
+        g.g7 = gradient4(o + 7u, b, i, j, live);
+    }
+    return g;
+}
+
+// One tap of eight output channels.
+struct Tap {
+    lo: vec4<f32>,
+    hi: vec4<f32>,
+}
+
+fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
+    (*t).lo += vec4(dot(g.g0, v), dot(g.g1, v), dot(g.g2, v), dot(g.g3, v));
+    if (OUT > 4u) {
+        (*t).hi += vec4(dot(g.g4, v), dot(g.g5, v), dot(g.g6, v), dot(g.g7, v));
+    }
+}
+
+var<workgroup> sums: array<vec4<f32>, 576>;     // nine taps of four channels, by thread
+
+// Adds up `tap` over the threads of the workgroup in a fixed order, nine at a time.
+fn put(slot: u32, local: u32, value: vec4<f32>) {
+    sums[slot * THREADS + local] = value;
+}
+
+fn total(slot: u32) -> vec4<f32> {
+    var sum = vec4(0.0);
+    for (var i = 0u; i < THREADS; i++) { sum += sums[slot * THREADS + i]; }
+    return sum;
+}
+
+// partial[chunk] holds grad_w, then grad_bias.
+fn store_partial(chunk: u32, o: u32, at: u32, step: u32, sum: vec4<f32>) {
+    let base = chunk * (OUT * IN * K * K + OUT) + at;
+    if (o < OUT) { partial[base + o * step] = sum.x; }
+    if (o + 1u < OUT) { partial[base + (o + 1u) * step] = sum.y; }
+    if (o + 2u < OUT) { partial[base + (o + 2u) * step] = sum.z; }
+    if (o + 3u < OUT) { partial[base + (o + 3u) * step] = sum.w; }
+}
+
+// One tap of eight output channels a workgroup (chunk, tap, channels): any kernel and stride.
+//   grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] * x[b,c, i*S+u-P, j*S+v-P];  grad_bias = sum grad_y
+@compute @workgroup_size(64)
+fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let o = group.z * 8u;
+    let t = group.y;
+    let size = params.in_height * params.in_width;
+    let columns = (params.out_width + 3u) / 4u;
+    let items = params.batch * params.out_height * columns;
+    let s = i32(STRIDE);
+    var tap: Tap;
+    var ones: Tap;
+    for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
+        let j = (item % columns) * 4u;
+        let i = (item / columns) % params.out_height;
+        let b = item / (columns * params.out_height);
+        let g = load_gradients(o, b, i, j, true);
+        let plane = (b * IN + t / (K * K)) * size;
+        let row = i32(i * STRIDE + (t / K) % K) - i32(PAD);
+        let column = i32(j * STRIDE + t % K) - i32(PAD);
+        correlate(&tap, g, vec4(pixel(plane, row, column), pixel(plane, row, column + s),
+                                pixel(plane, row, column + 2 * s), pixel(plane, row, column + 3 * s)));
+        if (t == 0u) { correlate(&ones, g, vec4(1.0)); }
+    }
+    put(0u, local, tap.lo);
+    put(1u, local, tap.hi);
+    put(2u, local, ones.lo);
+    put(3u, local, ones.hi);
+    workgroupBarrier();
+    if (local < 2u) { store_partial(group.x, o + 4u * local, t, IN * K * K, total(local)); }
+    if (t == 0u && local < 2u) {
+        store_partial(group.x, o + 4u * local, OUT * IN * K * K, 1u, total(local + 2u));
+    }
+}
+
+// Kernel 3, stride 1: all nine taps of one input and eight output channels a workgroup.
+@compute @workgroup_size(64)
+fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let o = group.z * 8u;
+    let c = group.y;
+    let size = params.in_height * params.in_width;
+    let columns = (params.out_width + 3u) / 4u;
+    let rows = (params.out_height + 1u) / 2u;
+    let items = params.batch * rows * columns;
+    var t0: Tap; var t1: Tap; var t2: Tap;
+    var t3: Tap; var t4: Tap; var t5: Tap;
+    var t6: Tap; var t7: Tap; var t8: Tap;
+    var ones: Tap;
+    for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
+        let j = (item % columns) * 4u;
+        let i = ((item / columns) % rows) * 2u;
+        let b = item / (columns * rows);
+        let plane = (b * IN + c) * size;
+        let top = i32(i) - i32(PAD);
+        let left = i32(j) - i32(PAD);
+        let g = load_gradients(o, b, i, j, true);
+        let r0 = load_row(plane, top, left);
+        let r1 = load_row(plane, top + 1, left);
+        let r2 = load_row(plane, top + 2, left);
+        let r3 = load_row(plane, top + 3, left);
+        correlate(&t0, g, r0.v);
+        correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
+        correlate(&t2, g, vec4(r0.v.zw, r0.e));
+        correlate(&t3, g, r1.v);
+        correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t5, g, vec4(r1.v.zw, r1.e));
+        correlate(&t6, g, r2.v);
+        correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t8, g, vec4(r2.v.zw, r2.e));
+        let h = load_gradients(o, b, i + 1u, j, i + 1u < params.out_height);
+        correlate(&t0, h, r1.v);
+        correlate(&t1, h, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t2, h, vec4(r1.v.zw, r1.e));
+        correlate(&t3, h, r2.v);
+        correlate(&t4, h, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t5, h, vec4(r2.v.zw, r2.e));
+        correlate(&t6, h, r3.v);
+        correlate(&t7, h, vec4(r3.v.yzw, r3.e.x));
+        correlate(&t8, h, vec4(r3.v.zw, r3.e));
+        if (c == 0u) {
+            correlate(&ones, g, vec4(1.0));
+            correlate(&ones, h, vec4(1.0));
+        }
+    }
+    put(0u, local, t0.lo); put(1u, local, t1.lo); put(2u, local, t2.lo);
+    put(3u, local, t3.lo); put(4u, local, t4.lo); put(5u, local, t5.lo);
+    put(6u, local, t6.lo); put(7u, local, t7.lo); put(8u, local, t8.lo);
+    workgroupBarrier();
+    if (local < 9u) { store_partial(group.x, o, c * 9u + local, IN * 9u, total(local)); }
+    if (OUT > 4u) {
+        workgroupBarrier();
+        put(0u, local, t0.hi); put(1u, local, t1.hi); put(2u, local, t2.hi);
+        put(3u, local, t3.hi); put(4u, local, t4.hi); put(5u, local, t5.hi);
+        put(6u, local, t6.hi); put(7u, local, t7.hi); put(8u, local, t8.hi);
+        workgroupBarrier();
+        if (local < 9u) { store_partial(group.x, o + 4u, c * 9u + local, IN * 9u, total(local)); }
+    }
+    if (c == 0u) {
+        workgroupBarrier();
+        put(0u, local, ones.lo);
+        put(1u, local, ones.hi);
+        workgroupBarrier();
+        if (local < 2u) { store_partial(group.x, o + 4u * local, OUT * IN * 9u, 1u, total(local)); }
+    }
+}
+
+// Adds up the chunks.
+@compute @workgroup_size(64)
+fn backward_weight_sum(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * THREADS + local;
+    let weight_count = OUT * IN * K * K;
+    if (item >= weight_count + OUT) { return; }
+    var sum = 0.0;
+    for (var chunk = 0u; chunk < params.chunks; chunk++) {
+        sum += partial_in[chunk * (weight_count + OUT) + item];
+    }
+    if (item < weight_count) {
+        grad_w[item] = sum;
+    } else if (HAS_BIAS) {
+        grad_bias[item - weight_count] = sum;
+    }
+}

@@ -1,0 +1,112 @@
+// quantize: z_q[n] = T[q[n]], the distance to the code, the commitment loss, and the way back.
+//
+//   grad_z   = g + w (1-beta) 2/(NF) (z - z_q)          (straight through; g: gradient of z_d)
+//   grad_z_q = nu g + w beta 2/(NF) (z_q - z)
+//   grad_T[k] = sum of grad_z_q[n] over q[n] = k
+//
+// z, z_q and g have the same layout. The last sum runs in two stages: a thread owns a feature of
+// a chunk of vectors and adds into its own [K] column, so no two threads meet and the order is
+// fixed; it costs the same when all vectors share a code.
+
+struct Params {
+    count: u32,
+    features: u32,
+    codes: u32,
+    positions: u32,             // z is [B, F, positions], n = b * positions + s
+    chunks: u32,
+    through: f32,               // 1, or 0 where nothing comes from above
+    to_z: f32,                  // w (1-beta) 2/(NF)
+    to_code: f32,               // w beta 2/(NF)
+    nu: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> z: array<f32>;
+@group(0) @binding(2) var<storage, read> q: array<u32>;
+@group(0) @binding(3) var<storage, read> codebook: array<f32>;
+@group(0) @binding(4) var<storage, read> values: array<f32>;
+@group(0) @binding(5) var<storage, read_write> z_q: array<f32>;
+@group(0) @binding(6) var<storage, read_write> d: array<f32>;
+@group(0) @binding(7) var<storage, read_write> squares: array<f32>;
+@group(0) @binding(8) var<storage, read> z_q_in: array<f32>;
+@group(0) @binding(9) var<storage, read> grad_out: array<f32>;
+@group(0) @binding(10) var<storage, read_write> grad_z: array<f32>;
+@group(0) @binding(11) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(12) var<storage, read> partial_in: array<f32>;
+@group(0) @binding(13) var<storage, read_write> grad_values: array<f32>;
+
+// Index of feature f of vector n.
+fn element(n: u32, f: u32) -> u32 {
+    return ((n / params.positions) * params.features + f) * params.positions + n % params.positions;
+}
+
+@compute @workgroup_size(64)
+fn forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let n = linear_group(group, groups) * 64u + local;
+    if (n >= params.count) { return; }
+    let row = q[n] * params.features;
+    var to_code = 0.0;
+    var to_value = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let at = element(n, f);
+        let here = z[at];
+        let value = values[row + f];
+        z_q[at] = value;
+        let e = here - codebook[row + f];
+        to_code += e * e;
+        to_value += (here - value) * (here - value);
+    }
+    d[n] = sqrt(to_code);
+    squares[n] = to_value;
+}
+
+@compute @workgroup_size(256)
+fn backward_z(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 256u + local;
+    if (i >= params.count * params.features) { return; }
+    grad_z[i] = params.through * grad_out[i] + params.to_z * (z[i] - z_q_in[i]);
+}
+
+@compute @workgroup_size(64)
+fn backward_values(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    if (item >= params.chunks * params.features) { return; }
+    let f = item % params.features;
+    let chunk = item / params.features;
+    let base = chunk * params.codes * params.features + f;
+    for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    let share = (params.count + params.chunks - 1u) / params.chunks;
+    let end = min((chunk + 1u) * share, params.count);
+    for (var n = chunk * share; n < end; n++) {
+        let at = element(n, f);
+        var g = params.to_code * (z_q_in[at] - z[at]);
+        if (params.nu != 0.0) { g += params.nu * params.through * grad_out[at]; }
+        partial[base + q[n] * params.features] += g;
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_values_sum(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    let size = params.codes * params.features;
+    if (item >= size) { return; }
+    var sum = 0.0;
+    for (var chunk = 0u; chunk < params.chunks; chunk++) { sum += partial_in[chunk * size + item]; }
+    grad_values[item] = sum;
+}

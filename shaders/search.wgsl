@@ -1,0 +1,117 @@
+// search: q[n] = argmin_k |z_n - C_k|^2, the lowest k on a tie; the N by K distances are never
+// stored. |z - c|^2 = |z|^2 - 2 (z.c - |c|^2/2): only the bracket depends on k.
+// A thread keeps four vectors against sixteen codes; the codes stand in workgroup memory.
+
+struct Params {
+    count: u32,                 // N
+    features: u32,              // F
+    codes: u32,                 // K
+    positions: u32,             // vectors of an image; n = b * positions + s, z is [B, F, positions]
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> codebook: array<f32>;
+@group(0) @binding(2) var<storage, read_write> half_norms: array<f32>;
+@group(0) @binding(3) var<storage, read> z: array<f32>;
+@group(0) @binding(4) var<storage, read> half_norms_in: array<f32>;
+@group(0) @binding(5) var<storage, read_write> q: array<u32>;
+
+const THREADS: u32 = 64u;
+const FAR: f32 = 3.4e38;
+
+// half_norms[k] = |C_k|^2 / 2
+@compute @workgroup_size(64)
+fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
+    let k = id.x;
+    if (k >= params.codes) { return; }
+    var sum = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let c = codebook[k * params.features + f];
+        sum += c * c;
+    }
+    half_norms[k] = 0.5 * sum;
+}
+
+const CHUNK: u32 = 64u;                         // features in workgroup memory at once
+var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][4], four codes a vector
+
+fn code(k: u32, f: u32) -> f32 {
+    let inside = k < params.codes && f < params.features;
+    return select(0.0, codebook[select(0u, k * params.features + f, inside)], inside);
+}
+
+fn load_codes(k: u32, first: u32, local: u32) -> u32 {
+    let features = min(CHUNK, params.features - first);
+    workgroupBarrier();
+    for (var i = local; i < 4u * features; i += THREADS) {
+        let f = first + i / 4u;
+        let at = k + 4u * (i % 4u);
+        codes[i] = vec4(code(at, f), code(at + 1u, f), code(at + 2u, f), code(at + 3u, f));
+    }
+    workgroupBarrier();
+    return features;
+}
+
+struct Best {
+    distance: vec4<f32>,
+    index: vec4<u32>,
+}
+
+fn compare(best: ptr<function, Best>, k: u32, dots: vec4<f32>) {
+    var norm = FAR;
+    if (k < params.codes) { norm = half_norms_in[k]; }
+    let distance = vec4(norm) - dots;
+    let closer = distance < (*best).distance;
+    (*best).distance = select((*best).distance, distance, closer);
+    (*best).index = select((*best).index, vec4(k), closer);
+}
+
+// Index in z of feature 0 of vector n.
+fn start(n: u32) -> u32 {
+    let m = min(n, params.count - 1u);
+    return (m / params.positions) * params.features * params.positions + m % params.positions;
+}
+
+@compute @workgroup_size(64)
+fn search(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let n = (linear_group(group, groups) * THREADS + local) * 4u;
+    let at = vec4(start(n), start(n + 1u), start(n + 2u), start(n + 3u));
+    var best = Best(vec4(FAR), vec4(0u));
+    for (var k = 0u; k < params.codes; k += 16u) {
+        var a0 = vec4(0.0); var a1 = vec4(0.0); var a2 = vec4(0.0); var a3 = vec4(0.0);
+        var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
+        var a8 = vec4(0.0); var a9 = vec4(0.0); var a10 = vec4(0.0); var a11 = vec4(0.0);
+        var a12 = vec4(0.0); var a13 = vec4(0.0); var a14 = vec4(0.0); var a15 = vec4(0.0);
+        for (var first = 0u; first < params.features; first += CHUNK) {
+            let features = load_codes(k, first, local);
+            for (var f = 0u; f < features; f++) {
+                let o = at + (first + f) * params.positions;
+                let v = vec4(z[o.x], z[o.y], z[o.z], z[o.w]);
+                var c = codes[4u * f];
+                a0 += c.x * v; a1 += c.y * v; a2 += c.z * v; a3 += c.w * v;
+                c = codes[4u * f + 1u];
+                a4 += c.x * v; a5 += c.y * v; a6 += c.z * v; a7 += c.w * v;
+                c = codes[4u * f + 2u];
+                a8 += c.x * v; a9 += c.y * v; a10 += c.z * v; a11 += c.w * v;
+                c = codes[4u * f + 3u];
+                a12 += c.x * v; a13 += c.y * v; a14 += c.z * v; a15 += c.w * v;
+            }
+        }
+        compare(&best, k, a0); compare(&best, k + 1u, a1);
+        compare(&best, k + 2u, a2); compare(&best, k + 3u, a3);
+        compare(&best, k + 4u, a4); compare(&best, k + 5u, a5);
+        compare(&best, k + 6u, a6); compare(&best, k + 7u, a7);
+        compare(&best, k + 8u, a8); compare(&best, k + 9u, a9);
+        compare(&best, k + 10u, a10); compare(&best, k + 11u, a11);
+        compare(&best, k + 12u, a12); compare(&best, k + 13u, a13);
+        compare(&best, k + 14u, a14); compare(&best, k + 15u, a15);
+    }
+    if (n < params.count) { q[n] = best.index.x; }
+    if (n + 1u < params.count) { q[n + 1u] = best.index.y; }
+    if (n + 2u < params.count) { q[n + 2u] = best.index.z; }
+    if (n + 3u < params.count) { q[n + 3u] = best.index.w; }
+}

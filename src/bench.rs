@@ -1,0 +1,2 @@
+//! probe
+pub(crate) static KERNELS: &[&crate::gpu::Kernel] = &[];

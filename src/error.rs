@@ -1,0 +1,96 @@
+//! The library's errors: each names what was wrong, where, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// Result of the library's fallible calls.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation was given tensors that do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{op}: {message}")]
+pub struct ShapeError {
+    /// The operation, e.g. `conv2d`.
+    pub op: &'static str,
+    /// Both shapes and what was expected.
+    pub message: String,
+}
+
+impl ShapeError {
+    /// An error of operation `op`.
+    pub fn new(op: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            op,
+            message: message.into(),
+        }
+    }
+}
+
+/// Everything that can go wrong in the library.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Tensors that do not fit together.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// No adapter, or none that matches the request.
+    #[error("{0}")]
+    Adapter(String),
+    /// The driver refused something: validation, memory, a lost device.
+    #[error("GPU error in {place}: {message}")]
+    Gpu {
+        /// What was being done.
+        place: String,
+        /// The driver's words.
+        message: String,
+    },
+    /// A tensor is larger than a limit of the device.
+    #[error(
+        "tensor `{tensor}` needs {bytes} bytes, more than the limit `{limit}` of {allowed} bytes; \
+         reduce the batch size, the image size or num_codes"
+    )]
+    Limit {
+        /// The tensor's name.
+        tensor: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit's name in WebGPU.
+        limit: &'static str,
+        /// The limit's value.
+        allowed: u64,
+    },
+    /// An option outside its range, or two options that exclude each other.
+    #[error("{0}")]
+    Config(String),
+    /// A file that is missing, damaged or not what it was taken for.
+    #[error("{}: {message}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong with it and what to do.
+        message: String,
+    },
+    /// The loss turned NaN or infinite.
+    #[error(
+        "the loss is {value} at step {step}; lower --lr (now {lr:e}){hint}. \
+         The last good checkpoint is kept"
+    )]
+    Diverged {
+        /// The step whose loss was not finite.
+        step: u32,
+        /// The loss.
+        value: f32,
+        /// The learning rate in force.
+        lr: f32,
+        /// A second thing to try; may be empty.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// A [`Error::File`] about `path`.
+    pub fn file(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Self::File {
+            path: path.as_ref().to_path_buf(),
+            message: message.into(),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The device with its pipelines, and waiting for it on every target.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::adapter::{self, AdapterChoice};
+use super::kernel::{Kernel, Pipeline, PipelineKey};
+use crate::error::{Error, Result};
+
+/// A device, its queue, and the pipelines that were built on it so far.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
+    errors: Arc<Mutex<Vec<String>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Gpu {
+    /// Opens the adapter of `choice` with WebGPU's default limits.
+    ///
+    /// Timestamps are enabled where the adapter has them.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] when there is none that fits, or when it refuses the default limits.
+    pub async fn new(choice: &AdapterChoice) -> Result<Self> {
+        let adapter = adapter::select(choice).await?;
+        let limits = wgpu::Limits::defaults();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("semivq"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| Error::Adapter(format!("`{}`: {e}", adapter.get_info().name)))?;
+        let errors = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&errors);
+        device.on_uncaptured_error(Arc::new(move |error| locked(&sink).push(error.to_string())));
+        Ok(Self {
+            device,
+            queue,
+            info: adapter.get_info(),
+            limits,
+            pipelines: Mutex::default(),
+            modules: Mutex::default(),
+            errors,
+        })
+    }
+
+    /// The adapter's name, backend, type and driver.
+    #[must_use]
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// Name and backend in one line, as reports show it.
+    #[must_use]
+    pub fn adapter_line(&self) -> String {
+        format!("{} ({:?})", self.info.name, self.info.backend)
+    }
+
+    /// Whether the arithmetic runs on the CPU.
+    #[must_use]
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// The limits that the device was opened with.
+    #[must_use]
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.limits
+    }
+
+    /// Whether kernels can be timed on the device itself.
+    #[must_use]
+    pub fn has_timestamps(&self) -> bool {
+        self.device
+            .features()
+            .contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Validation and memory errors since the last call; an empty list is the normal case.
+    pub fn take_errors(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.errors))
+    }
+
+    /// The first error since the last call, if any.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with the driver's words.
+    pub fn check(&self, place: &str) -> Result<()> {
+        match self.take_errors().into_iter().next() {
+            None => Ok(()),
+            Some(message) => Err(Error::Gpu {
+                place: place.to_owned(),
+                message,
+            }),
+        }
+    }
+
+    /// Waits until all submitted work has ended.
+    pub async fn wait_idle(&self) {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver may be gone by now; nothing is lost then.
+            let _ = sender.send(());
+        });
+        // A dropped sender means a lost device; `check` reports that.
+        let _ = self.drive(receiver, None).await;
+    }
+
+    /// Awaits something that the device completes. A browser does so by itself; natively it needs
+    /// a poll, up to `submission` or to the last one; this is the one place where native code blocks.
+    pub(crate) async fn drive<F: Future>(
+        &self,
+        future: F,
+        submission: Option<wgpu::SubmissionIndex>,
+    ) -> F::Output {
+        #[cfg(target_arch = "wasm32")]
+        drop(submission);
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Err(error) = self.device.poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        }) {
+            locked(&self.errors).push(error.to_string());
+        }
+        future.await
+    }
+
+    /// The pipeline of `kernel` under `constants`, built at the first request.
+    pub(crate) fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        constants: &[(&'static str, f64)],
+    ) -> Result<Arc<Pipeline>> {
+        let key = PipelineKey::new(kernel, constants);
+        if let Some(found) = locked(&self.pipelines).get(&key) {
+            return Ok(Arc::clone(found));
+        }
+        let module = locked(&self.modules)
+            .entry(kernel.shader.name)
+            .or_insert_with(|| kernel.shader.module(&self.device))
+            .clone();
+        let pipeline = Arc::new(Pipeline::new(&self.device, &module, kernel, constants));
+        let errors = self.take_errors();
+        if let Some(message) = errors.first() {
+            return Err(Error::Gpu {
+                place: kernel.label(),
+                message: kernel.shader.locate_errors(message),
+            });
+        }
+        locked(&self.pipelines).insert(key, Arc::clone(&pipeline));
+        Ok(pipeline)
+    }
+}

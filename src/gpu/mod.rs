@@ -1,0 +1,23 @@
+//! The engine: a device, kernels, recorded plans and their memory.
+//!
+//! A computation is described once with a [`Recorder`]: every operation adds its dispatches, and
+//! leaves behind how to run backward through it. [`Recording::build`] resolves all that can fail
+//! (limits, pipelines, buffers) into a [`Plan`], which is then replayed step after step.
+
+mod adapter;
+mod device;
+mod kernel;
+mod memory;
+mod params;
+mod plan;
+mod readback;
+mod recorder;
+
+pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
+pub use device::Gpu;
+pub(crate) use kernel::uniform_struct;
+pub use kernel::{Access, Binding, Field, Kernel, Shader};
+pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Store};
+pub use plan::{KernelTime, Plan, StepUniform};
+pub use readback::{Readback, Staging};
+pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, Var};

@@ -1,0 +1,378 @@
+//! Parameters and buffers of a model: their layout, and the arenas that hold them.
+
+use super::Gpu;
+use super::readback::read_buffer;
+use crate::error::{Error, Result};
+use crate::rng::Stream;
+
+/// Every entry starts at a multiple of this many elements: WebGPU's offset alignment of 256 bytes.
+const ALIGN: usize = 64;
+
+/// The bit pattern of unwritten memory in guarded tests: a NaN.
+pub(super) const POISON: u32 = 0xffff_ffff;
+
+/// How a parameter is drawn at first; a function of the seed, its name and the element's index.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Uniform in [-bound, bound].
+    Uniform(f32),
+    /// Standard normal.
+    Normal,
+    /// All equal.
+    Constant(f32),
+}
+
+impl Init {
+    /// PyTorch's default for weight and bias of a layer: Kaiming-uniform with a = sqrt 5, which is
+    /// `1 / sqrt(fan_in)` for both.
+    #[must_use]
+    pub fn kaiming(fan_in: usize) -> Self {
+        Self::Uniform(1.0 / (fan_in as f32).sqrt())
+    }
+
+    fn values(self, seed: u64, name: &str, len: usize) -> Vec<f32> {
+        let stream = Stream::named(seed, name);
+        (0..len as u32)
+            .map(|i| match self {
+                Self::Uniform(bound) => bound * (2.0 * stream.uniform(i) - 1.0),
+                Self::Normal => stream.normal(i),
+                Self::Constant(value) => value,
+            })
+            .collect()
+    }
+}
+
+/// A trained tensor.
+#[derive(Debug, Clone)]
+pub struct ParameterSpec {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its first values.
+    pub init: Init,
+    offset: usize,
+}
+
+/// A tensor that is kept from step to step but not trained, e.g. a running mean.
+#[derive(Debug, Clone)]
+pub struct BufferSpec {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its first value.
+    pub fill: f32,
+    offset: usize,
+}
+
+/// Names, shapes and places of all parameters and buffers. The first recording fills it; later
+/// recordings of the same model find their tensors in it by name.
+#[derive(Debug, Clone, Default)]
+pub struct ParameterLayout {
+    parameters: Vec<ParameterSpec>,
+    buffers: Vec<BufferSpec>,
+    parameter_len: usize,
+    buffer_len: usize,
+    guard: usize,
+}
+
+fn known(name: &str, have: &[usize], want: &[usize]) -> Result<()> {
+    if have == want {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "parameter `{name}` was declared as {have:?} and is now wanted as {want:?}; \
+         give each layer a name of its own"
+    )))
+}
+
+impl ParameterLayout {
+    /// A layout with an unused gap behind each entry, for tests that check for stray writes.
+    #[must_use]
+    pub fn guarded() -> Self {
+        Self {
+            guard: ALIGN,
+            ..Self::default()
+        }
+    }
+
+    /// Index of parameter `name`, declared now if it is new.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the name is taken with another shape.
+    pub fn parameter(&mut self, name: &str, shape: &[usize], init: Init) -> Result<usize> {
+        if let Some(index) = self.parameters.iter().position(|p| p.name == name) {
+            known(name, &self.parameters[index].shape, shape)?;
+            return Ok(index);
+        }
+        let offset = self.parameter_len;
+        let len = shape.iter().product::<usize>() + self.guard;
+        self.parameter_len += len.next_multiple_of(ALIGN);
+        self.parameters.push(ParameterSpec {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            init,
+            offset,
+        });
+        Ok(self.parameters.len() - 1)
+    }
+
+    /// Index of buffer `name`, declared now if it is new.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the name is taken with another shape.
+    pub fn buffer(&mut self, name: &str, shape: &[usize], fill: f32) -> Result<usize> {
+        if let Some(index) = self.buffers.iter().position(|p| p.name == name) {
+            known(name, &self.buffers[index].shape, shape)?;
+            return Ok(index);
+        }
+        let offset = self.buffer_len;
+        let len = shape.iter().product::<usize>() + self.guard;
+        self.buffer_len += len.next_multiple_of(ALIGN);
+        self.buffers.push(BufferSpec {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            fill,
+            offset,
+        });
+        Ok(self.buffers.len() - 1)
+    }
+
+    /// All parameters, in the order of their declaration.
+    #[must_use]
+    pub fn parameters(&self) -> &[ParameterSpec] {
+        &self.parameters
+    }
+
+    /// All buffers, in the order of their declaration.
+    #[must_use]
+    pub fn buffers(&self) -> &[BufferSpec] {
+        &self.buffers
+    }
+
+    /// Number of trained values.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        self.parameters
+            .iter()
+            .map(|p| p.shape.iter().product::<usize>())
+            .sum()
+    }
+
+    /// Elements of the parameter arena, and of the three beside it.
+    #[must_use]
+    pub(super) fn arena_len(&self) -> usize {
+        self.parameter_len.max(ALIGN)
+    }
+
+    pub(super) fn parameter_range(&self, index: usize) -> (usize, usize) {
+        let spec = &self.parameters[index];
+        (spec.offset, spec.shape.iter().product())
+    }
+
+    pub(super) fn buffer_range(&self, index: usize) -> (usize, usize) {
+        let spec = &self.buffers[index];
+        (spec.offset, spec.shape.iter().product())
+    }
+
+    pub(super) fn guard_bytes(&self) -> u64 {
+        4 * self.guard as u64
+    }
+}
+
+/// One of the long buffers that hold a value for every parameter, at the same offsets, or the
+/// buffers of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arena {
+    /// The parameters.
+    Parameters,
+    /// Their gradients.
+    Gradients,
+    /// First moments (AdamW) or velocities (SGD).
+    Moment1,
+    /// Second moments (AdamW).
+    Moment2,
+    /// Running statistics and the like.
+    Buffers,
+}
+
+impl Arena {
+    const ALL: [Self; 5] = [
+        Self::Parameters,
+        Self::Gradients,
+        Self::Moment1,
+        Self::Moment2,
+        Self::Buffers,
+    ];
+}
+
+/// The arenas on the device.
+#[derive(Debug)]
+pub struct Store {
+    layout: ParameterLayout,
+    arenas: [wgpu::Buffer; 5],
+}
+
+impl Store {
+    /// Arenas for `layout`, parameters drawn from `seed`, moments zero.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when an arena is larger than the device binds.
+    pub fn new(gpu: &Gpu, layout: ParameterLayout, seed: u64) -> Result<Self> {
+        let limit = gpu.limits().max_storage_buffer_binding_size;
+        let bytes = 4 * layout.arena_len() as u64;
+        if bytes > limit {
+            let largest = layout
+                .parameters
+                .iter()
+                .max_by_key(|p| p.shape.iter().product::<usize>())
+                .map_or(String::new(), |p| {
+                    format!(", the largest {} {:?}", p.name, p.shape)
+                });
+            return Err(Error::Limit {
+                tensor: format!("all parameters{largest}"),
+                bytes,
+                limit: "max_storage_buffer_binding_size",
+                allowed: limit,
+            });
+        }
+        let arenas = Arena::ALL.map(|arena| {
+            let len = match arena {
+                Arena::Buffers => layout.buffer_len.max(ALIGN),
+                _ => layout.arena_len(),
+            };
+            gpu.device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(&format!("{arena:?}")),
+                size: 4 * len as u64,
+                usage: wgpu::BufferUsages::STORAGE
+                    | wgpu::BufferUsages::COPY_SRC
+                    | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            })
+        });
+        let store = Self { layout, arenas };
+        for spec in &store.layout.parameters {
+            let len = spec.shape.iter().product();
+            let values = spec.init.values(seed, &spec.name, len);
+            store.upload(gpu, Arena::Parameters, spec.offset, &values);
+        }
+        for spec in &store.layout.buffers {
+            let values = vec![spec.fill; spec.shape.iter().product()];
+            store.upload(gpu, Arena::Buffers, spec.offset, &values);
+        }
+        gpu.check("allocating the parameters")?;
+        Ok(store)
+    }
+
+    /// Names, shapes and places.
+    #[must_use]
+    pub fn layout(&self) -> &ParameterLayout {
+        &self.layout
+    }
+
+    pub(super) fn arena(&self, arena: Arena) -> &wgpu::Buffer {
+        &self.arenas[arena as usize]
+    }
+
+    fn upload(&self, gpu: &Gpu, arena: Arena, offset: usize, values: &[f32]) {
+        let bytes = bytemuck::cast_slice(values);
+        gpu.queue
+            .write_buffer(self.arena(arena), 4 * offset as u64, bytes);
+    }
+
+    /// Shape and place of `name` in `arena`.
+    fn find(&self, arena: Arena, name: &str) -> Result<(usize, usize)> {
+        let found = if arena == Arena::Buffers {
+            let index = self.layout.buffers.iter().position(|b| b.name == name);
+            index.map(|i| self.layout.buffer_range(i))
+        } else {
+            let index = self.layout.parameters.iter().position(|p| p.name == name);
+            index.map(|i| self.layout.parameter_range(i))
+        };
+        found.ok_or_else(|| Error::Config(format!("the model has no tensor `{name}`")))
+    }
+
+    /// Writes the values of parameter or buffer `name`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when there is no such tensor or the length differs.
+    pub fn write(&self, gpu: &Gpu, arena: Arena, name: &str, values: &[f32]) -> Result<()> {
+        let (offset, len) = self.find(arena, name)?;
+        if len != values.len() {
+            return Err(Error::Config(format!(
+                "`{name}` holds {len} values, not {}",
+                values.len()
+            )));
+        }
+        self.upload(gpu, arena, offset, values);
+        Ok(())
+    }
+
+    /// Reads a whole arena, as `(name, shape, values)` in the order of declaration.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn read(
+        &self,
+        gpu: &Gpu,
+        arena: Arena,
+    ) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
+        let words = self.read_words(gpu, arena).await?;
+        let values: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
+        let cut = |name: &String, shape: &Vec<usize>, offset: usize| {
+            let len: usize = shape.iter().product();
+            (
+                name.clone(),
+                shape.clone(),
+                values[offset..offset + len].to_vec(),
+            )
+        };
+        Ok(match arena {
+            Arena::Buffers => {
+                let all = self.layout.buffers.iter();
+                all.map(|b| cut(&b.name, &b.shape, b.offset)).collect()
+            }
+            _ => {
+                let all = self.layout.parameters.iter();
+                all.map(|p| cut(&p.name, &p.shape, p.offset)).collect()
+            }
+        })
+    }
+
+    async fn read_words(&self, gpu: &Gpu, arena: Arena) -> Result<Vec<u32>> {
+        let buffer = self.arena(arena);
+        read_buffer(gpu, buffer, 0, buffer.size()).await
+    }
+
+    /// Fills the gradients, gaps included, with NaN, so that a test sees what was never written.
+    pub fn poison_gradients(&self, gpu: &Gpu) {
+        let buffer = self.arena(Arena::Gradients);
+        let words = vec![POISON; buffer.size() as usize / 4];
+        gpu.queue
+            .write_buffer(buffer, 0, bytemuck::cast_slice(&words));
+    }
+
+    /// After [`Self::poison_gradients`]: whether everything between the entries is untouched.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] names the entry behind which something was written.
+    pub async fn check_gradient_guards(&self, gpu: &Gpu) -> Result<()> {
+        let words = self.read_words(gpu, Arena::Gradients).await?;
+        for (i, spec) in self.layout.parameters.iter().enumerate() {
+            let (offset, len) = self.layout.parameter_range(i);
+            let end = self
+                .layout
+                .parameters
+                .get(i + 1)
+                .map_or(words.len(), |n| n.offset);
+            if words[offset + len..end].iter().any(|w| *w != POISON) {
+                return Err(Error::Gpu {
+                    place: format!("the gradient of {}", spec.name),
+                    message: "something was written behind its end".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,454 @@
+//! A plan: the recorded dispatches with everything resolved, replayed each step.
+
+use super::Gpu;
+use super::kernel::{Access, Binding, uniform_struct};
+use super::memory::Placement;
+use super::params::{Arena, POISON, Store};
+use super::readback::read_buffer;
+use super::recorder::{BuildOptions, Recording, Storage, Tensor, Var};
+use crate::error::{Error, Result};
+
+uniform_struct! {
+    /// What changes from step to step; `shaders/lib/step.wgsl` holds its twin.
+    pub struct StepUniform {
+        /// Counts from 1.
+        step: u32,
+        /// Index of the batch's first image in the order of the epoch.
+        batch_start: u32,
+        /// Learning rate.
+        lr: f32,
+        /// `1 - beta1^step` of AdamW.
+        bias1: f32,
+        /// `sqrt(1 - beta2^step)` of AdamW.
+        bias2_sqrt: f32,
+        /// Low half of the seed.
+        seed_low: u32,
+        /// High half of the seed.
+        seed_high: u32,
+        pad: u32,
+    }
+}
+
+#[derive(Debug)]
+struct Step {
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    groups: [u32; 3],
+    label: String,
+    kernel: String,
+    flops: u64,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    buffer: wgpu::Buffer,
+    offset: u64,
+    bytes: u64,
+}
+
+/// Time of one dispatch, as [`Plan::profile`] measures it.
+#[derive(Debug, Clone)]
+pub struct KernelTime {
+    /// Layer and kernel.
+    pub label: String,
+    /// `shader::entry`.
+    pub kernel: String,
+    /// Median over the repeats.
+    pub seconds: f64,
+    /// Floating-point operations, where the operation counts them.
+    pub flops: u64,
+    /// Size of all its tensors: the bytes that must move at least once.
+    pub bytes: u64,
+}
+
+/// A flat list of dispatches, ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    places: Vec<Option<Place>>,
+    tensors: Vec<Tensor>,
+    step_uniform: wgpu::Buffer,
+    guard: u64,
+    activation_bytes: u64,
+}
+
+const UNIFORM_ALIGN: usize = 256;
+
+impl Plan {
+    pub(super) fn new(
+        gpu: &Gpu,
+        store: &Store,
+        recording: Recording,
+        options: BuildOptions,
+    ) -> Result<Self> {
+        let guard = if options.guarded { 256 } else { 0 };
+        let placement = Placement::new(&recording, !options.guarded);
+        let slots = allocate(gpu, &placement, &recording, guard)?;
+        let places = place_all(gpu, store, &recording, &placement, &slots, guard)?;
+        let step_uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("step"),
+            size: size_of::<StepUniform>() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut plan = Self {
+            steps: Vec::new(),
+            places,
+            tensors: Vec::new(),
+            step_uniform,
+            guard,
+            activation_bytes: placement.slots.iter().map(|s| s.bytes).sum(),
+        };
+        plan.resolve(gpu, &recording)?;
+        plan.tensors = recording.tensors;
+        gpu.check("building the plan")?;
+        Ok(plan)
+    }
+
+    fn resolve(&mut self, gpu: &Gpu, recording: &Recording) -> Result<()> {
+        let mut uniforms = Vec::new();
+        let mut offsets = Vec::new();
+        for dispatch in &recording.dispatches {
+            offsets.push(uniforms.len() as u64);
+            uniforms.extend_from_slice(&dispatch.params);
+            uniforms.resize(uniforms.len().next_multiple_of(UNIFORM_ALIGN), 0);
+        }
+        let params = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("params"),
+            size: uniforms.len().max(UNIFORM_ALIGN) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.queue.write_buffer(&params, 0, &uniforms);
+        for (dispatch, offset) in recording.dispatches.iter().zip(offsets) {
+            let pipeline = gpu.pipeline(dispatch.kernel, &dispatch.constants)?;
+            let mut entries = Vec::new();
+            if !dispatch.kernel.params.is_empty() {
+                let size = wgpu::BufferSize::new(dispatch.params.len() as u64);
+                entries.push(bind(0, &params, offset, size));
+            }
+            let mut tensors = dispatch.tensors.iter();
+            let mut bytes = 0;
+            for Binding(index, access) in dispatch.kernel.bindings {
+                if *access == Access::Step {
+                    entries.push(bind(*index, &self.step_uniform, 0, None));
+                    continue;
+                }
+                let place = tensors.next().and_then(|v| self.places[v.0].as_ref());
+                let place = place.ok_or_else(|| Error::Gpu {
+                    place: dispatch.label.clone(),
+                    message: format!("binding {index} was given no tensor"),
+                })?;
+                let size = wgpu::BufferSize::new(place.bytes + self.guard);
+                entries.push(bind(*index, &place.buffer, place.offset, size));
+                bytes += place.bytes;
+            }
+            let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(&dispatch.label),
+                layout: &pipeline.layout,
+                entries: &entries,
+            });
+            gpu.check(&dispatch.label)?;
+            self.steps.push(Step {
+                pipeline: pipeline.pipeline.clone(),
+                group,
+                groups: dispatch.groups,
+                label: dispatch.label.clone(),
+                kernel: dispatch.kernel.label(),
+                flops: dispatch.flops,
+                bytes,
+            });
+        }
+        Ok(())
+    }
+
+    /// Dispatches a step.
+    #[must_use]
+    pub fn dispatches(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Bytes of all activations together, after sharing.
+    #[must_use]
+    pub fn activation_bytes(&self) -> u64 {
+        self.activation_bytes
+    }
+
+    /// Floating-point operations of a step, as far as the operations count them.
+    #[must_use]
+    pub fn flops(&self) -> u64 {
+        self.steps.iter().map(|s| s.flops).sum()
+    }
+
+    /// Adds the whole list to `encoder`, in one compute pass.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for step in &self.steps {
+            pass.set_pipeline(&step.pipeline);
+            pass.set_bind_group(0, &step.group, &[]);
+            pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
+        }
+    }
+
+    /// Sets the values of the coming step.
+    pub fn set_step(&self, gpu: &Gpu, step: &StepUniform) {
+        gpu.queue
+            .write_buffer(&self.step_uniform, 0, bytemuck::bytes_of(step));
+    }
+
+    /// Submits the list once.
+    pub fn run(&self, gpu: &Gpu, step: &StepUniform) -> wgpu::SubmissionIndex {
+        self.set_step(gpu, step);
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        self.encode(&mut encoder);
+        gpu.queue.submit([encoder.finish()])
+    }
+
+    fn place(&self, var: Var) -> Result<&Place> {
+        self.places[var.0].as_ref().ok_or_else(|| Error::Gpu {
+            place: self.tensors[var.0].name.clone(),
+            message: "the tensor is not part of the plan".into(),
+        })
+    }
+
+    /// Buffer and byte offset of `var`.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the plan does not use it.
+    pub fn location(&self, var: Var) -> Result<(&wgpu::Buffer, u64)> {
+        let place = self.place(var)?;
+        Ok((&place.buffer, place.offset))
+    }
+
+    /// Writes an input; values as f32, u32 or i32.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the length differs from the tensor's.
+    pub fn write<T: bytemuck::NoUninit>(&self, gpu: &Gpu, var: Var, values: &[T]) -> Result<()> {
+        let place = self.place(var)?;
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        if bytes.len() as u64 != place.bytes {
+            let tensor = &self.tensors[var.0];
+            return Err(Error::Gpu {
+                place: tensor.name.clone(),
+                message: format!("{} bytes written to shape {:?}", bytes.len(), tensor.shape),
+            });
+        }
+        gpu.queue.write_buffer(&place.buffer, place.offset, bytes);
+        Ok(())
+    }
+
+    /// Reads a kept tensor, or one of an arena, as f32.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn read(&self, gpu: &Gpu, var: Var) -> Result<Vec<f32>> {
+        let words = self.read_u32(gpu, var).await?;
+        Ok(words.into_iter().map(f32::from_bits).collect())
+    }
+
+    /// Reads a kept tensor of integers, such as codes.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn read_u32(&self, gpu: &Gpu, var: Var) -> Result<Vec<u32>> {
+        let place = self.place(var)?;
+        read_buffer(gpu, &place.buffer, place.offset, place.bytes).await
+    }
+
+    /// In a guarded plan: whether nothing was written behind any activation.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] names the tensor behind which something was written.
+    pub async fn check_guards(&self, gpu: &Gpu) -> Result<()> {
+        for (tensor, place) in self.tensors.iter().zip(&self.places) {
+            let (Storage::Activation { .. }, Some(place)) = (&tensor.storage, place) else {
+                continue;
+            };
+            let words =
+                read_buffer(gpu, &place.buffer, place.offset + place.bytes, self.guard).await?;
+            if words.iter().any(|w| *w != POISON) {
+                return Err(Error::Gpu {
+                    place: tensor.name.clone(),
+                    message: "something was written behind its end".into(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Times every dispatch on the device, each in a pass of its own; medians over `repeats` steps.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the adapter has no timestamps.
+    pub async fn profile(
+        &self,
+        gpu: &Gpu,
+        step: &StepUniform,
+        repeats: usize,
+    ) -> Result<Vec<KernelTime>> {
+        if !gpu.has_timestamps() {
+            return Err(Error::Gpu {
+                place: "profile".into(),
+                message: "this adapter has no timestamps".into(),
+            });
+        }
+        let count = 2 * self.steps.len() as u32;
+        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let resolved = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("profile"),
+            size: 8 * u64::from(count),
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut samples = vec![Vec::new(); self.steps.len()];
+        let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        for _ in 0..repeats {
+            self.set_step(gpu, step);
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            for (i, step) in self.steps.iter().enumerate() {
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: Some(&step.label),
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &queries,
+                        beginning_of_pass_write_index: Some(2 * i as u32),
+                        end_of_pass_write_index: Some(2 * i as u32 + 1),
+                    }),
+                });
+                pass.set_pipeline(&step.pipeline);
+                pass.set_bind_group(0, &step.group, &[]);
+                pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            gpu.queue.submit([encoder.finish()]);
+            let words = read_buffer(gpu, &resolved, 0, resolved.size()).await?;
+            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&words);
+            for (sample, pair) in samples.iter_mut().zip(ticks.chunks_exact(2)) {
+                sample.push(pair[1].saturating_sub(pair[0]) as f64 * period);
+            }
+        }
+        let times = self.steps.iter().zip(samples).map(|(step, mut sample)| {
+            sample.sort_by(f64::total_cmp);
+            KernelTime {
+                label: step.label.clone(),
+                kernel: step.kernel.clone(),
+                seconds: sample[sample.len() / 2],
+                flops: step.flops,
+                bytes: step.bytes,
+            }
+        });
+        Ok(times.collect())
+    }
+}
+
+fn bind(
+    binding: u32,
+    buffer: &wgpu::Buffer,
+    offset: u64,
+    size: Option<wgpu::BufferSize>,
+) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size,
+        }),
+    }
+}
+
+fn check_limit(gpu: &Gpu, tensor: &Tensor, bytes: u64) -> Result<()> {
+    let allowed = gpu.limits().max_storage_buffer_binding_size;
+    if bytes <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        tensor: format!("{} {:?}", tensor.name, tensor.shape),
+        bytes,
+        limit: "max_storage_buffer_binding_size",
+        allowed,
+    })
+}
+
+/// The buffers of all slots.
+fn allocate(
+    gpu: &Gpu,
+    placement: &Placement,
+    recording: &Recording,
+    guard: u64,
+) -> Result<Vec<wgpu::Buffer>> {
+    let mut buffers = Vec::new();
+    for slot in &placement.slots {
+        let tensor = &recording.tensors[slot.largest];
+        check_limit(gpu, tensor, slot.bytes)?;
+        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(&tensor.name),
+            size: slot.bytes.max(4) + guard,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        gpu.check(&format!("allocating {}", tensor.name))?;
+        if guard > 0 {
+            let words = vec![POISON; buffer.size() as usize / 4];
+            gpu.queue
+                .write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+        }
+        buffers.push(buffer);
+    }
+    Ok(buffers)
+}
+
+/// Buffer, offset and size of every tensor that has memory.
+fn place_all(
+    gpu: &Gpu,
+    store: &Store,
+    recording: &Recording,
+    placement: &Placement,
+    slots: &[wgpu::Buffer],
+    guard: u64,
+) -> Result<Vec<Option<Place>>> {
+    debug_assert!(
+        store.layout().guard_bytes() >= guard,
+        "guarded plans need a guarded layout"
+    );
+    let layout = store.layout();
+    let in_arena = |arena: Arena, (offset, len): (usize, usize)| Place {
+        buffer: store.arena(arena).clone(),
+        offset: 4 * offset as u64,
+        bytes: 4 * len as u64,
+    };
+    let mut places = Vec::new();
+    for (i, tensor) in recording.tensors.iter().enumerate() {
+        let place = match &tensor.storage {
+            Storage::Parameter(p) => Some(in_arena(Arena::Parameters, layout.parameter_range(*p))),
+            Storage::Gradient(p) => Some(in_arena(Arena::Gradients, layout.parameter_range(*p))),
+            Storage::Buffer(b) => Some(in_arena(Arena::Buffers, layout.buffer_range(*b))),
+            Storage::Arena(arena) => {
+                let bytes = store.arena(*arena).size() - guard;
+                Some(in_arena(*arena, (0, bytes as usize / 4)))
+            }
+            Storage::External(buffer) => {
+                check_limit(gpu, tensor, buffer.size())?;
+                Some(Place {
+                    buffer: buffer.clone(),
+                    offset: 0,
+                    bytes: buffer.size() - guard,
+                })
+            }
+            Storage::Activation { .. } => placement.slot_of[i].map(|slot| Place {
+                buffer: slots[slot].clone(),
+                offset: 0,
+                bytes: 4 * tensor.len() as u64,
+            }),
+        };
+        places.push(place);
+    }
+    Ok(places)
+}

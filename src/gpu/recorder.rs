@@ -1,0 +1,461 @@
+//! Recording a computation: tensors, dispatches, and the way back through them.
+
+use std::collections::{HashMap, HashSet};
+
+use super::params::{Arena, Init, ParameterLayout};
+use super::plan::Plan;
+use super::{Gpu, Kernel, Store};
+use crate::error::Result;
+
+/// A tensor of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub(super) usize);
+
+/// Where a tensor lives.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// Parameter of this index.
+    Parameter(usize),
+    /// Gradient of the parameter of this index.
+    Gradient(usize),
+    /// Model buffer of this index.
+    Buffer(usize),
+    /// A whole arena.
+    Arena(Arena),
+    /// A buffer from outside, e.g. the data set.
+    External(wgpu::Buffer),
+    /// Placed by lifetime; `kept` ones have memory of their own and can be written and read.
+    Activation {
+        /// Exempt from reuse.
+        kept: bool,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) storage: Storage,
+}
+
+impl Tensor {
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// One recorded dispatch.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    pub(super) kernel: &'static Kernel,
+    pub(super) constants: Vec<(&'static str, f64)>,
+    pub(super) params: Vec<u8>,
+    pub(super) tensors: Vec<Var>,
+    pub(super) groups: [u32; 3],
+    pub(super) label: String,
+    pub(super) flops: u64,
+}
+
+impl Dispatch {
+    /// Sets pipeline-overridable constants.
+    pub fn constants(&mut self, constants: &[(&'static str, f64)]) -> &mut Self {
+        self.constants = constants.to_vec();
+        self
+    }
+
+    /// Notes the floating-point operations, a multiply-add as two, for the bench.
+    pub fn flops(&mut self, flops: usize) -> &mut Self {
+        self.flops = flops as u64;
+        self
+    }
+}
+
+/// Workgroups that cover `threads` invocations of `kernel`, folded into x and y; the kernels undo
+/// it with `linear_id`.
+fn cover(threads: usize, per_group: u32) -> [u32; 3] {
+    let groups = threads.div_ceil(per_group as usize).max(1);
+    fold(groups)
+}
+
+/// `groups` workgroups folded into x and y, at most 65,535 each.
+fn fold(groups: usize) -> [u32; 3] {
+    let y = groups.div_ceil(65_535);
+    [groups.div_ceil(y) as u32, y as u32, 1]
+}
+
+/// Options of [`Recording::build`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuildOptions {
+    /// For tests: every activation gets memory of its own, filled with NaN, with a gap behind it
+    /// that must stay untouched.
+    pub guarded: bool,
+}
+
+type Backward = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
+
+/// Records the dispatches of a computation.
+///
+/// Operations are functions in [`crate::ops`] and [`crate::vq`] that take a recorder and [`Var`]s.
+/// After the forward part, [`Self::seed_gradient`] and [`Self::backward`] record the other half.
+pub struct Recorder<'a> {
+    pub(super) layout: &'a mut ParameterLayout,
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) dispatches: Vec<Dispatch>,
+    training: bool,
+    tape: Vec<Backward>,
+    gradients: HashMap<Var, Var>,
+    differentiable: HashSet<Var>,
+    scope: Vec<String>,
+}
+
+impl std::fmt::Debug for Recorder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder")
+            .field("tensors", &self.tensors.len())
+            .field("dispatches", &self.dispatches.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Recorder<'a> {
+    /// A new recording over `layout`; `training` says how batch norms and the quantiser behave.
+    #[must_use]
+    pub fn new(layout: &'a mut ParameterLayout, training: bool) -> Self {
+        Self {
+            layout,
+            tensors: Vec::new(),
+            dispatches: Vec::new(),
+            training,
+            tape: Vec::new(),
+            gradients: HashMap::new(),
+            differentiable: HashSet::new(),
+            scope: Vec::new(),
+        }
+    }
+
+    /// Whether this recording trains (true) or evaluates.
+    #[must_use]
+    pub fn training(&self) -> bool {
+        self.training
+    }
+
+    // ------------------------------------------------------------------------------- tensors
+
+    fn add(&mut self, name: String, shape: &[usize], storage: Storage) -> Var {
+        self.tensors.push(Tensor {
+            name,
+            shape: shape.to_vec(),
+            storage,
+        });
+        Var(self.tensors.len() - 1)
+    }
+
+    /// The shape of `var`.
+    #[must_use]
+    pub fn shape(&self, var: Var) -> &[usize] {
+        &self.tensors[var.0].shape
+    }
+
+    /// The number of elements of `var`.
+    #[must_use]
+    pub fn len(&self, var: Var) -> usize {
+        self.tensors[var.0].len()
+    }
+
+    /// An intermediate result, overwritten once nobody needs it any more.
+    pub fn temporary(&mut self, name: &str, shape: &[usize]) -> Var {
+        let name = self.scoped(name);
+        self.add(name, shape, Storage::Activation { kept: false })
+    }
+
+    /// A tensor that the host writes before a step.
+    pub fn input(&mut self, name: &str, shape: &[usize]) -> Var {
+        self.add(name.to_owned(), shape, Storage::Activation { kept: true })
+    }
+
+    /// A tensor in a buffer that exists already.
+    pub fn external(&mut self, name: &str, shape: &[usize], buffer: &wgpu::Buffer) -> Var {
+        self.add(name.to_owned(), shape, Storage::External(buffer.clone()))
+    }
+
+    /// Exempts `var` from reuse, so that the host can read it after a step.
+    pub fn keep(&mut self, var: Var) -> Var {
+        if let Storage::Activation { kept } = &mut self.tensors[var.0].storage {
+            *kept = true;
+        }
+        var
+    }
+
+    /// The same memory under another shape of as many elements.
+    ///
+    /// # Panics
+    /// Never; a wrong length is an error of the caller's that the shape contracts catch.
+    pub fn reshape(&mut self, var: Var, shape: &[usize]) -> Var {
+        debug_assert_eq!(self.len(var), shape.iter().product::<usize>());
+        self.tensors[var.0].shape = shape.to_vec();
+        var
+    }
+
+    /// Runs `f` with `name.` in front of the names of its parameters.
+    ///
+    /// # Errors
+    /// Those of `f`.
+    pub fn scope<T>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.scope.push(name.to_owned());
+        let result = f(self);
+        self.scope.pop();
+        result
+    }
+
+    fn scoped(&self, name: &str) -> String {
+        let mut parts: Vec<&str> = self.scope.iter().map(String::as_str).collect();
+        parts.push(name);
+        parts.retain(|p| !p.is_empty());
+        parts.join(".")
+    }
+
+    /// A trained tensor, declared at the first recording.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the name is taken with another shape.
+    pub fn parameter(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+        let name = self.scoped(name);
+        let index = self.layout.parameter(&name, shape, init)?;
+        let var = self.add(name, shape, Storage::Parameter(index));
+        self.differentiable.insert(var);
+        Ok(var)
+    }
+
+    /// A tensor that lasts from step to step but is not trained.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the name is taken with another shape.
+    pub fn buffer(&mut self, name: &str, shape: &[usize], fill: f32) -> Result<Var> {
+        let name = self.scoped(name);
+        let index = self.layout.buffer(&name, shape, fill)?;
+        Ok(self.add(name, shape, Storage::Buffer(index)))
+    }
+
+    /// A whole arena as one tensor, for the optimisers.
+    pub fn arena(&mut self, arena: Arena) -> Var {
+        let len = self.layout.arena_len();
+        self.add(format!("{arena:?}"), &[len], Storage::Arena(arena))
+    }
+
+    // ---------------------------------------------------------------------------- dispatches
+
+    /// Records a dispatch of `threads` invocations. `tensors` stand in the order of the kernel's
+    /// bindings, the step's uniform left out.
+    pub fn dispatch<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: &P,
+        tensors: &[Var],
+        threads: usize,
+    ) -> &mut Dispatch {
+        self.dispatch_groups(
+            kernel,
+            params,
+            tensors,
+            cover(threads, kernel.invocations()),
+        )
+    }
+
+    /// Records a dispatch of one workgroup for each of `count` items.
+    pub fn dispatch_per_group<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: &P,
+        tensors: &[Var],
+        count: usize,
+    ) -> &mut Dispatch {
+        self.dispatch_groups(kernel, params, tensors, fold(count.max(1)))
+    }
+
+    /// Records a dispatch of exactly `groups` workgroups.
+    pub fn dispatch_groups<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: &P,
+        tensors: &[Var],
+        groups: [u32; 3],
+    ) -> &mut Dispatch {
+        let label = self.scoped(&kernel.label());
+        let at = self.dispatches.len();
+        self.dispatches.push(Dispatch {
+            kernel,
+            constants: Vec::new(),
+            params: bytemuck::bytes_of(params).to_vec(),
+            tensors: tensors.to_vec(),
+            groups,
+            label,
+            flops: 0,
+        });
+        &mut self.dispatches[at]
+    }
+
+    // ----------------------------------------------------------------------------- gradients
+
+    /// Marks an input as one whose gradient is wanted.
+    pub fn require_gradient(&mut self, var: Var) {
+        self.differentiable.insert(var);
+    }
+
+    /// Whether a gradient of `var` is wanted.
+    #[must_use]
+    pub fn differentiable(&self, var: Var) -> bool {
+        self.differentiable.contains(&var)
+    }
+
+    /// Says how to run backward from `output` to `inputs`. `backward` gets the gradient of
+    /// `output`; it is not called when there is none, or when no input wants one.
+    pub fn on_backward(
+        &mut self,
+        output: Var,
+        inputs: &[Var],
+        backward: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()> + 'static,
+    ) {
+        if !inputs.iter().any(|v| self.differentiable(*v)) {
+            return;
+        }
+        self.differentiable.insert(output);
+        let scope = self.scope.clone();
+        self.tape
+            .push(Box::new(move |rec| match rec.gradient(output) {
+                Some(gradient) => rec.within(scope, |rec| backward(rec, gradient)),
+                None => Ok(()),
+            }));
+    }
+
+    /// Says how to run backward from something that is a root itself, such as a loss.
+    pub fn on_backward_root(
+        &mut self,
+        inputs: &[Var],
+        backward: impl FnOnce(&mut Recorder<'_>) -> Result<()> + 'static,
+    ) {
+        if inputs.iter().any(|v| self.differentiable(*v)) {
+            let scope = self.scope.clone();
+            self.tape
+                .push(Box::new(move |rec| rec.within(scope, backward)));
+        }
+    }
+
+    /// Says that `output` depends on `inputs`; for operations whose way back is a root.
+    pub fn mark_derived(&mut self, output: Var, inputs: &[Var]) {
+        if inputs.iter().any(|v| self.differentiable(*v)) {
+            self.differentiable.insert(output);
+        }
+    }
+
+    fn within<T>(&mut self, scope: Vec<String>, f: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.scope, scope);
+        let result = f(self);
+        self.scope = outer;
+        result
+    }
+
+    /// The gradient of `var` recorded so far.
+    #[must_use]
+    pub fn gradient(&self, var: Var) -> Option<Var> {
+        self.gradients.get(&var).copied()
+    }
+
+    /// Takes `gradient` as the (so far only) gradient of `var`.
+    pub fn seed_gradient(&mut self, var: Var, gradient: Var) {
+        self.gradients.insert(var, gradient);
+    }
+
+    /// Records a contribution to the gradient of `var`: `write` records what *assigns* the tensor
+    /// that it is given. The first contribution is the gradient; each further one is added to it.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn contribute(
+        &mut self,
+        var: Var,
+        write: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()>,
+    ) -> Result<()> {
+        if !self.differentiable(var) {
+            return Ok(());
+        }
+        let shape = self.shape(var).to_vec();
+        let name = format!("grad {}", self.tensors[var.0].name);
+        if let Some(sum) = self.gradient(var) {
+            let part = self.add(name, &shape, Storage::Activation { kept: false });
+            write(self, part)?;
+            crate::ops::add::add_assign(self, sum, part);
+            return Ok(());
+        }
+        let storage = match self.tensors[var.0].storage {
+            Storage::Parameter(index) => Storage::Gradient(index),
+            _ => Storage::Activation { kept: false },
+        };
+        let gradient = self.add(name, &shape, storage);
+        self.gradients.insert(var, gradient);
+        write(self, gradient)
+    }
+
+    /// Like [`Self::contribute`], but where no gradient of `var` is wanted, `write` gets a scratch
+    /// tensor: for kernels that compute the gradients of several inputs at once.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn contribute_always(
+        &mut self,
+        var: Var,
+        write: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()>,
+    ) -> Result<()> {
+        if self.differentiable(var) {
+            return self.contribute(var, write);
+        }
+        let shape = self.shape(var).to_vec();
+        let scratch = self.temporary("unwanted gradient", &shape);
+        write(self, scratch)
+    }
+
+    /// Records the backward half, from the seeded gradients to those of all parameters.
+    ///
+    /// # Errors
+    /// Those of the operations.
+    pub fn backward(&mut self) -> Result<()> {
+        while let Some(step) = self.tape.pop() {
+            step(self)?;
+        }
+        Ok(())
+    }
+
+    // --------------------------------------------------------------------------------- build
+
+    /// Number of dispatches so far.
+    #[must_use]
+    pub fn dispatch_count(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// What was recorded, free of the layout, so that the store can be made from it.
+    #[must_use]
+    pub fn finish(self) -> Recording {
+        Recording {
+            tensors: self.tensors,
+            dispatches: self.dispatches,
+        }
+    }
+}
+
+/// A finished recording: plain data.
+#[derive(Debug)]
+pub struct Recording {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) dispatches: Vec<Dispatch>,
+}
+
+impl Recording {
+    /// Resolves pipelines, memory and bind groups.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] names the tensor that is too large; [`crate::Error::Gpu`] what the
+    /// driver refused.
+    pub fn build(self, gpu: &Gpu, store: &Store, options: BuildOptions) -> Result<Plan> {
+        Plan::new(gpu, store, self, options)
+    }
+}

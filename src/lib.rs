@@ -1,0 +1,25 @@
+//! Vector-quantised autoencoders trained with hand-written WGSL, natively (Vulkan, Metal, DX12)
+//! and in the browser (WebGPU): the kernels do convolutions, the codebook search, the learnable
+//! standard deviation of the codebook and every backward pass.
+//!
+//! Start with [`train::Session`] and [`models::Simple`]; a model of your own implements
+//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`ops`] holds the operations and
+//! [`gpu`] the engine underneath.
+
+// The indices of a kernel are u32, and f32 is the precision of everything on the device.
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "shapes are small enough for u32 and f32, and the limits of WebGPU keep them so"
+)]
+
+pub mod bench;
+pub mod error;
+pub mod gpu;
+pub mod models;
+pub mod ops;
+pub mod optim;
+pub mod rng;
+pub mod vq;
+
+pub use error::{Error, Result, ShapeError};

@@ -1,0 +1,168 @@
+//! Models: an encoder and a decoder around a [`VectorQuant`], described with a [`Builder`].
+
+mod simple;
+
+pub use simple::{OutputClamp, Simple};
+
+use crate::error::Result;
+use crate::gpu::{Init, Recorder, Var};
+use crate::ops::activation::Activation;
+use crate::ops::batch_norm::{BatchNormState, batch_norm};
+use crate::ops::conv2d::{Conv2dOptions, conv2d};
+use crate::ops::linear::{Bias, linear};
+use crate::ops::loss::PixelLoss;
+use crate::ops::max_pool2d::max_pool2d;
+use crate::ops::upsample::upsample_nearest;
+use crate::vq::{Record, VectorQuant};
+
+/// An autoencoder that can be trained by [`crate::train::Session`].
+pub trait Model {
+    /// Its name, for reports and checkpoints.
+    fn name(&self) -> &str;
+
+    /// Describes the way from `images` `[B, C, H, W]` to their reconstruction of the same shape.
+    /// It is called once for each plan (training, evaluation, each batch size), and must declare
+    /// the same parameters each time.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the layers do not fit the images.
+    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var>;
+
+    /// Values of a black and a white pixel.
+    fn pixel_range(&self) -> (f32, f32) {
+        (-1.0, 1.0)
+    }
+
+    /// What is trained besides the commitment loss.
+    fn reconstruction_loss(&self) -> PixelLoss {
+        PixelLoss::L1
+    }
+
+    /// Weight of the commitment loss.
+    fn commitment_weight(&self) -> f32 {
+        10.0
+    }
+}
+
+/// The layers of a model, each a method; parameters are named as in PyTorch's `state_dict`.
+#[derive(Debug)]
+pub struct Builder<'r, 'a> {
+    /// The recording underneath, for operations that have no method here.
+    pub rec: &'r mut Recorder<'a>,
+    commitment_weight: f32,
+    record: Option<Record>,
+}
+
+impl<'r, 'a> Builder<'r, 'a> {
+    /// A builder that adds to `rec`; quantisers add `commitment_weight` times their loss.
+    pub fn new(rec: &'r mut Recorder<'a>, commitment_weight: f32) -> Self {
+        Self {
+            rec,
+            commitment_weight,
+            record: None,
+        }
+    }
+
+    /// Whether this is the plan of a training step.
+    #[must_use]
+    pub fn training(&self) -> bool {
+        self.rec.training()
+    }
+
+    /// The record of the quantiser, once there was one.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        self.record
+    }
+
+    /// `[B, C, H, W]` to `[B, channels, ..]`, initialised as PyTorch does.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the kernel does not fit.
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: Var,
+        channels: usize,
+        options: Conv2dOptions,
+    ) -> Result<Var> {
+        let inputs = self.rec.shape(x).get(1).copied().unwrap_or(0);
+        let shape = [channels, inputs, options.kernel, options.kernel];
+        let init = Init::kaiming(inputs * options.kernel * options.kernel);
+        self.rec.scope(name, |rec| {
+            let w = rec.parameter("weight", &shape, init)?;
+            let bias = rec.parameter("bias", &[channels], init)?;
+            conv2d(rec, x, w, Some(bias), options)
+        })
+    }
+
+    /// `[R, I]` to `[R, outputs]`, initialised as PyTorch does.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when x is no matrix.
+    pub fn linear(&mut self, name: &str, x: Var, outputs: usize) -> Result<Var> {
+        let inputs = self.rec.shape(x).get(1).copied().unwrap_or(0);
+        let init = Init::kaiming(inputs);
+        self.rec.scope(name, |rec| {
+            let w = rec.parameter("weight", &[outputs, inputs], init)?;
+            let bias = rec.parameter("bias", &[outputs], init)?;
+            linear(rec, x, w, bias, Bias::Matters)
+        })
+    }
+
+    /// Batch norm of `[R, C]` or `[B, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] for another rank.
+    pub fn batch_norm(&mut self, name: &str, x: Var) -> Result<Var> {
+        let channels = self.rec.shape(x).get(1).copied().unwrap_or(0);
+        self.rec.scope(name, |rec| {
+            let state = BatchNormState {
+                weight: rec.parameter("weight", &[channels], Init::Constant(1.0))?,
+                bias: rec.parameter("bias", &[channels], Init::Constant(0.0))?,
+                running_mean: rec.buffer("running_mean", &[channels], 0.0)?,
+                running_var: rec.buffer("running_var", &[channels], 1.0)?,
+            };
+            batch_norm(rec, x, state)
+        })
+    }
+
+    /// Maximum over windows.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when a window does not fit.
+    pub fn max_pool2d(&mut self, x: Var, window: usize, stride: usize) -> Result<Var> {
+        max_pool2d(self.rec, x, window, stride)
+    }
+
+    /// Each pixel repeated `factor` times in both directions.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when x is no image.
+    pub fn upsample(&mut self, x: Var, factor: usize) -> Result<Var> {
+        upsample_nearest(self.rec, x, factor)
+    }
+
+    /// An activation.
+    pub fn activation(&mut self, x: Var, activation: Activation) -> Var {
+        activation.apply(self.rec, x)
+    }
+
+    /// Exact GELU.
+    pub fn gelu(&mut self, x: Var) -> Var {
+        self.activation(x, Activation::Gelu)
+    }
+
+    /// The quantiser; its record becomes the model's.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when z lacks the feature axis.
+    pub fn vector_quant(&mut self, name: &str, z: Var, quantizer: &VectorQuant) -> Result<Var> {
+        let weight = self.commitment_weight;
+        let (out, record) = self
+            .rec
+            .scope(name, |rec| quantizer.apply(rec, z, weight))?;
+        self.record = record;
+        Ok(out)
+    }
+}

@@ -1,0 +1,63 @@
+//! The batch of a step: images of the resident data set (bytes), normalised to floats.
+//!
+//! images `[n, P]` bytes, order `[n]` (a permutation), out `[B, C, H, W]`, `P = C H W`:
+//!
+//! ```text
+//! out[b, p] = scale * images[order[batch_start + b], p] + shift
+//! ```
+//!
+//! `batch_start` is part of the step's uniform. There is no gradient.
+
+use super::{GRID, STEP, kernels};
+use crate::error::{Result, ShapeError};
+use crate::gpu::{Recorder, Var, uniform_struct};
+
+uniform_struct! {
+    /// Uniform of the kernel.
+    struct Params {
+        batch: u32,
+        words: u32,
+        scale: f32,
+        shift: f32,
+    }
+}
+
+kernels! {
+    "gather", [GRID, STEP];
+    GATHER = "gather", 64, Params::FIELDS, [Read 1, Read 2, Write 3, Step 15];
+}
+
+/// Records the batch `shape` `[B, C, H, W]` with pixels from `range.0` (byte 0) to `range.1`
+/// (byte 255).
+///
+/// # Errors
+/// [`ShapeError`] when an image is not a multiple of four bytes.
+pub fn gather(
+    rec: &mut Recorder<'_>,
+    images: Var,
+    order: Var,
+    shape: &[usize],
+    range: (f32, f32),
+) -> Result<Var> {
+    let pixels: usize = shape[1..].iter().product();
+    if !pixels.is_multiple_of(4) {
+        let message =
+            format!("an image must have a multiple of 4 values, not {pixels} ({shape:?})");
+        return Err(ShapeError::new("gather", message).into());
+    }
+    let out = rec.temporary("images", shape);
+    rec.keep(out);
+    let params = Params {
+        batch: shape[0] as u32,
+        words: (pixels / 4) as u32,
+        scale: (range.1 - range.0) / 255.0,
+        shift: range.0,
+    };
+    rec.dispatch(
+        &GATHER,
+        &params,
+        &[images, order, out],
+        shape[0] * pixels / 4,
+    );
+    Ok(out)
+}

@@ -1,0 +1,186 @@
+//! Linear layer.
+//!
+//! x `[R, I]`, w `[O, I]`, bias `[O]`, y `[R, O]`:
+//!
+//! ```text
+//! y[r,o]       = bias[o] + sum_i x[r,i] w[o,i]
+//! grad_x[r,i]  = sum_o grad_y[r,o] w[o,i]
+//! grad_w[o,i]  = sum_r grad_y[r,o] x[r,i]
+//! grad_bias[o] = sum_r grad_y[r,o]
+//! ```
+//!
+//! All gradients are assigned. In front of a training batch norm the bias has no effect, so its
+//! gradient is exactly 0; [`Bias::Cancels`] says so, because a sum would leave rounding noise, which
+//! AdamW would blow up to full steps.
+
+use super::reference::{Real, Reference};
+use super::{GRID, kernels};
+use crate::error::{Result, ShapeError};
+use crate::gpu::{Recorder, Var, uniform_struct};
+
+/// Whether the bias has an effect on what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bias {
+    /// It has.
+    Matters,
+    /// A batch norm in training subtracts it again.
+    Cancels,
+}
+
+/// The shape contract.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    bias: Bias,
+}
+
+impl Linear {
+    /// Checks `x` `[R, I]` against `w` `[O, I]`.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when they do not fit.
+    pub fn new(x: &[usize], w: &[usize], bias: Bias) -> Result<Self, ShapeError> {
+        match (x, w) {
+            (&[rows, inputs], &[outputs, i]) if i == inputs => Ok(Self {
+                rows,
+                inputs,
+                outputs,
+                bias,
+            }),
+            _ => Err(ShapeError::new(
+                "linear",
+                format!("w {w:?} does not fit x {x:?}; want [O, I] and [R, I]"),
+            )),
+        }
+    }
+}
+
+uniform_struct! {
+    /// Uniform of all entry points.
+    struct Params {
+        rows: u32,
+        inputs: u32,
+        outputs: u32,
+    }
+}
+
+kernels! {
+    "linear", [GRID];
+    FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
+    BACKWARD_INPUT = "backward_input", 64, Params::FIELDS, [Read 2, Read 5, Write 6];
+    BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7, Write 8];
+}
+
+impl Linear {
+    fn params(&self) -> Params {
+        Params {
+            rows: self.rows as u32,
+            inputs: self.inputs as u32,
+            outputs: self.outputs as u32,
+        }
+    }
+
+    fn flops(&self) -> usize {
+        2 * self.rows * self.inputs * self.outputs
+    }
+
+    /// Records `y`.
+    pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Var) {
+        rec.dispatch(
+            &FORWARD,
+            &self.params(),
+            &[x, w, bias, y],
+            self.rows * self.outputs,
+        )
+        .flops(self.flops());
+    }
+
+    /// Records `grad_x`.
+    pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
+        rec.dispatch(
+            &BACKWARD_INPUT,
+            &self.params(),
+            &[w, grad_y, grad_x],
+            self.rows * self.inputs,
+        )
+        .flops(self.flops());
+    }
+
+    /// Records `grad_w` and `grad_bias`.
+    pub fn backward_weight(
+        &self,
+        rec: &mut Recorder<'_>,
+        grad_w: Var,
+        grad_bias: Var,
+        grad_y: Var,
+        x: Var,
+    ) {
+        let items = self.outputs * self.inputs;
+        let cancels = f64::from(u8::from(self.bias == Bias::Cancels));
+        rec.dispatch(
+            &BACKWARD_WEIGHT,
+            &self.params(),
+            &[x, grad_y, grad_w, grad_bias],
+            items,
+        )
+        .constants(&[("BIAS_CANCELS", cancels)])
+        .flops(self.flops());
+    }
+}
+
+/// Applies the layer to the rows of `x` `[R, I]`.
+///
+/// # Errors
+/// [`ShapeError`], see [`Linear::new`].
+pub fn linear(rec: &mut Recorder<'_>, x: Var, w: Var, bias: Var, effect: Bias) -> Result<Var> {
+    let op = Linear::new(rec.shape(x), rec.shape(w), effect)?;
+    let y = rec.temporary("linear", &[op.rows, op.outputs]);
+    op.forward(rec, y, x, w, bias);
+    rec.on_backward(y, &[x, w, bias], move |rec, grad_y| {
+        rec.contribute_always(w, |rec, grad_w| {
+            rec.contribute_always(bias, |rec, grad_bias| {
+                op.backward_weight(rec, grad_w, grad_bias, grad_y, x);
+                Ok(())
+            })
+        })?;
+        rec.contribute(x, |rec, grad_x| {
+            op.backward_input(rec, grad_x, grad_y, w);
+            Ok(())
+        })
+    });
+    Ok(y)
+}
+
+impl Reference for Linear {
+    /// Inputs `x, w, bias`.
+    fn forward<T: Real>(&self, inputs: &[Vec<T>]) -> Vec<T> {
+        let mut y = Vec::new();
+        for r in 0..self.rows {
+            for o in 0..self.outputs {
+                let products = (0..self.inputs)
+                    .map(|i| inputs[0][r * self.inputs + i] * inputs[1][o * self.inputs + i]);
+                y.push(inputs[2][o] + products.sum());
+            }
+        }
+        y
+    }
+
+    fn backward<T: Real>(&self, inputs: &[Vec<T>], grad_y: &[T]) -> Vec<Vec<T>> {
+        let mut grads: Vec<Vec<T>> = inputs.iter().map(|v| vec![T::of(0.0); v.len()]).collect();
+        for r in 0..self.rows {
+            for o in 0..self.outputs {
+                let g = grad_y[r * self.outputs + o];
+                for i in 0..self.inputs {
+                    grads[0][r * self.inputs + i] += g * inputs[1][o * self.inputs + i];
+                    grads[1][o * self.inputs + i] += g * inputs[0][r * self.inputs + i];
+                }
+                if self.bias == Bias::Matters {
+                    grads[2][o] += g;
+                }
+            }
+        }
+        grads
+    }
+}

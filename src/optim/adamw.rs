@@ -1,0 +1,49 @@
+//! AdamW, as `torch.optim.AdamW`:
+//!
+//! ```text
+//! m <- b1 m + (1-b1) g        v <- b2 v + (1-b2) g^2
+//! p <- (1 - lr wd) p - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+//! ```
+
+use crate::gpu::{Arena, Recorder, uniform_struct};
+use crate::ops::{GRID, STEP, kernels};
+
+uniform_struct! {
+    /// Uniform of the kernel.
+    struct Params {
+        count: u32,
+        beta1: f32,
+        beta2: f32,
+        eps: f32,
+        weight_decay: f32,
+    }
+}
+
+kernels! {
+    "adamw", [GRID, STEP];
+    ADAMW = "adamw", 256, Params::FIELDS, [Write 1, Read 2, Write 3, Write 4, Step 15];
+}
+
+pub(super) fn record(
+    rec: &mut Recorder<'_>,
+    [beta1, beta2]: [f32; 2],
+    eps: f32,
+    weight_decay: f32,
+) {
+    let arenas = [
+        Arena::Parameters,
+        Arena::Gradients,
+        Arena::Moment1,
+        Arena::Moment2,
+    ];
+    let tensors = arenas.map(|arena| rec.arena(arena));
+    let count = rec.len(tensors[0]);
+    let params = Params {
+        count: count as u32,
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+    };
+    rec.dispatch(&ADAMW, &params, &tensors, count);
+}

@@ -1,0 +1,81 @@
+//! Optimisers: one dispatch each, over the arenas of all parameters.
+
+pub mod adamw;
+pub mod sgd;
+
+use serde::{Deserialize, Serialize};
+
+use crate::gpu::{Recorder, StepUniform};
+
+/// The optimiser and its constants; the learning rate comes with each step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "name")]
+pub enum Optimizer {
+    /// AdamW (Loshchilov and Hutter 2019).
+    Adamw {
+        /// Decay of the first moment.
+        beta1: f32,
+        /// Decay of the second moment.
+        beta2: f32,
+        /// Added to the root of the second moment.
+        eps: f32,
+        /// Decoupled weight decay.
+        weight_decay: f32,
+    },
+    /// Stochastic gradient descent with momentum.
+    Sgd {
+        /// Decay of the velocity.
+        momentum: f32,
+        /// L2 penalty, added to the gradient.
+        weight_decay: f32,
+    },
+}
+
+impl Default for Optimizer {
+    /// PyTorch's AdamW.
+    fn default() -> Self {
+        Self::Adamw {
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-8,
+            weight_decay: 1e-2,
+        }
+    }
+}
+
+impl Optimizer {
+    /// Records the update of all parameters from all gradients.
+    pub fn record(&self, rec: &mut Recorder<'_>) {
+        match *self {
+            Self::Adamw {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => adamw::record(rec, [beta1, beta2], eps, weight_decay),
+            Self::Sgd {
+                momentum,
+                weight_decay,
+            } => sgd::record(rec, momentum, weight_decay),
+        }
+    }
+
+    /// The step's own values: counter, learning rate, and AdamW's bias corrections, computed in
+    /// f64.
+    #[must_use]
+    pub fn step(&self, step: u32, lr: f32) -> StepUniform {
+        let mut uniform = StepUniform {
+            step,
+            lr,
+            bias1: 1.0,
+            bias2_sqrt: 1.0,
+            ..StepUniform::default()
+        };
+        if let Self::Adamw { beta1, beta2, .. } = *self {
+            let power = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
+            uniform.bias1 = power(beta1) as f32;
+            uniform.bias2_sqrt = power(beta2).sqrt() as f32;
+        }
+        uniform
+    }
+}

@@ -1,0 +1,93 @@
+//! Kind `vq`: the quantiser, `sum(out * grad_out) + 10 * loss (+ penalty)` differentiated.
+
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::vq::{VectorQuant, VectorQuantConfig, Vectors};
+
+use super::{Case, Fallible, LAYER};
+
+/// Rows `[N, F]` of a tensor in the layout of z.
+fn rows(values: &[f32], vectors: &Vectors) -> Vec<f32> {
+    let mut out = Vec::with_capacity(values.len());
+    for n in 0..vectors.count() {
+        out.extend((0..vectors.features).map(|f| values[vectors.index(n, f)]));
+    }
+    out
+}
+
+/// `[G, F]` of alpha, which the layer keeps as `[F, G]`.
+fn transposed(values: &[f32], groups: usize) -> Vec<f32> {
+    let features = values.len() / groups;
+    (0..values.len())
+        .map(|i| values[i % features * groups + i / features])
+        .collect()
+}
+
+pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
+    let mut options = case.config.clone();
+    let training = options["training"]
+        .as_bool()
+        .ok_or("no training in the config")?;
+    options
+        .as_object_mut()
+        .ok_or("config is no object")?
+        .remove("training");
+    let mut config: VectorQuantConfig = serde_json::from_value(options)?;
+    let penalized = case.tensor("out.penalty").is_ok();
+    if penalized {
+        config.penalty_weight = 1.0;
+    }
+    let groups = config.affine_groups;
+    let quantizer = VectorQuant::new(config)?;
+    let mut layout = ParameterLayout::guarded();
+    let mut rec = Recorder::new(&mut layout, training);
+    let shape = case.tensor("in.z")?.shape.clone();
+    let vectors = Vectors::new(
+        &shape,
+        quantizer.config().dim,
+        quantizer.config().feature_size,
+    )?;
+    let z = rec.input("z", &shape);
+    rec.require_gradient(z);
+    let (out, record) = quantizer.apply(&mut rec, z, 10.0)?;
+    let record = record.ok_or("no record")?;
+    let grad_out = rec.input("grad_out", &shape);
+    rec.seed_gradient(out, grad_out);
+    rec.backward()?;
+    let grad_z = rec.gradient(z).ok_or("no gradient of z")?;
+    rec.keep(grad_z);
+    let recording = rec.finish();
+    let store = Store::new(gpu, layout, 0)?;
+    store.poison_gradients(gpu);
+    case.load_parameters(gpu, &store)?;
+    let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
+    plan.write(gpu, z, &case.tensor("in.z")?.values)?;
+    plan.write(gpu, grad_out, &case.tensor("in.grad_out")?.values)?;
+    let step = StepUniform {
+        step: 1,
+        ..StepUniform::default()
+    };
+    plan.run(gpu, &step);
+    plan.check_guards(gpu).await?;
+    store.check_gradient_guards(gpu).await?;
+    case.compare_codes("out.q", &plan.read_u32(gpu, record.q).await?)?;
+    let z_q = rows(&plan.read(gpu, record.z_q).await?, &vectors);
+    case.compare("out.z_q", &z_q, LAYER)?;
+    for (name, var) in [
+        ("out.out", out),
+        ("out.d", record.d),
+        ("out.loss", record.loss),
+        ("out.perplexity", record.perplexity),
+        ("out.active_ratio", record.active_ratio),
+        ("grad.z", grad_z),
+    ] {
+        case.compare(name, &plan.read(gpu, var).await?, LAYER)?;
+    }
+    if let Some(alpha) = record.alpha {
+        let alpha = transposed(&plan.read(gpu, alpha).await?, groups);
+        case.compare("out.alpha", &alpha, LAYER)?;
+    }
+    if let Some(penalty) = record.penalty {
+        case.compare("out.penalty", &plan.read(gpu, penalty).await?, LAYER)?;
+    }
+    case.compare_store(gpu, &store, true, true, LAYER).await
+}
