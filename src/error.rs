@@ -60,6 +60,14 @@ pub enum Error {
     /// An option outside its range, or two options that exclude each other.
     #[error("{0}")]
     Config(String),
+    /// A data set that cannot be trained on.
+    #[error("data set `{name}`: {message}")]
+    Data {
+        /// The set.
+        name: String,
+        /// What is wrong with it and what to do.
+        message: String,
+    },
     /// A file that is missing, damaged or not what it was taken for.
     #[error("{}: {message}", path.display())]
     File {

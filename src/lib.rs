@@ -14,12 +14,14 @@
 )]
 
 pub mod bench;
+pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod models;
 pub mod ops;
 pub mod optim;
 pub mod rng;
+pub mod train;
 pub mod vq;
 
 pub use error::{Error, Result, ShapeError};

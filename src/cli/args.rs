@@ -1,0 +1,254 @@
+//! The flags of `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use semivq::models::OutputClamp;
+use semivq::optim::Optimizer;
+use semivq::train::{Method, TrainOptions};
+use semivq::vq::{AlterPenalty, CodebookNorm, Distance, GammaPolicy, Norm};
+use serde::de::DeserializeOwned;
+
+/// A word that the library knows, such as `approach1`; the error lists all of them.
+fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|e| e.to_string())
+}
+
+fn pair(text: &str) -> Result<(f32, f32), String> {
+    let numbers: Vec<f32> = text.split(',').filter_map(|t| t.trim().parse().ok()).collect();
+    match numbers[..] {
+        [lr, momentum] => Ok((lr, momentum)),
+        _ => Err("want LR,MOMENTUM, for example 10,0.9".into()),
+    }
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// Model: simple
+    #[arg(long, default_value = "simple")]
+    pub model: String,
+    /// Method: vq (baseline), approach1 (learnable standard deviation alpha), approach2 (learnable
+    /// offset gamma), approach3 (gamma per vector)
+    #[arg(long, default_value = "vq", value_parser = word::<Method>)]
+    pub method: Method,
+    /// Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Steps in all [default: 1000; on a software adapter 300]
+    #[arg(long)]
+    pub steps: Option<u32>,
+    /// Images a step [default: 256; on a software adapter 64]
+    #[arg(long)]
+    pub batch: Option<usize>,
+    /// Learning rate [default: 3e-4]
+    #[arg(long)]
+    pub lr: Option<f32>,
+    /// Seed of parameters, data order and built-in images; the same seed gives the same run
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the results [default: runs/METHOD-1, -2, ..]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace the run that --out holds
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
+    /// Go on with the run in DIR, with its own options, up to --steps in all
+    #[arg(long, value_name = "DIR", requires = "steps", conflicts_with_all = [
+        "model", "method", "data", "batch", "lr", "seed", "out", "readme",
+    ])]
+    pub resume: Option<PathBuf>,
+    /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps
+    #[arg(long)]
+    pub readme: bool,
+    /// Write a metrics line every so many steps
+    #[arg(long, default_value_t = 1)]
+    pub log_every: u32,
+    #[command(flatten, next_help_heading = "Quantiser (names of the seed's README)")]
+    pub vq: VqArgs,
+    #[command(flatten, next_help_heading = "Losses and optimiser")]
+    pub loss: LossArgs,
+}
+
+#[derive(Args)]
+pub struct VqArgs {
+    /// Features of a vector [default: 32]
+    #[arg(long)]
+    feature_size: Option<usize>,
+    /// Codes of the codebook [default: 256]
+    #[arg(long)]
+    num_codes: Option<usize>,
+    /// Weight of the codebook side of the commitment loss, in [0, 1] [default: 0.97125]
+    #[arg(long)]
+    beta: Option<f32>,
+    /// Share of the decoder's gradient that reaches the code vectors [default: 0]
+    #[arg(long)]
+    sync_nu: Option<f32>,
+    /// Learning-rate factor of the affine codebook [default: 0, off]
+    #[arg(long)]
+    affine_lr: Option<f32>,
+    /// Groups of consecutive codes with a scale of their own [default: 1]
+    #[arg(long)]
+    affine_groups: Option<usize>,
+    /// Affine codebook from running moments
+    #[arg(long)]
+    using_statistics: bool,
+    /// Learn alpha, the standard deviation of the codebook (Approach 1)
+    #[arg(long)]
+    use_learnable_std: bool,
+    /// Penalty on alpha: default, between1 or small
+    #[arg(long, value_parser = word::<AlterPenalty>)]
+    alter_penalty: Option<AlterPenalty>,
+    /// Weight of that penalty in the training loss [default: 0, left out]
+    #[arg(long)]
+    penalty_weight: Option<f32>,
+    /// Learn gamma, an offset of the quantised vector (Approach 2)
+    #[arg(long)]
+    use_learnable_gamma: bool,
+    /// Gamma for all vectors (default) or each (personalize, Approach 3)
+    #[arg(long, value_parser = word::<GammaPolicy>)]
+    gamma_policy: Option<GammaPolicy>,
+    /// Steps unused before a code is replaced [default: 0, never]
+    #[arg(long)]
+    replace_freq: Option<usize>,
+    /// In-place step of the codebook: learning rate and momentum
+    #[arg(long, value_name = "LR,MOMENTUM", value_parser = pair)]
+    inplace_optimizer: Option<(f32, f32)>,
+    /// Axis of the features [default: 1]
+    #[arg(long)]
+    dim: Option<usize>,
+    /// Norm of the vectors: none, l2, l2c, bn, gn or in
+    #[arg(long, value_parser = word::<Norm>)]
+    norm: Option<Norm>,
+    /// Norm of the codebook: none, l2 or l2c
+    #[arg(long, value_parser = word::<CodebookNorm>)]
+    cb_norm: Option<CodebookNorm>,
+    /// Codebook from k-means of a warm-up batch
+    #[arg(long)]
+    kmeans_init: bool,
+    /// Distance: euclidean or cosine
+    #[arg(long, value_parser = word::<Distance>)]
+    dist: Option<Distance>,
+    /// No quantisation: the plain autoencoder
+    #[arg(long)]
+    no_vq: bool,
+}
+
+#[derive(Args)]
+pub struct LossArgs {
+    /// Clamp the output in training too (train) or outside it only (eval) [default: eval]
+    #[arg(long, value_parser = word::<OutputClamp>)]
+    output_clamp: Option<OutputClamp>,
+    /// Weight of the commitment loss [default: 10]
+    #[arg(long)]
+    commitment_weight: Option<f32>,
+    /// adamw or sgd
+    #[arg(long, default_value = "adamw", value_parser = ["adamw", "sgd"])]
+    optimizer: String,
+    /// AdamW: decay of the first moment
+    #[arg(long, default_value_t = 0.9)]
+    beta1: f32,
+    /// AdamW: decay of the second moment
+    #[arg(long, default_value_t = 0.999)]
+    beta2: f32,
+    /// Weight decay [default: 0.01 for adamw, 0 for sgd]
+    #[arg(long)]
+    weight_decay: Option<f32>,
+    /// SGD: momentum
+    #[arg(long, default_value_t = 0.9)]
+    momentum: f32,
+}
+
+/// Default steps and batch on a GPU, and on a software adapter, where the run should end within
+/// two minutes.
+const GPU_SIZE: (u32, usize) = (1000, 256);
+const SOFTWARE_SIZE: (u32, usize) = (300, 64);
+
+fn set<T: Clone>(target: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        *target = value.clone();
+    }
+}
+
+impl TrainArgs {
+    /// The options and the number of steps; `software` says what adapter they are for.
+    pub fn options(&self, software: bool) -> (TrainOptions, u32) {
+        let small = software && !self.readme;
+        let (steps, batch) = if small { SOFTWARE_SIZE } else { GPU_SIZE };
+        let mut options = TrainOptions {
+            model: self.model.clone(),
+            method: self.method,
+            batch: self.batch.unwrap_or(batch),
+            seed: self.seed,
+            data: self.data.as_ref().map(|p| p.display().to_string()),
+            log_every: self.log_every,
+            ..TrainOptions::default()
+        };
+        if self.readme {
+            options.output_clamp = OutputClamp::Train;
+        }
+        set(&mut options.lr, self.lr.as_ref());
+        set(&mut options.output_clamp, self.loss.output_clamp.as_ref());
+        set(&mut options.commitment_weight, self.loss.commitment_weight.as_ref());
+        options.optimizer = self.loss.optimizer();
+        self.method.apply(&mut options.vq);
+        self.vq.apply(&mut options);
+        (options, self.steps.unwrap_or(steps))
+    }
+
+    /// What to say when the defaults were shrunk, if they were.
+    pub fn shrunk(&self, software: bool) -> Option<String> {
+        let (steps, batch) = SOFTWARE_SIZE;
+        let mut parts = Vec::new();
+        if self.steps.is_none() {
+            parts.push(format!("{steps} steps"));
+        }
+        if self.batch.is_none() {
+            parts.push(format!("batch {batch}"));
+        }
+        (software && !self.readme && !parts.is_empty())
+            .then(|| format!("software adapter: {} instead of {} steps of batch {}", parts.join(" of "), GPU_SIZE.0, GPU_SIZE.1))
+    }
+}
+
+impl VqArgs {
+    fn apply(&self, options: &mut TrainOptions) {
+        let vq = &mut options.vq;
+        set(&mut vq.feature_size, self.feature_size.as_ref());
+        set(&mut vq.num_codes, self.num_codes.as_ref());
+        set(&mut vq.beta, self.beta.as_ref());
+        set(&mut vq.sync_nu, self.sync_nu.as_ref());
+        set(&mut vq.affine_lr, self.affine_lr.as_ref());
+        set(&mut vq.affine_groups, self.affine_groups.as_ref());
+        set(&mut vq.alter_penalty, self.alter_penalty.as_ref());
+        set(&mut vq.penalty_weight, self.penalty_weight.as_ref());
+        set(&mut vq.gamma_policy, self.gamma_policy.as_ref());
+        set(&mut vq.replace_freq, self.replace_freq.as_ref());
+        set(&mut vq.dim, self.dim.as_ref());
+        set(&mut vq.norm, self.norm.as_ref());
+        set(&mut vq.cb_norm, self.cb_norm.as_ref());
+        set(&mut vq.dist, self.dist.as_ref());
+        vq.using_statistics |= self.using_statistics;
+        vq.use_learnable_std |= self.use_learnable_std;
+        vq.use_learnable_gamma |= self.use_learnable_gamma;
+        vq.kmeans_init |= self.kmeans_init;
+        vq.no_vq |= self.no_vq;
+        vq.inplace_optimizer = self.inplace_optimizer;
+    }
+}
+
+impl LossArgs {
+    fn optimizer(&self) -> Optimizer {
+        if self.optimizer == "sgd" {
+            return Optimizer::Sgd {
+                momentum: self.momentum,
+                weight_decay: self.weight_decay.unwrap_or(0.0),
+            };
+        }
+        Optimizer::Adamw {
+            beta1: self.beta1,
+            beta2: self.beta2,
+            eps: 1e-8,
+            weight_decay: self.weight_decay.unwrap_or(0.01),
+        }
+    }
+}

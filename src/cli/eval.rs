@@ -1,0 +1,122 @@
+//! `semivq eval` and `semivq reconstruct`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use semivq::data::Images;
+use semivq::train::Evaluation;
+use semivq::{Error, Result};
+
+use super::run_dir::{self, io_error};
+use super::{DeviceArgs, pictures};
+
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Folder of a run
+    dir: PathBuf,
+    /// Folder with IDX files. Default: what the run was trained on
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub struct ReconstructArgs {
+    /// Folder of a run
+    dir: PathBuf,
+    /// PNG images; height and width divisible by 4
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Folder for the results [default: RUN/reconstructed]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// The figures in one line.
+pub fn line(test: &Evaluation) -> String {
+    let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
+    format!(
+        "test ({} images): l1 {:.4} | mse {:.4} | perplexity {} | active {} %",
+        test.images,
+        test.l1,
+        test.mse,
+        number(test.perplexity),
+        number(test.active_ratio)
+    )
+}
+
+pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
+    let options = run_dir::read_options(&args.dir)?;
+    let data = run_dir::load_data(&options, args.data.as_deref())?;
+    let mut session = run_dir::open_session(device.open().await?, &smallest(options), data)?;
+    run_dir::restore(&mut session, &args.dir)?;
+    let test = session.evaluate(&session.data().test).await?;
+    if args.json {
+        let text = serde_json::to_string(&test).unwrap_or_default();
+        println!("{text}");
+    } else {
+        println!("{}", line(&test));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The options with the smallest training batch: the training plan is not used here.
+fn smallest(mut options: semivq::train::TrainOptions) -> semivq::train::TrainOptions {
+    options.batch = 1;
+    options
+}
+
+pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
+    let options = run_dir::read_options(&args.dir)?;
+    let out = args.out.clone().unwrap_or_else(|| args.dir.join("reconstructed"));
+    let mut targets = Vec::new();
+    for path in &args.images {
+        let stem = path.file_stem().unwrap_or_default();
+        let target = out.join(stem).with_extension("png");
+        if targets.contains(&target) {
+            let name = stem.to_string_lossy();
+            return Err(Error::Config(format!("two images are called {name}; reconstruct them one by one")));
+        }
+        targets.push(target);
+    }
+    let data = run_dir::load_data(&options, None)?;
+    let channels = data.train.shape[0];
+    let images: Vec<Images> = args.images.iter().map(|p| read_png(p, channels)).collect::<Result<_>>()?;
+    let mut session = run_dir::open_session(device.open().await?, &smallest(options), data)?;
+    run_dir::restore(&mut session, &args.dir)?;
+    std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
+    for (image, target) in images.iter().zip(&targets) {
+        let result = session.reconstruct(image).await?;
+        pictures::write_image(target, &result, 0)?;
+        println!("{}", target.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A PNG with the model's number of channels.
+fn read_png(path: &Path, channels: usize) -> Result<Images> {
+    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
+    let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
+        .map_err(|e| Error::file(path, format!("is no readable PNG image ({e})")))?;
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    if !width.is_multiple_of(4) || !height.is_multiple_of(4) {
+        let message = format!("is {width} x {height}; width and height must be divisible by 4: crop or resize it");
+        return Err(Error::file(path, message));
+    }
+    let pixels = if channels == 1 {
+        image.to_luma8().into_raw()
+    } else {
+        let rgb = image.to_rgb8().into_raw();
+        (0..channels * width * height)
+            .map(|i| rgb[i % (width * height) * channels + i / (width * height)])
+            .collect()
+    };
+    Ok(Images {
+        shape: [channels, height, width],
+        pixels,
+        labels: None,
+    })
+}

@@ -1,0 +1,139 @@
+//! `curves.png` and `reconstructions.png`.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
+use plotters::prelude::*;
+use plotters::style::FontStyle;
+use semivq::data::Images;
+use semivq::train::{Session, StepMetrics};
+use semivq::{Error, Result};
+
+use super::run_dir::write_file;
+
+/// Writes one image as PNG, each pixel `1 << zoom` pixels wide.
+pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
+    let [channels, height, width] = image.shape;
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let (rows, columns) = (height << zoom, width << zoom);
+    let mut bytes = Vec::with_capacity(rows * columns * channels);
+    for y in 0..rows {
+        for x in 0..columns {
+            let at = |c: usize| (c * height + (y >> zoom)) * width + (x >> zoom);
+            bytes.extend((0..channels).map(|c| image.pixels[at(c)]));
+        }
+    }
+    let mut file = Cursor::new(Vec::new());
+    PngEncoder::new(&mut file)
+        .write_image(&bytes, columns as u32, rows as u32, color)
+        .map_err(|e| Error::file(path, e.to_string()))?;
+    write_file(path, &file.into_inner())
+}
+
+/// The first `count` test images, each row of them above its reconstructions.
+pub async fn reconstructions(dir: &Path, session: &Session, count: usize) -> Result<()> {
+    const COLUMNS: usize = 16;
+    const GAP: usize = 2;
+    let test = &session.data().test;
+    let count = count.min(test.len());
+    let [channels, height, width] = test.shape;
+    let originals = Images {
+        shape: test.shape,
+        pixels: test.range(0, count).to_vec(),
+        labels: None,
+    };
+    let results = session.reconstruct(&originals).await?;
+    let columns = COLUMNS.min(count);
+    let rows = count.div_ceil(columns);
+    let sheet_width = columns * (width + GAP) + GAP;
+    let sheet_height = rows * (2 * height + 3 * GAP) + GAP;
+    let mut pixels = vec![96; channels * sheet_height * sheet_width];
+    for i in 0..count {
+        let left = GAP + i % columns * (width + GAP);
+        let top = GAP + i / columns * (2 * height + 3 * GAP);
+        for (image, top) in [(&originals, top), (&results, top + height + GAP)] {
+            for (p, value) in image.range(i, i + 1).iter().enumerate() {
+                let (c, y, x) = (p / (height * width), p / width % height, p % width);
+                pixels[(c * sheet_height + top + y) * sheet_width + left + x] = *value;
+            }
+        }
+    }
+    let sheet = Images {
+        shape: [channels, sheet_height, sheet_width],
+        pixels,
+        labels: None,
+    };
+    write_image(&dir.join("reconstructions.png"), &sheet, 1)
+}
+
+type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>);
+
+const CURVES: [Curve; 5] = [
+    ("reconstruction loss", |m| Some(m.rec_loss)),
+    ("commitment loss", |m| m.cmt_loss),
+    ("perplexity", |m| m.perplexity),
+    ("active codes, %", |m| m.active_ratio),
+    ("mean of alpha", |m| m.alpha_mean),
+];
+
+/// The curves of all metrics that the run has.
+pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
+    let path = dir.join("curves.png");
+    if lines.len() < 2 {
+        return Ok(());
+    }
+    // The crate's fonts, so that the picture does not depend on those of the system.
+    let font = epaint_default_fonts::UBUNTU_LIGHT;
+    if plotters::style::register_font("sans-serif", FontStyle::Normal, font).is_err() {
+        return Err(Error::file(&path, "the built-in font cannot be read"));
+    }
+    let present: Vec<&Curve> = CURVES.iter().filter(|(_, get)| get(&lines[0]).is_some()).collect();
+    let (width, height) = (1000_u32, 300 * (present.len() as u32).div_ceil(2));
+    let mut pixels = vec![0; (width * height * 3) as usize];
+    draw(&mut pixels, (width, height), &present, lines)
+        .map_err(|e| Error::file(&path, format!("cannot be drawn: {e}")))?;
+    let mut file = Cursor::new(Vec::new());
+    PngEncoder::new(&mut file)
+        .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|e| Error::file(&path, e.to_string()))?;
+    write_file(&path, &file.into_inner())
+}
+
+fn draw(
+    pixels: &mut [u8],
+    size: (u32, u32),
+    curves: &[&Curve],
+    lines: &[StepMetrics],
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let text = |e: &dyn std::fmt::Display| e.to_string();
+    let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
+    root.fill(&WHITE).map_err(|e| text(&e))?;
+    let steps = lines[0].step..lines[lines.len() - 1].step;
+    for (area, (name, get)) in root.split_evenly((curves.len().div_ceil(2), 2)).iter().zip(curves) {
+        let points: Vec<(u32, f32)> = lines.iter().filter_map(|m| Some((m.step, get(m)?))).collect();
+        let low = points.iter().map(|p| p.1).fold(f32::MAX, f32::min);
+        let high = points.iter().map(|p| p.1).fold(f32::MIN, f32::max);
+        let margin = 0.05 * (high - low).max(1e-6);
+        let mut chart = ChartBuilder::on(area)
+            .caption(*name, ("sans-serif", 18))
+            .margin(10)
+            .x_label_area_size(28)
+            .y_label_area_size(52)
+            .build_cartesian_2d(steps.clone(), low - margin..high + margin)
+            .map_err(|e| text(&e))?;
+        chart
+            .configure_mesh()
+            .x_labels(6)
+            .y_labels(6)
+            .x_desc("step")
+            .light_line_style(WHITE)
+            .label_style(("sans-serif", 13))
+            .draw()
+            .map_err(|e| text(&e))?;
+        let style = RGBColor(31, 90, 160).stroke_width(2);
+        chart.draw_series(LineSeries::new(points, style)).map_err(|e| text(&e))?;
+    }
+    root.present().map_err(|e| text(&e))?;
+    Ok(())
+}

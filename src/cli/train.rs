@@ -1,0 +1,198 @@
+//! `semivq train`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use semivq::gpu::Gpu;
+use semivq::train::{Evaluation, Session, TrainOptions};
+use semivq::{Error, Result};
+
+use super::args::TrainArgs;
+use super::progress::Progress;
+use super::run_dir::{self, MetricsLog};
+use super::{DeviceArgs, pictures};
+
+/// Steps between two checkpoints.
+const CHECKPOINT_EVERY: u32 = 100;
+/// Test images in the picture of reconstructions.
+const SHOWN: usize = 32;
+
+#[derive(serde::Serialize)]
+struct Summary<'a> {
+    #[serde(flatten)]
+    test: Evaluation,
+    steps: u32,
+    seconds: f64,
+    adapter: &'a str,
+    method: &'a str,
+    data: &'a str,
+}
+
+/// A run in its folder.
+struct Run {
+    session: Session,
+    options: TrainOptions,
+    dir: PathBuf,
+    log: MetricsLog,
+    progress: Progress,
+}
+
+pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
+    let gpu = device.open().await?;
+    let (mut run, steps) = match &args.resume {
+        Some(dir) => resume(&gpu, dir, args).await?,
+        None => start(&gpu, args).await?,
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = handler {
+        run.progress.say(&format!("note: Ctrl-C will end the run at once ({error})"));
+    }
+    let started = Instant::now();
+    let trained = run.train(steps, &stop).await;
+    run.log.flush()?;
+    run.progress.finish();
+    if let Err(error) = trained {
+        // What was learned so far is worth seeing when a run goes wrong.
+        pictures::curves(&run.dir, &run.log.lines)?;
+        return Err(error);
+    }
+    if stop.load(Ordering::SeqCst) {
+        println!(
+            "stopped at step {}; go on with: semivq train --resume {} --steps {steps}",
+            run.session.steps_done(),
+            run.dir.display()
+        );
+    }
+    run.conclude(started.elapsed().as_secs_f64()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
+    let (options, steps) = args.options(gpu.is_software());
+    if steps == 0 {
+        return Err(Error::Config("steps must be at least 1".into()));
+    }
+    options.build_model()?;
+    let data = run_dir::load_data(&options, None)?;
+    let began = Instant::now();
+    let session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
+    let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
+    run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
+    let log = MetricsLog::open(&dir, 0, options.log_every)?;
+    println!("adapter: {}", gpu.adapter_line());
+    if let Some(line) = args.shrunk(gpu.is_software()) {
+        println!("{line}");
+    }
+    println!(
+        "{} {} on {}: {} train and {} test images, {} parameters, {} dispatches a step ({:.1} s to prepare)",
+        options.model,
+        options.method.name(),
+        session.data().name,
+        session.data().train.len(),
+        session.data().test.len(),
+        session.parameter_count(),
+        session.plan().dispatches(),
+        began.elapsed().as_secs_f64(),
+    );
+    let run = Run {
+        progress: Progress::new(0, steps, options.batch),
+        session,
+        options,
+        dir,
+        log,
+    };
+    // Before the first step, so that there is a good checkpoint whatever comes.
+    run.save().await?;
+    Ok((run, steps))
+}
+
+async fn resume(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs) -> Result<(Run, u32)> {
+    let options = run_dir::read_options(dir)?;
+    let steps = args.steps.unwrap_or(0);
+    let data = run_dir::load_data(&options, None)?;
+    let mut session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
+    run_dir::restore(&mut session, dir)?;
+    let done = session.steps_done();
+    if steps <= done {
+        return Err(Error::Config(format!(
+            "the run in {} has done {done} steps; --steps is their number in all, so give more than that",
+            dir.display()
+        )));
+    }
+    let log = MetricsLog::open(dir, done, options.log_every)?;
+    println!("adapter: {}", gpu.adapter_line());
+    println!("{}: going on from step {done} to {steps}", dir.display());
+    let run = Run {
+        progress: Progress::new(done, steps, options.batch),
+        session,
+        options,
+        dir: dir.to_path_buf(),
+        log,
+    };
+    Ok((run, steps))
+}
+
+impl Run {
+    /// Steps until there are `steps`, or until `stop`; then a checkpoint.
+    async fn train(&mut self, steps: u32, stop: &AtomicBool) -> Result<()> {
+        while self.session.steps_done() < steps && !stop.load(Ordering::SeqCst) {
+            if let Some(metrics) = self.session.step().await? {
+                self.progress.show(&metrics);
+                self.log.add(metrics)?;
+            }
+            if self.session.steps_done().is_multiple_of(CHECKPOINT_EVERY) {
+                self.drain().await?;
+                self.save().await?;
+            }
+        }
+        self.drain().await?;
+        self.save().await
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while let Some(metrics) = self.session.next_metrics().await? {
+            self.progress.show(&metrics);
+            self.log.add(metrics)?;
+        }
+        self.log.flush()
+    }
+
+    async fn save(&self) -> Result<()> {
+        let options = serde_json::to_value(&self.options).unwrap_or_default();
+        let bytes = self.session.checkpoint(options).await?;
+        run_dir::write_file(&self.dir.join(run_dir::CHECKPOINT), &bytes)
+    }
+
+    /// Test figures and pictures.
+    async fn conclude(&self, seconds: f64) -> Result<()> {
+        let session = &self.session;
+        let test = session.evaluate(&session.data().test).await?;
+        let adapter = session.gpu().adapter_line();
+        let summary = Summary {
+            test,
+            steps: session.steps_done(),
+            seconds,
+            adapter: &adapter,
+            method: self.options.method.name(),
+            data: &session.data().name,
+        };
+        run_dir::write_json(&self.dir.join(run_dir::SUMMARY), &summary)?;
+        pictures::curves(&self.dir, &self.log.lines)?;
+        pictures::reconstructions(&self.dir, session, SHOWN).await?;
+        println!("{}", super::eval::line(&test));
+        println!("{seconds:.1} s of training; results in {}:", self.dir.display());
+        println!("  reconstructions.png  test images above, reconstructions below");
+        println!("  curves.png           losses, perplexity and active codes over the steps");
+        println!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
+        Ok(())
+    }
+}
