@@ -91,8 +91,21 @@ fn multiply_add(t: ptr<function, Tile>, v: vec4<f32>, p: vec4<f32>, q: vec4<f32>
     }
 }
 
-fn store_channel(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
-    if (o >= OUT) { return; }
+// Channel `o` of a tile; a switch, so that the tile itself stays in registers.
+fn channel(t: Tile, o: u32) -> vec4<f32> {
+    switch (o) {
+        case 0u: { return t.a0; }
+        case 1u: { return t.a1; }
+        case 2u: { return t.a2; }
+        case 3u: { return t.a3; }
+        case 4u: { return t.a4; }
+        case 5u: { return t.a5; }
+        case 6u: { return t.a6; }
+        default: { return t.a7; }
+    }
+}
+
+fn store4(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
     var value = sum;
     if (HAS_BIAS) { value += bias[o]; }
     let index = ((b * OUT + o) * params.out_height + i) * params.out_width + j;
@@ -100,18 +113,6 @@ fn store_channel(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
     if (j + 1u < params.out_width) { y[index + 1u] = value.y; }
     if (j + 2u < params.out_width) { y[index + 2u] = value.z; }
     if (j + 3u < params.out_width) { y[index + 3u] = value.w; }
-}
-
-fn store_tile(b: u32, o: u32, i: u32, j: u32, t: ptr<function, Tile>) {
-    if (b >= params.batch || i >= params.out_height) { return; }
-    store_channel(b, o, i, j, (*t).a0);
-    store_channel(b, o + 1u, i, j, (*t).a1);
-    store_channel(b, o + 2u, i, j, (*t).a2);
-    store_channel(b, o + 3u, i, j, (*t).a3);
-    store_channel(b, o + 4u, i, j, (*t).a4);
-    store_channel(b, o + 5u, i, j, (*t).a5);
-    store_channel(b, o + 6u, i, j, (*t).a6);
-    store_channel(b, o + 7u, i, j, (*t).a7);
 }
 
 // Any kernel and stride.
@@ -142,7 +143,8 @@ fn forward(
             multiply_add(&tile, v, weights[2u * t], weights[2u * t + 1u]);
         }
     }
-    store_tile(b, o, i, j, &tile);
+    if (b >= params.batch) { return; }
+    for (var c = 0u; c < min(8u, OUT - o); c++) { store4(b, o + c, i, j, channel(tile, c)); }
 }
 
 // Six neighbours of a row: what a tile of four needs for a kernel of three.
@@ -220,10 +222,17 @@ fn forward_3x3(
             plane += size;
         }
     }
-    store_tile(b, o, i, j, &t0);
-    store_tile(b, o, i + 1u, j, &t1);
-    store_tile(b, o, i + 2u, j, &t2);
-    store_tile(b, o, i + 3u, j, &t3);
+    if (b >= params.batch) { return; }
+    // One loop over rows and channels: written out it would be a hundred stores to compile.
+    for (var r = 0u; r < min(4u, params.out_height - i); r++) {
+        for (var c = 0u; c < min(8u, OUT - o); c++) {
+            var value = channel(t0, c);
+            if (r == 1u) { value = channel(t1, c); }
+            if (r == 2u) { value = channel(t2, c); }
+            if (r == 3u) { value = channel(t3, c); }
+            store4(b, o + c, i + r, j, value);
+        }
+    }
 }
 
 // ---------------------------------------------------------------------------- backward to input

@@ -47,6 +47,36 @@ fn forward(
     argmax[item] = at;
 }
 
+// Windows that do not overlap (stride = window), a thread a window: each pixel lies in one window,
+// or in none where the border leaves a rest.
+@compute @workgroup_size(64)
+fn backward_disjoint(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let columns = (params.in_width + params.window - 1u) / params.window;
+    let rows = (params.in_height + params.window - 1u) / params.window;
+    let item = linear_group(group, groups) * 64u + local;
+    if (item >= params.planes * rows * columns) { return; }
+    let j = item % columns;
+    let i = (item / columns) % rows;
+    let plane = item / (columns * rows);
+    var hit = 0xffffffffu;
+    var g = 0.0;
+    if (i < params.out_height && j < params.out_width) {
+        let at = (plane * params.out_height + i) * params.out_width + j;
+        hit = argmax_in[at];
+        g = grad_y[at];
+    }
+    for (var u = i * params.window; u < min((i + 1u) * params.window, params.in_height); u++) {
+        for (var v = j * params.window; v < min((j + 1u) * params.window, params.in_width); v++) {
+            let pixel = (plane * params.in_height + u) * params.in_width + v;
+            grad_x[pixel] = select(0.0, g, pixel == hit);
+        }
+    }
+}
+
 @compute @workgroup_size(64)
 fn backward(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -1,7 +1,143 @@
 //! `semivq bench`
-use clap::Args;
-use semivq::Result;
+
 use std::process::ExitCode;
+
+use clap::Args;
+use semivq::bench::{self, Ceilings, StepBench};
+use semivq::data::synthetic;
+use semivq::gpu::KernelTime;
+use semivq::train::{Method, TrainOptions};
+use semivq::{Error, Result};
+
+use super::DeviceArgs;
+
 #[derive(Args)]
-pub struct BenchArgs { #[arg(long)] json: bool }
-pub async fn run(device: &super::DeviceArgs, args: &BenchArgs) -> Result<ExitCode> { let _ = (device, args.json); Ok(ExitCode::SUCCESS) }
+pub struct BenchArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Only this method: vq, approach1, approach2 or approach3
+    #[arg(long)]
+    method: Option<String>,
+    /// Only this batch size [default: 32 and 256]
+    #[arg(long)]
+    batch: Option<usize>,
+}
+
+#[derive(serde::Serialize)]
+struct KernelRow {
+    kernel: String,
+    milliseconds: f64,
+    gflops: f64,
+    gb_per_second: f64,
+}
+
+#[derive(serde::Serialize)]
+struct Report {
+    adapter: String,
+    ceilings: Ceilings,
+    steps: Vec<StepBench>,
+    kernels: Vec<KernelRow>,
+}
+
+pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
+    let methods: Vec<Method> = match &args.method {
+        None => Method::ALL.to_vec(),
+        Some(name) => {
+            let found = Method::ALL.into_iter().find(|m| m.name() == name);
+            vec![found.ok_or_else(|| Error::Config(format!("unknown method `{name}`")))?]
+        }
+    };
+    let batches = args.batch.map_or(vec![32, 256], |batch| vec![batch]);
+    let gpu = device.open().await?;
+    let data = synthetic::glyphs(0);
+    let ceilings = bench::ceilings(&gpu).await?;
+    let mut report = Report {
+        adapter: gpu.adapter_line(),
+        ceilings,
+        steps: Vec::new(),
+        kernels: Vec::new(),
+    };
+    if !args.json {
+        println!("adapter: {}", report.adapter);
+        println!(
+            "ceilings: {:.1} GFLOP/s (fused multiply-adds in registers), {:.1} GB/s (copy of 64 MiB)\n",
+            ceilings.gflops, ceilings.gb_per_second
+        );
+        println!("simple     batch  dispatches  first step   step: median      min      max  GFLOP/s  of ceiling");
+    }
+    for batch in &batches {
+        for method in &methods {
+            let mut options = TrainOptions {
+                method: *method,
+                batch: *batch,
+                ..TrainOptions::default()
+            };
+            method.apply(&mut options.vq);
+            let (row, session) = bench::step(&gpu, &options, data.clone()).await?;
+            if !args.json {
+                print_step(&row, &ceilings);
+            }
+            report.steps.push(row);
+            let last_batch = Some(batch) == batches.last();
+            if last_batch && Some(method) == methods.first() && gpu.has_timestamps() {
+                report.kernels = rows(bench::kernels(&session).await?);
+            }
+        }
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    } else {
+        print_kernels(&report, methods[0], batches[batches.len() - 1]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_step(row: &StepBench, ceilings: &Ceilings) {
+    let rate = row.gflop / row.step.median;
+    println!(
+        "{:<10} {:>5}  {:>10}  {:>8.2} s   {:>9.2} ms  {:>7.2}  {:>7.2}  {rate:>7.1}  {:>8.1} %",
+        row.method,
+        row.batch,
+        row.dispatches,
+        row.first_step,
+        1e3 * row.step.median,
+        1e3 * row.step.min,
+        1e3 * row.step.max,
+        100.0 * rate / ceilings.gflops,
+    );
+}
+
+/// Slowest first.
+fn rows(mut times: Vec<KernelTime>) -> Vec<KernelRow> {
+    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let row = |t: KernelTime| KernelRow {
+        milliseconds: 1e3 * t.seconds,
+        gflops: 1e-9 * t.flops as f64 / t.seconds.max(1e-9),
+        gb_per_second: 1e-9 * t.bytes as f64 / t.seconds.max(1e-9),
+        kernel: t.label,
+    };
+    times.into_iter().map(row).collect()
+}
+
+fn print_kernels(report: &Report, method: Method, batch: usize) {
+    if report.kernels.is_empty() {
+        println!("\nthis adapter has no timestamps, so there is no table of kernels");
+        return;
+    }
+    let total: f64 = report.kernels.iter().map(|k| k.milliseconds).sum();
+    println!("\nkernels of a step of {}, batch {batch}: {total:.2} ms in all", method.name());
+    println!("       ms  share  GFLOP/s  of ceiling     GB/s  of ceiling  kernel");
+    for k in &report.kernels {
+        println!(
+            "{:>9.3} {:>4.0} %  {:>7.1}  {:>8.1} %  {:>7.2}  {:>8.1} %  {}",
+            k.milliseconds,
+            100.0 * k.milliseconds / total,
+            k.gflops,
+            100.0 * k.gflops / report.ceilings.gflops,
+            k.gb_per_second,
+            100.0 * k.gb_per_second / report.ceilings.gb_per_second,
+            k.kernel,
+        );
+    }
+}

@@ -80,6 +80,7 @@ uniform_struct! {
 kernels! {
     "max_pool2d", [GRID];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Write 2, Write 3];
+    BACKWARD_DISJOINT = "backward_disjoint", 64, Params::FIELDS, [Read 4, Read 5, Write 6];
     BACKWARD = "backward", 64, Params::FIELDS, [Read 4, Read 5, Write 6];
 }
 
@@ -104,8 +105,15 @@ impl MaxPool2d {
 
     /// Records `grad_x`.
     pub fn backward(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, argmax: Var) {
-        let items = rec.len(grad_x);
-        rec.dispatch(&BACKWARD, &self.params(), &[argmax, grad_y, grad_x], items);
+        let tensors = [argmax, grad_y, grad_x];
+        if self.window == self.stride {
+            let windows = |n: usize| n.div_ceil(self.window);
+            let items = self.batch * self.channels * windows(self.in_size[0]) * windows(self.in_size[1]);
+            rec.dispatch(&BACKWARD_DISJOINT, &self.params(), &tensors, items);
+        } else {
+            let items = rec.len(grad_x);
+            rec.dispatch(&BACKWARD, &self.params(), &tensors, items);
+        }
     }
 }
 

@@ -1,2 +1,0 @@
-//! probe
-pub(crate) static KERNELS: &[&crate::gpu::Kernel] = &[];

@@ -1,0 +1,175 @@
+//! Measuring: the adapter's own ceilings, step times, and a table of kernels.
+
+use std::sync::Arc;
+
+use web_time::Instant;
+
+use crate::data::Dataset;
+use crate::error::Result;
+use crate::gpu::{BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store};
+use crate::ops::{GRID, kernels};
+use crate::train::{Session, SessionOptions, TrainOptions};
+
+kernels! {
+    "bench", [GRID];
+    MULTIPLY_ADD = "multiply_add", 64, &[], [Write 2];
+    COPY = "copy", 64, &[], [Read 1, Write 2];
+}
+
+/// Multiply-adds of a thread of the first micro-kernel: rounds, statements, lanes.
+const MULTIPLY_ADDS: u64 = 256 * 8 * 4;
+/// Its threads on a GPU and on a CPU: some tenths of a millisecond, some tens.
+const THREADS: [usize; 2] = [1 << 22, 1 << 16];
+/// Floats of the copy: 64 MiB.
+const COPIED: usize = 1 << 24;
+
+/// What the adapter can do at most.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Ceilings {
+    /// Fused multiply-adds in registers, GFLOP/s (a multiply-add is two).
+    pub gflops: f64,
+    /// A large copy, GB/s read and written.
+    pub gb_per_second: f64,
+}
+
+/// Median, least and greatest of repeated measurements, in seconds.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Spread {
+    /// Median.
+    pub median: f64,
+    /// Least.
+    pub min: f64,
+    /// Greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    fn of(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        Self {
+            median: seconds[seconds.len() / 2],
+            min: seconds[0],
+            max: seconds[seconds.len() - 1],
+        }
+    }
+}
+
+/// The best of several runs of `plan`, in seconds.
+async fn best(gpu: &Gpu, plan: &Plan) -> f64 {
+    let mut least = f64::MAX;
+    for _ in 0..6 {
+        let started = Instant::now();
+        plan.run(gpu, &StepUniform::default());
+        gpu.wait_idle().await;
+        least = least.min(started.elapsed().as_secs_f64());
+    }
+    least
+}
+
+/// Runs the two micro-kernels.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] when the device fails.
+pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
+    let threads = THREADS[usize::from(gpu.is_software())];
+    let mut layout = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut layout, false);
+    let sums = rec.input("sums", &[threads, 4]);
+    rec.dispatch(&MULTIPLY_ADD, &(), &[sums], threads);
+    let arithmetic = rec.finish();
+    let store = Store::new(gpu, layout.clone(), 0)?;
+    let plan = arithmetic.build(gpu, &store, BuildOptions::default())?;
+    let seconds = best(gpu, &plan).await;
+    let gflops = 2e-9 * (MULTIPLY_ADDS * threads as u64) as f64 / seconds;
+    let mut rec = Recorder::new(&mut layout, false);
+    let from = rec.input("from", &[COPIED]);
+    let to = rec.input("to", &[COPIED]);
+    rec.dispatch(&COPY, &(), &[from, to], COPIED / 4);
+    let plan = rec.finish().build(gpu, &store, BuildOptions::default())?;
+    let seconds = best(gpu, &plan).await;
+    gpu.check("the ceilings")?;
+    Ok(Ceilings {
+        gflops,
+        gb_per_second: 8e-9 * COPIED as f64 / seconds,
+    })
+}
+
+/// Times of training steps.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct StepBench {
+    /// The method.
+    pub method: &'static str,
+    /// Images a step.
+    pub batch: usize,
+    /// Dispatches a step.
+    pub dispatches: usize,
+    /// Floating-point operations a step: convolutions, linear layers and search.
+    pub gflop: f64,
+    /// From opening the session to the end of its first step, pipelines compiled, in seconds.
+    pub first_step: f64,
+    /// A step, over blocks of steps.
+    pub step: Spread,
+    /// Steps of a block.
+    pub steps_of_block: u32,
+}
+
+/// Blocks that a median is taken over.
+const BLOCKS: usize = 7;
+
+/// Times the training step of `options` on `data`, synchronised only at the ends of blocks of
+/// about half a second.
+///
+/// # Errors
+/// As [`Session::new`] and [`Session::step`].
+pub async fn step(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> Result<(StepBench, Session)> {
+    let started = Instant::now();
+    let session = SessionOptions {
+        batch: options.batch,
+        lr: options.lr,
+        seed: options.seed,
+        optimizer: options.optimizer,
+    };
+    let mut session = Session::new(Arc::clone(gpu), options.build_model()?, data, session)?;
+    block(&mut session, 1).await?;
+    let first_step = started.elapsed().as_secs_f64();
+    let once = block(&mut session, 2).await?;
+    let steps = (0.5 / once).clamp(1.0, 200.0) as u32;
+    let mut times = Vec::new();
+    for _ in 0..BLOCKS {
+        times.push(block(&mut session, steps).await?);
+    }
+    let bench = StepBench {
+        method: options.method.name(),
+        batch: options.batch,
+        dispatches: session.plan().dispatches(),
+        gflop: 1e-9 * session.plan().flops() as f64,
+        first_step,
+        step: Spread::of(times),
+        steps_of_block: steps,
+    };
+    Ok((bench, session))
+}
+
+/// Seconds a step over `steps` steps.
+async fn block(session: &mut Session, steps: u32) -> Result<f64> {
+    let started = Instant::now();
+    for _ in 0..steps {
+        session.step().await?;
+    }
+    while session.next_metrics().await?.is_some() {}
+    Ok(started.elapsed().as_secs_f64() / f64::from(steps))
+}
+
+/// The kernels of a training step, each timed on the device.
+///
+/// # Errors
+/// As [`Plan::profile`].
+pub async fn kernels(session: &Session) -> Result<Vec<KernelTime>> {
+    let uniform = StepUniform {
+        step: 1,
+        bias1: 1.0,
+        bias2_sqrt: 1.0,
+        ..StepUniform::default()
+    };
+    session.plan().profile(session.gpu(), &uniform, 5).await
+}
