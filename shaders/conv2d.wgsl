@@ -1,27 +1,29 @@
 // conv2d: y[b,o,i,j] = bias[o] + sum_{c,u,v} w[o,c,u,v] * x[b,c, i*S+u-P, j*S+v-P]
 //
 // The forward entry points also run backward to the input where the stride is 1: that is the
-// convolution of the gradient with the flipped kernel, channels exchanged (IN, OUT, FLIP, W_OUT
-// and W_IN say so). A thread computes a tile of pixels for up to eight output channels; the
+// convolution of the gradient with the flipped kernel, channels exchanged (w_out, w_in and flip
+// say so). A thread computes a tile of pixels for up to eight output channels; the
 // weights of a workgroup stand in its memory, eight channels of a tap side by side.
 
-override IN: u32 = 1u;          // channels of x
-override OUT: u32 = 1u;         // channels of y
 override K: u32 = 3u;           // kernel size
-override STRIDE: u32 = 1u;
-override PAD: u32 = 1u;
-override W_OUT: u32 = 9u;       // step in w from one output channel to the next
-override W_IN: u32 = 9u;        // step in w from one input channel to the next
-override FLIP: bool = false;    // read the kernel backwards
-override HAS_BIAS: bool = true;
+override TILE: u32 = 8u;        // output channels of a thread, min(O, 8): the rest of a tile is dead code
 
 struct Params {
     batch: u32,
+    in_channels: u32,           // C
     in_height: u32,
     in_width: u32,
+    out_channels: u32,          // O
     out_height: u32,
     out_width: u32,
-    chunks: u32,                // backward_weight: workgroups that share the positions
+    stride: u32,
+    padding: u32,
+    w_out: u32,                 // step in w from one output channel to the next
+    w_in: u32,                  // step in w from one input channel to the next
+    flip: u32,                  // 1: read the kernel backwards
+    has_bias: u32,
+    chunks: u32,                // backward to weights: workgroups that share the positions
+    lanes: u32,                 // backward_weight_rows: input channels side by side
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,15 +47,15 @@ var<workgroup> weights: array<vec4<f32>, 576>;
 
 // Tap t counts input channels and kernel positions: t = c * K*K + u * K + v.
 fn weight_at(o: u32, t: u32) -> f32 {
-    if (o >= OUT) { return 0.0; }
+    if (o >= params.out_channels) { return 0.0; }
     var tap = t % (K * K);
-    if (FLIP) { tap = K * K - 1u - tap; }
-    return w[o * W_OUT + (t / (K * K)) * W_IN + tap];
+    if (params.flip != 0u) { tap = K * K - 1u - tap; }
+    return w[o * params.w_out + (t / (K * K)) * params.w_in + tap];
 }
 
 // Brings taps first.. of output channels o.. o+7 into workgroup memory; returns their number.
 fn load_weights(o: u32, first: u32, local: u32) -> u32 {
-    let taps = min(TAPS, IN * K * K - first);
+    let taps = min(TAPS, params.in_channels * K * K - first);
     workgroupBarrier();
     for (var i = local; i < taps; i += THREADS) {
         let t = first + i;
@@ -72,7 +74,7 @@ fn pixel(plane: u32, i: i32, j: i32) -> f32 {
 }
 
 // Four neighbours of a row for eight output channels. Where y has fewer channels, the rest is
-// dead code once OUT is known.
+// dead code once params.out_channels is known.
 struct Tile {
     a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>,
     a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32>,
@@ -80,10 +82,10 @@ struct Tile {
 
 fn multiply_add(t: ptr<function, Tile>, v: vec4<f32>, p: vec4<f32>, q: vec4<f32>) {
     (*t).a0 += p.x * v;
-    if (OUT > 1u) { (*t).a1 += p.y * v; }
-    if (OUT > 2u) { (*t).a2 += p.z * v; }
-    if (OUT > 3u) { (*t).a3 += p.w * v; }
-    if (OUT > 4u) {
+    if (TILE > 1u) { (*t).a1 += p.y * v; }
+    if (TILE > 2u) { (*t).a2 += p.z * v; }
+    if (TILE > 3u) { (*t).a3 += p.w * v; }
+    if (TILE > 4u) {
         (*t).a4 += q.x * v;
         (*t).a5 += q.y * v;
         (*t).a6 += q.z * v;
@@ -107,8 +109,8 @@ fn channel(t: Tile, o: u32) -> vec4<f32> {
 
 fn store4(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
     var value = sum;
-    if (HAS_BIAS) { value += bias[o]; }
-    let index = ((b * OUT + o) * params.out_height + i) * params.out_width + j;
+    if (params.has_bias != 0u) { value += bias[o]; }
+    let index = ((b * params.out_channels + o) * params.out_height + i) * params.out_width + j;
     y[index] = value.x;
     if (j + 1u < params.out_width) { y[index + 1u] = value.y; }
     if (j + 2u < params.out_width) { y[index + 2u] = value.z; }
@@ -128,23 +130,23 @@ fn forward(
     let i = (item / columns) % params.out_height;
     let b = item / (columns * params.out_height);
     let o = group.y * 8u;
-    let plane = min(b, params.batch - 1u) * IN * params.in_height * params.in_width;
+    let plane = min(b, params.batch - 1u) * params.in_channels * params.in_height * params.in_width;
     var tile: Tile;
-    for (var first = 0u; first < IN * K * K; first += TAPS) {
+    for (var first = 0u; first < params.in_channels * K * K; first += TAPS) {
         let taps = load_weights(o, first, local);
         for (var t = 0u; t < taps; t++) {
             let tap = first + t;
             let c = plane + (tap / (K * K)) * params.in_height * params.in_width;
-            let row = i32(i * STRIDE + (tap / K) % K) - i32(PAD);
-            let column = i32(j * STRIDE + tap % K) - i32(PAD);
-            let s = i32(STRIDE);
+            let row = i32(i * params.stride + (tap / K) % K) - i32(params.padding);
+            let column = i32(j * params.stride + tap % K) - i32(params.padding);
+            let s = i32(params.stride);
             let v = vec4(pixel(c, row, column), pixel(c, row, column + s),
                          pixel(c, row, column + 2 * s), pixel(c, row, column + 3 * s));
             multiply_add(&tile, v, weights[2u * t], weights[2u * t + 1u]);
         }
     }
     if (b >= params.batch) { return; }
-    for (var c = 0u; c < min(8u, OUT - o); c++) { store4(b, o + c, i, j, channel(tile, c)); }
+    for (var c = 0u; c < min(8u, params.out_channels - o); c++) { store4(b, o + c, i, j, channel(tile, c)); }
 }
 
 // Six neighbours of a row: what a tile of four needs for a kernel of three.
@@ -153,10 +155,32 @@ struct Row {
     e: vec2<f32>,
 }
 
-fn load_row(plane: u32, i: i32, j: i32) -> Row {
+// Where they lie, once for all rows: columns (kept inside) and whether they exist.
+struct Columns {
+    v: vec4<u32>,
+    e: vec2<u32>,
+    has_v: vec4<bool>,
+    has_e: vec2<bool>,
+}
+
+fn columns_from(left: i32) -> Columns {
+    let v = vec4(left) + vec4(0, 1, 2, 3);
+    let e = vec2(left) + vec2(4, 5);
+    let last = i32(params.in_width) - 1;
+    return Columns(
+        vec4<u32>(clamp(v, vec4(0), vec4(last))), vec2<u32>(clamp(e, vec2(0), vec2(last))),
+        (v >= vec4(0)) & (v <= vec4(last)), (e >= vec2(0)) & (e <= vec2(last)),
+    );
+}
+
+fn load_row(plane: u32, i: i32, c: Columns) -> Row {
+    let inside = i >= 0 && i < i32(params.in_height);
+    let at = plane + u32(clamp(i, 0, i32(params.in_height) - 1)) * params.in_width;
+    let v = vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]);
+    let e = vec2(x[at + c.e.x], x[at + c.e.y]);
     return Row(
-        vec4(pixel(plane, i, j), pixel(plane, i, j + 1), pixel(plane, i, j + 2), pixel(plane, i, j + 3)),
-        vec2(pixel(plane, i, j + 4), pixel(plane, i, j + 5)),
+        select(vec4(0.0), v, c.has_v & vec4(inside)),
+        select(vec2(0.0), e, c.has_e & vec2(inside)),
     );
 }
 
@@ -200,24 +224,24 @@ fn forward_3x3(
     let b = item / (columns * rows);
     let o = group.y * 8u;
     let size = params.in_height * params.in_width;
-    let top = i32(i) - i32(PAD);
-    let left = i32(j) - i32(PAD);
-    var plane = min(b, params.batch - 1u) * IN * size;
+    let top = i32(i) - i32(params.padding);
+    let columns_at = columns_from(i32(j) - i32(params.padding));
+    var plane = min(b, params.batch - 1u) * params.in_channels * size;
     var t0: Tile;
     var t1: Tile;
     var t2: Tile;
     var t3: Tile;
-    for (var first = 0u; first < IN * 9u; first += TAPS) {
+    for (var first = 0u; first < params.in_channels * 9u; first += TAPS) {
         let channels = load_weights(o, first, local) / 9u;
         for (var c = 0u; c < channels; c++) {
-            let r0 = load_row(plane, top, left);
-            let r1 = load_row(plane, top + 1, left);
-            let r2 = load_row(plane, top + 2, left);
-            let r3 = load_row(plane, top + 3, left);
+            let r0 = load_row(plane, top, columns_at);
+            let r1 = load_row(plane, top + 1, columns_at);
+            let r2 = load_row(plane, top + 2, columns_at);
+            let r3 = load_row(plane, top + 3, columns_at);
             kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
-            let r4 = load_row(plane, top + 4, left);
+            let r4 = load_row(plane, top + 4, columns_at);
             kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
-            let r5 = load_row(plane, top + 5, left);
+            let r5 = load_row(plane, top + 5, columns_at);
             kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
             plane += size;
         }
@@ -225,7 +249,7 @@ fn forward_3x3(
     if (b >= params.batch) { return; }
     // One loop over rows and channels: written out it would be a hundred stores to compile.
     for (var r = 0u; r < min(4u, params.out_height - i); r++) {
-        for (var c = 0u; c < min(8u, OUT - o); c++) {
+        for (var c = 0u; c < min(8u, params.out_channels - o); c++) {
             var value = channel(t0, c);
             if (r == 1u) { value = channel(t1, c); }
             if (r == 2u) { value = channel(t2, c); }
@@ -246,25 +270,25 @@ fn backward_input(
     @builtin(local_invocation_index) local: u32,
 ) {
     let item = linear_group(group, groups) * THREADS + local;
-    if (item >= params.batch * IN * params.in_height * params.in_width) { return; }
+    if (item >= params.batch * params.in_channels * params.in_height * params.in_width) { return; }
     let l = item % params.in_width;
     let h = (item / params.in_width) % params.in_height;
-    let c = (item / (params.in_width * params.in_height)) % IN;
-    let b = item / (params.in_width * params.in_height * IN);
+    let c = (item / (params.in_width * params.in_height)) % params.in_channels;
+    let b = item / (params.in_width * params.in_height * params.in_channels);
     var sum = 0.0;
     for (var u = 0u; u < K; u++) {
         for (var v = 0u; v < K; v++) {
-            let i = i32(h + PAD) - i32(u);
-            let j = i32(l + PAD) - i32(v);
-            let row = i / i32(STRIDE);
-            let column = j / i32(STRIDE);
-            let hit = i >= 0 && j >= 0 && row * i32(STRIDE) == i && column * i32(STRIDE) == j
+            let i = i32(h + params.padding) - i32(u);
+            let j = i32(l + params.padding) - i32(v);
+            let row = i / i32(params.stride);
+            let column = j / i32(params.stride);
+            let hit = i >= 0 && j >= 0 && row * i32(params.stride) == i && column * i32(params.stride) == j
                 && row < i32(params.out_height) && column < i32(params.out_width);
             if (!hit) { continue; }
             let size = params.out_height * params.out_width;
-            let at = b * OUT * size + u32(row) * params.out_width + u32(column);
-            for (var o = 0u; o < OUT; o++) {
-                sum += w[((o * IN + c) * K + u) * K + v] * grad_y[at + o * size];
+            let at = b * params.out_channels * size + u32(row) * params.out_width + u32(column);
+            for (var o = 0u; o < params.out_channels; o++) {
+                sum += w[((o * params.in_channels + c) * K + u) * K + v] * grad_y[at + o * size];
             }
         }
     }
@@ -275,8 +299,8 @@ fn backward_input(
 
 // Four neighbours of a row of grad_y in channel o, zero beyond the image.
 fn gradient4(o: u32, b: u32, i: u32, j: u32, live: bool) -> vec4<f32> {
-    if (o >= OUT || !live) { return vec4(0.0); }
-    let at = ((b * OUT + o) * params.out_height + i) * params.out_width + j;
+    if (o >= params.out_channels || !live) { return vec4(0.0); }
+    let at = ((b * params.out_channels + o) * params.out_height + i) * params.out_width + j;
     var g = vec4(grad_y[at], 0.0, 0.0, 0.0);
     if (j + 1u < params.out_width) { g.y = grad_y[at + 1u]; }
     if (j + 2u < params.out_width) { g.z = grad_y[at + 2u]; }
@@ -293,10 +317,10 @@ struct Gradients {
 fn load_gradients(o: u32, b: u32, i: u32, j: u32, live: bool) -> Gradients {
     var g: Gradients;
     g.g0 = gradient4(o, b, i, j, live);
-    if (OUT > 1u) { g.g1 = gradient4(o + 1u, b, i, j, live); }
-    if (OUT > 2u) { g.g2 = gradient4(o + 2u, b, i, j, live); }
-    if (OUT > 3u) { g.g3 = gradient4(o + 3u, b, i, j, live); }
-    if (OUT > 4u) {
+    if (TILE > 1u) { g.g1 = gradient4(o + 1u, b, i, j, live); }
+    if (TILE > 2u) { g.g2 = gradient4(o + 2u, b, i, j, live); }
+    if (TILE > 3u) { g.g3 = gradient4(o + 3u, b, i, j, live); }
+    if (TILE > 4u) {
         g.g4 = gradient4(o + 4u, b, i, j, live);
         g.g5 = gradient4(o + 5u, b, i, j, live);
         g.g6 = gradient4(o + 6u, b, i, j, live);
@@ -313,7 +337,7 @@ struct Tap {
 
 fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
     (*t).lo += vec4(dot(g.g0, v), dot(g.g1, v), dot(g.g2, v), dot(g.g3, v));
-    if (OUT > 4u) {
+    if (TILE > 4u) {
         (*t).hi += vec4(dot(g.g4, v), dot(g.g5, v), dot(g.g6, v), dot(g.g7, v));
     }
 }
@@ -333,11 +357,11 @@ fn total(slot: u32) -> vec4<f32> {
 
 // partial[chunk] holds grad_w, then grad_bias.
 fn store_partial(chunk: u32, o: u32, at: u32, step: u32, sum: vec4<f32>) {
-    let base = chunk * (OUT * IN * K * K + OUT) + at;
-    if (o < OUT) { partial[base + o * step] = sum.x; }
-    if (o + 1u < OUT) { partial[base + (o + 1u) * step] = sum.y; }
-    if (o + 2u < OUT) { partial[base + (o + 2u) * step] = sum.z; }
-    if (o + 3u < OUT) { partial[base + (o + 3u) * step] = sum.w; }
+    let base = chunk * (params.out_channels * params.in_channels * K * K + params.out_channels) + at;
+    if (o < params.out_channels) { partial[base + o * step] = sum.x; }
+    if (o + 1u < params.out_channels) { partial[base + (o + 1u) * step] = sum.y; }
+    if (o + 2u < params.out_channels) { partial[base + (o + 2u) * step] = sum.z; }
+    if (o + 3u < params.out_channels) { partial[base + (o + 3u) * step] = sum.w; }
 }
 
 // One tap of eight output channels a workgroup (chunk, tap, channels): any kernel and stride.
@@ -349,7 +373,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let size = params.in_height * params.in_width;
     let columns = (params.out_width + 3u) / 4u;
     let items = params.batch * params.out_height * columns;
-    let s = i32(STRIDE);
+    let s = i32(params.stride);
     var tap: Tap;
     var ones: Tap;
     for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
@@ -357,9 +381,9 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         let i = (item / columns) % params.out_height;
         let b = item / (columns * params.out_height);
         let g = load_gradients(o, b, i, j, true);
-        let plane = (b * IN + t / (K * K)) * size;
-        let row = i32(i * STRIDE + (t / K) % K) - i32(PAD);
-        let column = i32(j * STRIDE + t % K) - i32(PAD);
+        let plane = (b * params.in_channels + t / (K * K)) * size;
+        let row = i32(i * params.stride + (t / K) % K) - i32(params.padding);
+        let column = i32(j * params.stride + t % K) - i32(params.padding);
         correlate(&tap, g, vec4(pixel(plane, row, column), pixel(plane, row, column + s),
                                 pixel(plane, row, column + 2 * s), pixel(plane, row, column + 3 * s)));
         if (t == 0u) { correlate(&ones, g, vec4(1.0)); }
@@ -369,13 +393,13 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     put(2u, local, ones.lo);
     put(3u, local, ones.hi);
     workgroupBarrier();
-    if (local < 2u) { store_partial(group.x, o + 4u * local, t, IN * K * K, total(local)); }
+    if (local < 2u) { store_partial(group.x, o + 4u * local, t, params.in_channels * K * K, total(local)); }
     if (t == 0u && local < 2u) {
-        store_partial(group.x, o + 4u * local, OUT * IN * K * K, 1u, total(local + 2u));
+        store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * K * K, 1u, total(local + 2u));
     }
 }
 
-// Kernel 3, stride 1: all nine taps of one input and eight output channels a workgroup.
+// Kernel 3, stride 1, few channels: all nine taps of one input and eight output channels a workgroup.
 @compute @workgroup_size(64)
 fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let o = group.z * 8u;
@@ -392,14 +416,14 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         let j = (item % columns) * 4u;
         let i = ((item / columns) % rows) * 2u;
         let b = item / (columns * rows);
-        let plane = (b * IN + c) * size;
-        let top = i32(i) - i32(PAD);
-        let left = i32(j) - i32(PAD);
+        let plane = (b * params.in_channels + c) * size;
+        let top = i32(i) - i32(params.padding);
+        let columns_at = columns_from(i32(j) - i32(params.padding));
         let g = load_gradients(o, b, i, j, true);
-        let r0 = load_row(plane, top, left);
-        let r1 = load_row(plane, top + 1, left);
-        let r2 = load_row(plane, top + 2, left);
-        let r3 = load_row(plane, top + 3, left);
+        let r0 = load_row(plane, top, columns_at);
+        let r1 = load_row(plane, top + 1, columns_at);
+        let r2 = load_row(plane, top + 2, columns_at);
+        let r3 = load_row(plane, top + 3, columns_at);
         correlate(&t0, g, r0.v);
         correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
         correlate(&t2, g, vec4(r0.v.zw, r0.e));
@@ -428,22 +452,128 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
     put(3u, local, t3.lo); put(4u, local, t4.lo); put(5u, local, t5.lo);
     put(6u, local, t6.lo); put(7u, local, t7.lo); put(8u, local, t8.lo);
     workgroupBarrier();
-    if (local < 9u) { store_partial(group.x, o, c * 9u + local, IN * 9u, total(local)); }
-    if (OUT > 4u) {
+    if (local < 9u) { store_partial(group.x, o, c * 9u + local, params.in_channels * 9u, total(local)); }
+    if (TILE > 4u) {
         workgroupBarrier();
         put(0u, local, t0.hi); put(1u, local, t1.hi); put(2u, local, t2.hi);
         put(3u, local, t3.hi); put(4u, local, t4.hi); put(5u, local, t5.hi);
         put(6u, local, t6.hi); put(7u, local, t7.hi); put(8u, local, t8.hi);
         workgroupBarrier();
-        if (local < 9u) { store_partial(group.x, o + 4u, c * 9u + local, IN * 9u, total(local)); }
+        if (local < 9u) { store_partial(group.x, o + 4u, c * 9u + local, params.in_channels * 9u, total(local)); }
     }
     if (c == 0u) {
         workgroupBarrier();
         put(0u, local, ones.lo);
         put(1u, local, ones.hi);
         workgroupBarrier();
-        if (local < 2u) { store_partial(group.x, o + 4u * local, OUT * IN * 9u, 1u, total(local)); }
+        if (local < 2u) { store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * 9u, 1u, total(local)); }
     }
+}
+
+// Kernel 3, stride 1, many channels: a thread owns one input channel and eight output channels,
+// a workgroup 64 such pairs (`lanes` input channels by 64 / lanes octets). It walks over rows of y,
+// sixteen columns at a time, which it first brings into its memory; nothing is left to add up
+// between threads.
+const COLUMNS: u32 = 16u;
+var<workgroup> x_rows: array<vec4<f32>, 480>;   // [channel <= 32][3 rows][20 columns / 4]
+var<workgroup> y_row: array<vec4<f32>, 128>;    // [octet <= 4][16 columns][8 channels / 4]
+
+fn pixel_or_zero(c: u32, plane: u32, i: i32, j: i32) -> f32 {
+    if (c >= params.in_channels) { return 0.0; }
+    return pixel(plane, i, j);
+}
+
+fn gradient_or_zero(b: u32, o: u32, i: u32, j: u32) -> f32 {
+    if (o >= params.out_channels || j >= params.out_width) { return 0.0; }
+    return grad_y[((b * params.out_channels + o) * params.out_height + i) * params.out_width + j];
+}
+
+@compute @workgroup_size(64)
+fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let lanes = params.lanes;
+    let octets = THREADS / lanes;
+    let first_c = group.y * lanes;
+    let first_o = group.z * octets * 8u;
+    let c = first_c + local % lanes;
+    let octet = local / lanes;
+    let size = params.in_height * params.in_width;
+    var t0: Tap; var t1: Tap; var t2: Tap;
+    var t3: Tap; var t4: Tap; var t5: Tap;
+    var t6: Tap; var t7: Tap; var t8: Tap;
+    var ones: Tap;
+    for (var row = group.x; row < params.batch * params.out_height; row += params.chunks) {
+        let b = row / params.out_height;
+        let i = row % params.out_height;
+        for (var j = 0u; j < params.out_width; j += COLUMNS) {
+            workgroupBarrier();
+            for (var at = local; at < lanes * 15u; at += THREADS) {
+                let channel = first_c + at / 15u;
+                let plane = (b * params.in_channels + channel) * size;
+                let h = i32(i + (at / 5u) % 3u) - i32(params.padding);
+                let l = i32(j + (at % 5u) * 4u) - i32(params.padding);
+                x_rows[at] = vec4(pixel_or_zero(channel, plane, h, l), pixel_or_zero(channel, plane, h, l + 1),
+                                  pixel_or_zero(channel, plane, h, l + 2), pixel_or_zero(channel, plane, h, l + 3));
+            }
+            for (var at = local; at < octets * 32u; at += THREADS) {
+                let column = j + at % COLUMNS;
+                let quad = at / COLUMNS;
+                let o = first_o + quad * 4u;
+                y_row[((quad / 2u) * COLUMNS + at % COLUMNS) * 2u + quad % 2u] =
+                    vec4(gradient_or_zero(b, o, i, column), gradient_or_zero(b, o + 1u, i, column),
+                         gradient_or_zero(b, o + 2u, i, column), gradient_or_zero(b, o + 3u, i, column));
+            }
+            workgroupBarrier();
+            let blocks = min(COLUMNS, params.out_width - j + 3u) / 4u;
+            for (var k = 0u; k < blocks; k++) {
+                let at = (local % lanes) * 15u + k;
+                let r0 = Row(x_rows[at], x_rows[at + 1u].xy);
+                let r1 = Row(x_rows[at + 5u], x_rows[at + 6u].xy);
+                let r2 = Row(x_rows[at + 10u], x_rows[at + 11u].xy);
+                let from_column = (octet * COLUMNS + k * 4u) * 2u;
+                let g0 = Tap(y_row[from_column], y_row[from_column + 1u]);
+                let g1 = Tap(y_row[from_column + 2u], y_row[from_column + 3u]);
+                let g2 = Tap(y_row[from_column + 4u], y_row[from_column + 5u]);
+                let g3 = Tap(y_row[from_column + 6u], y_row[from_column + 7u]);
+                spread(&t0, g0, g1, g2, g3, r0.v);
+                spread(&t1, g0, g1, g2, g3, vec4(r0.v.yzw, r0.e.x));
+                spread(&t2, g0, g1, g2, g3, vec4(r0.v.zw, r0.e));
+                spread(&t3, g0, g1, g2, g3, r1.v);
+                spread(&t4, g0, g1, g2, g3, vec4(r1.v.yzw, r1.e.x));
+                spread(&t5, g0, g1, g2, g3, vec4(r1.v.zw, r1.e));
+                spread(&t6, g0, g1, g2, g3, r2.v);
+                spread(&t7, g0, g1, g2, g3, vec4(r2.v.yzw, r2.e.x));
+                spread(&t8, g0, g1, g2, g3, vec4(r2.v.zw, r2.e));
+                if (c == 0u) { spread(&ones, g0, g1, g2, g3, vec4(1.0)); }
+            }
+        }
+    }
+    if (c >= params.in_channels) { return; }
+    let o = first_o + octet * 8u;
+    store_tap(group.x, o, c * 9u, t0);
+    store_tap(group.x, o, c * 9u + 1u, t1);
+    store_tap(group.x, o, c * 9u + 2u, t2);
+    store_tap(group.x, o, c * 9u + 3u, t3);
+    store_tap(group.x, o, c * 9u + 4u, t4);
+    store_tap(group.x, o, c * 9u + 5u, t5);
+    store_tap(group.x, o, c * 9u + 6u, t6);
+    store_tap(group.x, o, c * 9u + 7u, t7);
+    store_tap(group.x, o, c * 9u + 8u, t8);
+    if (c == 0u) {
+        let at = params.out_channels * params.in_channels * 9u;
+        store_partial(group.x, o, at, 1u, ones.lo);
+        store_partial(group.x, o + 4u, at, 1u, ones.hi);
+    }
+}
+
+// One tap at four columns.
+fn spread(t: ptr<function, Tap>, g0: Tap, g1: Tap, g2: Tap, g3: Tap, v: vec4<f32>) {
+    (*t).lo += g0.lo * v.x + g1.lo * v.y + g2.lo * v.z + g3.lo * v.w;
+    (*t).hi += g0.hi * v.x + g1.hi * v.y + g2.hi * v.z + g3.hi * v.w;
+}
+
+fn store_tap(chunk: u32, o: u32, at: u32, t: Tap) {
+    store_partial(chunk, o, at, params.in_channels * 9u, t.lo);
+    store_partial(chunk, o + 4u, at, params.in_channels * 9u, t.hi);
 }
 
 // Adds up the chunks.
@@ -454,15 +584,15 @@ fn backward_weight_sum(
     @builtin(local_invocation_index) local: u32,
 ) {
     let item = linear_group(group, groups) * THREADS + local;
-    let weight_count = OUT * IN * K * K;
-    if (item >= weight_count + OUT) { return; }
+    let weight_count = params.out_channels * params.in_channels * K * K;
+    if (item >= weight_count + params.out_channels) { return; }
     var sum = 0.0;
     for (var chunk = 0u; chunk < params.chunks; chunk++) {
-        sum += partial_in[chunk * (weight_count + OUT) + item];
+        sum += partial_in[chunk * (weight_count + params.out_channels) + item];
     }
     if (item < weight_count) {
         grad_w[item] = sum;
-    } else if (HAS_BIAS) {
+    } else if (params.has_bias != 0u) {
         grad_bias[item - weight_count] = sum;
     }
 }

@@ -107,11 +107,20 @@ uniform_struct! {
     /// Uniform of all entry points.
     struct Params {
         batch: u32,
+        in_channels: u32,
         in_height: u32,
         in_width: u32,
+        out_channels: u32,
         out_height: u32,
         out_width: u32,
+        stride: u32,
+        padding: u32,
+        w_out: u32,
+        w_in: u32,
+        flip: u32,
+        has_bias: u32,
         chunks: u32,
+        lanes: u32,
     }
 }
 
@@ -122,39 +131,63 @@ kernels! {
     BACKWARD_INPUT = "backward_input", 64, Params::FIELDS, [Read 2, Read 5, Write 6];
     BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
     BACKWARD_WEIGHT_3X3 = "backward_weight_3x3", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
+    BACKWARD_WEIGHT_ROWS = "backward_weight_rows", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
     BACKWARD_WEIGHT_SUM = "backward_weight_sum", 64, Params::FIELDS, [Write 8, Write 9, Read 10];
 }
 
-/// A convolution as the forward entry points see it; backward to the input is one too.
-struct Direction {
-    from: [usize; 2],
-    to: [usize; 2],
-    channels: [usize; 2],
-    padding: usize,
-    weight_steps: [usize; 2],
-    flip: bool,
+/// Threads of every workgroup here.
+const THREADS: usize = 64;
+/// Output channels of a thread.
+const OCTET: usize = 8;
+
+/// How the weight gradient is split: kernel, workgroups a chunk (y, z), chunks, lanes.
+struct Split {
+    kernel: &'static Kernel,
+    grid: [usize; 2],
+    chunks: usize,
+    lanes: usize,
 }
 
 impl Conv2d {
     fn params(&self) -> Params {
+        let taps = self.options.kernel.pow(2);
         Params {
             batch: self.batch as u32,
+            in_channels: self.in_channels as u32,
             in_height: self.in_size[0] as u32,
             in_width: self.in_size[1] as u32,
+            out_channels: self.out_channels as u32,
             out_height: self.out_size[0] as u32,
             out_width: self.out_size[1] as u32,
-            chunks: 0,
+            stride: self.options.stride as u32,
+            padding: self.options.padding as u32,
+            w_out: (self.in_channels * taps) as u32,
+            w_in: taps as u32,
+            ..Params::default()
         }
     }
 
-    fn constants(&self) -> [(&'static str, f64); 5] {
-        [
-            ("IN", self.in_channels as f64),
-            ("OUT", self.out_channels as f64),
-            ("K", self.options.kernel as f64),
-            ("STRIDE", self.options.stride as f64),
-            ("PAD", self.options.padding as f64),
-        ]
+    /// The convolution that runs backward to the input at stride 1: channels and sizes exchanged,
+    /// the kernel flipped.
+    fn mirrored(&self) -> Params {
+        let p = self.params();
+        Params {
+            in_channels: p.out_channels,
+            in_height: p.out_height,
+            in_width: p.out_width,
+            out_channels: p.in_channels,
+            out_height: p.in_height,
+            out_width: p.in_width,
+            padding: (self.options.kernel - 1 - self.options.padding) as u32,
+            w_out: p.w_in,
+            w_in: p.w_out,
+            flip: 1,
+            ..p
+        }
+    }
+
+    fn constants(&self, out_channels: usize) -> [(&'static str, f64); 2] {
+        [("K", self.options.kernel as f64), ("TILE", out_channels.min(OCTET) as f64)]
     }
 
     fn is_3x3(&self) -> bool {
@@ -163,126 +196,87 @@ impl Conv2d {
 
     /// Records `y = conv(x, w) + bias`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Option<Var>) {
-        let taps = self.options.kernel.pow(2);
-        let direction = Direction {
-            from: self.in_size,
-            to: self.out_size,
-            channels: [self.in_channels, self.out_channels],
-            padding: self.options.padding,
-            weight_steps: [self.in_channels * taps, taps],
-            flip: false,
-        };
-        self.convolve(rec, &direction, y, x, w, bias);
+        self.convolve(rec, self.params(), y, x, w, bias);
     }
 
-    fn convolve(
-        &self,
-        rec: &mut Recorder<'_>,
-        d: &Direction,
-        to: Var,
-        from: Var,
-        w: Var,
-        bias: Option<Var>,
-    ) {
-        let params = Params {
-            batch: self.batch as u32,
-            in_height: d.from[0] as u32,
-            in_width: d.from[1] as u32,
-            out_height: d.to[0] as u32,
-            out_width: d.to[1] as u32,
-            chunks: 0,
-        };
+    fn convolve(&self, rec: &mut Recorder<'_>, mut p: Params, to: Var, from: Var, w: Var, bias: Option<Var>) {
+        p.has_bias = u32::from(bias.is_some());
         let (kernel, tile_rows): (&'static Kernel, usize) = if self.is_3x3() {
             (&FORWARD_3X3, 4)
         } else {
             (&FORWARD, 1)
         };
-        let items = self.batch * d.to[0].div_ceil(tile_rows) * d.to[1].div_ceil(4);
-        let groups = items.div_ceil(64);
+        let (height, width) = (p.out_height as usize, p.out_width as usize);
+        let items = self.batch * height.div_ceil(tile_rows) * width.div_ceil(4);
+        let groups = items.div_ceil(THREADS);
         let fold = groups.div_ceil(65_535);
-        let grid = [
-            groups.div_ceil(fold) as u32,
-            d.channels[1].div_ceil(8) as u32,
-            fold as u32,
-        ];
-        rec.dispatch_groups(kernel, &params, &[from, w, bias.unwrap_or(w), to], grid)
-            .constants(&[
-                ("IN", d.channels[0] as f64),
-                ("OUT", d.channels[1] as f64),
-                ("K", self.options.kernel as f64),
-                ("STRIDE", self.options.stride as f64),
-                ("PAD", d.padding as f64),
-                ("W_OUT", d.weight_steps[0] as f64),
-                ("W_IN", d.weight_steps[1] as f64),
-                ("FLIP", f64::from(u8::from(d.flip))),
-                ("HAS_BIAS", f64::from(u8::from(bias.is_some()))),
-            ])
+        let channels = p.out_channels as usize;
+        let grid = [groups.div_ceil(fold), channels.div_ceil(OCTET), fold].map(|n| n as u32);
+        rec.dispatch_groups(kernel, &p, &[from, w, bias.unwrap_or(w), to], grid)
+            .constants(&self.constants(channels))
             .flops(2 * self.macs());
     }
 
     /// Records `grad_x` from `grad_y`.
     pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
-        let taps = self.options.kernel.pow(2);
         if self.options.stride == 1 {
-            let direction = Direction {
-                from: self.out_size,
-                to: self.in_size,
-                channels: [self.out_channels, self.in_channels],
-                padding: self.options.kernel - 1 - self.options.padding,
-                weight_steps: [taps, self.in_channels * taps],
-                flip: true,
-            };
-            return self.convolve(rec, &direction, grad_x, grad_y, w, None);
+            return self.convolve(rec, self.mirrored(), grad_x, grad_y, w, None);
         }
         let items = self.batch * self.in_channels * self.in_size[0] * self.in_size[1];
         rec.dispatch(&BACKWARD_INPUT, &self.params(), &[w, grad_y, grad_x], items)
-            .constants(&self.constants())
+            .constants(&self.constants(self.out_channels))
             .flops(2 * self.macs());
     }
 
-    /// Records `grad_w` and `grad_bias` from `grad_y`, in two stages.
-    pub fn backward_weight(
-        &self,
-        rec: &mut Recorder<'_>,
-        grad_w: Var,
-        grad_bias: Option<Var>,
-        grad_y: Var,
-        x: Var,
-    ) {
-        let taps = self.options.kernel.pow(2);
-        let weights = self.out_channels * self.in_channels * taps;
+    fn split(&self) -> Split {
+        let octets = self.out_channels.div_ceil(OCTET);
+        let rows = self.batch * self.out_size[0];
+        if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
+            let lanes = if self.in_channels > 16 { 32 } else { 16 };
+            let grid = [self.in_channels.div_ceil(lanes), octets.div_ceil(THREADS / lanes)];
+            // Enough workgroups for a large GPU, at least four rows each.
+            let chunks = (512 / (grid[0] * grid[1])).clamp(1, 256).min(rows.div_ceil(4));
+            return Split {
+                kernel: &BACKWARD_WEIGHT_ROWS,
+                grid,
+                chunks,
+                lanes,
+            };
+        }
         let (kernel, tile_rows, tiles): (&'static Kernel, usize, usize) = if self.is_3x3() {
             (&BACKWARD_WEIGHT_3X3, 2, self.in_channels)
         } else {
-            (&BACKWARD_WEIGHT, 1, self.in_channels * taps)
+            (&BACKWARD_WEIGHT, 1, self.in_channels * self.options.kernel.pow(2))
         };
-        let items =
-            self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
-        let octets = self.out_channels.div_ceil(8);
-        // Enough workgroups to fill a large GPU, but at least four items a thread.
-        let chunks = (2048 / (tiles * octets))
-            .clamp(1, 64)
-            .min(items.div_ceil(4 * 64));
+        let items = self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
+        Split {
+            kernel,
+            grid: [tiles, octets],
+            chunks: (2048 / (tiles * octets)).clamp(1, 64).min(items.div_ceil(4 * THREADS)),
+            lanes: 0,
+        }
+    }
+
+    /// Records `grad_w` and `grad_bias` from `grad_y`, in two stages.
+    pub fn backward_weight(&self, rec: &mut Recorder<'_>, grad_w: Var, grad_bias: Option<Var>, grad_y: Var, x: Var) {
+        let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
+        let split = self.split();
         let params = Params {
-            chunks: chunks as u32,
+            chunks: split.chunks as u32,
+            lanes: split.lanes as u32,
+            has_bias: u32::from(grad_bias.is_some()),
             ..self.params()
         };
-        let partial = rec.temporary("partial", &[chunks, weights + self.out_channels]);
-        let grid = [chunks as u32, tiles as u32, octets as u32];
-        rec.dispatch_groups(kernel, &params, &[x, grad_y, partial], grid)
-            .constants(&self.constants())
+        let constants = self.constants(self.out_channels);
+        let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
+        let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
+        rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)
+            .constants(&constants)
             .flops(2 * self.macs());
-        let no_bias = grad_bias.is_none();
         let grad_bias = grad_bias.unwrap_or_else(|| rec.temporary("no bias", &[self.out_channels]));
-        let mut constants = self.constants().to_vec();
-        constants.push(("HAS_BIAS", f64::from(u8::from(!no_bias))));
-        rec.dispatch(
-            &BACKWARD_WEIGHT_SUM,
-            &params,
-            &[grad_w, grad_bias, partial],
-            weights + self.out_channels,
-        )
-        .constants(&constants);
+        let items = weights + self.out_channels;
+        rec.dispatch(&BACKWARD_WEIGHT_SUM, &params, &[grad_w, grad_bias, partial], items)
+            .constants(&constants[..1]);
     }
 }
 
