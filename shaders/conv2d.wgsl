@@ -8,6 +8,10 @@
 override K: u32 = 3u;           // kernel size
 override TILE: u32 = 8u;        // output channels of a thread, min(O, 8): the rest of a tile is dead code
 
+// Size of y where threads are dealt out to it: divisions by constants are cheap.
+override HEIGHT: u32 = 1u;
+override WIDTH: u32 = 1u;
+
 struct Params {
     batch: u32,
     in_channels: u32,           // C
@@ -47,10 +51,11 @@ var<workgroup> weights: array<vec4<f32>, 576>;
 
 // Tap t counts input channels and kernel positions: t = c * K*K + u * K + v.
 fn weight_at(o: u32, t: u32) -> f32 {
-    if (o >= params.out_channels) { return 0.0; }
+    let inside = o < params.out_channels;
     var tap = t % (K * K);
-    if (params.flip != 0u) { tap = K * K - 1u - tap; }
-    return w[o * params.w_out + (t / (K * K)) * params.w_in + tap];
+    tap = select(tap, K * K - 1u - tap, params.flip != 0u);
+    let index = o * params.w_out + (t / (K * K)) * params.w_in + tap;
+    return select(0.0, w[select(0u, index, inside)], inside);
 }
 
 // Brings taps first.. of output channels o.. o+7 into workgroup memory; returns their number.
@@ -93,28 +98,29 @@ fn multiply_add(t: ptr<function, Tile>, v: vec4<f32>, p: vec4<f32>, q: vec4<f32>
     }
 }
 
-// Channel `o` of a tile; a switch, so that the tile itself stays in registers.
-fn channel(t: Tile, o: u32) -> vec4<f32> {
-    switch (o) {
-        case 0u: { return t.a0; }
-        case 1u: { return t.a1; }
-        case 2u: { return t.a2; }
-        case 3u: { return t.a3; }
-        case 4u: { return t.a4; }
-        case 5u: { return t.a5; }
-        case 6u: { return t.a6; }
-        default: { return t.a7; }
-    }
+fn store4(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
+    if (o >= params.out_channels) { return; }
+    let value = sum + select(0.0, bias[select(0u, o, params.has_bias != 0u)], params.has_bias != 0u);
+    let index = ((b * params.out_channels + o) * HEIGHT + i) * WIDTH + j;
+    y[index] = value.x;
+    // Where four columns always fit, the conditions go when WIDTH is known.
+    if (WIDTH % 4u == 0u || j + 1u < WIDTH) { y[index + 1u] = value.y; }
+    if (WIDTH % 4u == 0u || j + 2u < WIDTH) { y[index + 2u] = value.z; }
+    if (WIDTH % 4u == 0u || j + 3u < WIDTH) { y[index + 3u] = value.w; }
 }
 
-fn store4(b: u32, o: u32, i: u32, j: u32, sum: vec4<f32>) {
-    var value = sum;
-    if (params.has_bias != 0u) { value += bias[o]; }
-    let index = ((b * params.out_channels + o) * params.out_height + i) * params.out_width + j;
-    y[index] = value.x;
-    if (j + 1u < params.out_width) { y[index + 1u] = value.y; }
-    if (j + 2u < params.out_width) { y[index + 2u] = value.z; }
-    if (j + 3u < params.out_width) { y[index + 3u] = value.w; }
+fn store_tile(b: u32, o: u32, i: u32, j: u32, t: Tile) {
+    if (b >= params.batch || i >= HEIGHT) { return; }
+    store4(b, o, i, j, t.a0);
+    if (TILE > 1u) { store4(b, o + 1u, i, j, t.a1); }
+    if (TILE > 2u) { store4(b, o + 2u, i, j, t.a2); }
+    if (TILE > 3u) { store4(b, o + 3u, i, j, t.a3); }
+    if (TILE > 4u) {
+        store4(b, o + 4u, i, j, t.a4);
+        store4(b, o + 5u, i, j, t.a5);
+        store4(b, o + 6u, i, j, t.a6);
+        store4(b, o + 7u, i, j, t.a7);
+    }
 }
 
 // Any kernel and stride.
@@ -124,11 +130,11 @@ fn forward(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let columns = (params.out_width + 3u) / 4u;
+    let columns = (WIDTH + 3u) / 4u;
     let item = (group.z * groups.x + group.x) * THREADS + local;
     let j = (item % columns) * 4u;
-    let i = (item / columns) % params.out_height;
-    let b = item / (columns * params.out_height);
+    let i = (item / columns) % HEIGHT;
+    let b = item / (columns * HEIGHT);
     let o = group.y * 8u;
     let plane = min(b, params.batch - 1u) * params.in_channels * params.in_height * params.in_width;
     var tile: Tile;
@@ -145,8 +151,7 @@ fn forward(
             multiply_add(&tile, v, weights[2u * t], weights[2u * t + 1u]);
         }
     }
-    if (b >= params.batch) { return; }
-    for (var c = 0u; c < min(8u, params.out_channels - o); c++) { store4(b, o + c, i, j, channel(tile, c)); }
+    store_tile(b, o, i, j, tile);
 }
 
 // Six neighbours of a row: what a tile of four needs for a kernel of three.
@@ -216,8 +221,8 @@ fn forward_3x3(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let columns = (params.out_width + 3u) / 4u;
-    let rows = (params.out_height + 3u) / 4u;
+    let columns = (WIDTH + 3u) / 4u;
+    let rows = (HEIGHT + 3u) / 4u;
     let item = (group.z * groups.x + group.x) * THREADS + local;
     let j = (item % columns) * 4u;
     let i = ((item / columns) % rows) * 4u;
@@ -246,17 +251,10 @@ fn forward_3x3(
             plane += size;
         }
     }
-    if (b >= params.batch) { return; }
-    // One loop over rows and channels: written out it would be a hundred stores to compile.
-    for (var r = 0u; r < min(4u, params.out_height - i); r++) {
-        for (var c = 0u; c < min(8u, params.out_channels - o); c++) {
-            var value = channel(t0, c);
-            if (r == 1u) { value = channel(t1, c); }
-            if (r == 2u) { value = channel(t2, c); }
-            if (r == 3u) { value = channel(t3, c); }
-            store4(b, o + c, i + r, j, value);
-        }
-    }
+    store_tile(b, o, i, j, t0);
+    store_tile(b, o, i + 1u, j, t1);
+    store_tile(b, o, i + 2u, j, t2);
+    store_tile(b, o, i + 3u, j, t3);
 }
 
 // ---------------------------------------------------------------------------- backward to input
@@ -299,13 +297,12 @@ fn backward_input(
 
 // Four neighbours of a row of grad_y in channel o, zero beyond the image.
 fn gradient4(o: u32, b: u32, i: u32, j: u32, live: bool) -> vec4<f32> {
-    if (o >= params.out_channels || !live) { return vec4(0.0); }
-    let at = ((b * params.out_channels + o) * params.out_height + i) * params.out_width + j;
-    var g = vec4(grad_y[at], 0.0, 0.0, 0.0);
-    if (j + 1u < params.out_width) { g.y = grad_y[at + 1u]; }
-    if (j + 2u < params.out_width) { g.z = grad_y[at + 2u]; }
-    if (j + 3u < params.out_width) { g.w = grad_y[at + 3u]; }
-    return g;
+    let inside = live && o < params.out_channels;
+    let row = select(0u, ((b * params.out_channels + o) * HEIGHT + i) * WIDTH, inside);
+    let last = WIDTH - 1u;
+    let g = vec4(grad_y[row + j], grad_y[row + min(j + 1u, last)],
+                 grad_y[row + min(j + 2u, last)], grad_y[row + min(j + 3u, last)]);
+    return select(vec4(0.0), g, vec4(inside) & (vec4(j) + vec4(0u, 1u, 2u, 3u) < vec4(WIDTH)));
 }
 
 // The gradients of eight output channels at four neighbours.
@@ -371,15 +368,15 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let o = group.z * 8u;
     let t = group.y;
     let size = params.in_height * params.in_width;
-    let columns = (params.out_width + 3u) / 4u;
+    let columns = (WIDTH + 3u) / 4u;
     let items = params.batch * params.out_height * columns;
     let s = i32(params.stride);
     var tap: Tap;
     var ones: Tap;
     for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
         let j = (item % columns) * 4u;
-        let i = (item / columns) % params.out_height;
-        let b = item / (columns * params.out_height);
+        let i = (item / columns) % HEIGHT;
+        let b = item / (columns * HEIGHT);
         let g = load_gradients(o, b, i, j, true);
         let plane = (b * params.in_channels + t / (K * K)) * size;
         let row = i32(i * params.stride + (t / K) % K) - i32(params.padding);
@@ -405,8 +402,8 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
     let o = group.z * 8u;
     let c = group.y;
     let size = params.in_height * params.in_width;
-    let columns = (params.out_width + 3u) / 4u;
-    let rows = (params.out_height + 1u) / 2u;
+    let columns = (WIDTH + 3u) / 4u;
+    let rows = (HEIGHT + 1u) / 2u;
     let items = params.batch * rows * columns;
     var t0: Tap; var t1: Tap; var t2: Tap;
     var t3: Tap; var t4: Tap; var t5: Tap;
@@ -501,9 +498,9 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     var t3: Tap; var t4: Tap; var t5: Tap;
     var t6: Tap; var t7: Tap; var t8: Tap;
     var ones: Tap;
-    for (var row = group.x; row < params.batch * params.out_height; row += params.chunks) {
-        let b = row / params.out_height;
-        let i = row % params.out_height;
+    for (var row = group.x; row < params.batch * HEIGHT; row += params.chunks) {
+        let b = row / HEIGHT;
+        let i = row % HEIGHT;
         for (var j = 0u; j < params.out_width; j += COLUMNS) {
             workgroupBarrier();
             for (var at = local; at < lanes * 15u; at += THREADS) {

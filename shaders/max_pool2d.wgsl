@@ -1,14 +1,16 @@
 // max_pool2d: y[b,c,i,j] = max over the K by K window at (i*S, j*S); `argmax` keeps where it was,
 // the first one on a tie. Backward: a pixel takes grad_y of each window whose maximum it is.
 
+// Shapes are constants of the pipeline: the kernels are little more than index arithmetic.
+override IN_HEIGHT: u32 = 1u;
+override IN_WIDTH: u32 = 1u;
+override OUT_HEIGHT: u32 = 1u;
+override OUT_WIDTH: u32 = 1u;
+override WINDOW: u32 = 2u;
+override STRIDE: u32 = 2u;
+
 struct Params {
     planes: u32,                // batch * channels
-    in_height: u32,
-    in_width: u32,
-    out_height: u32,
-    out_width: u32,
-    window: u32,
-    stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,16 +28,16 @@ fn forward(
     @builtin(local_invocation_index) local: u32,
 ) {
     let item = linear_group(group, groups) * 64u + local;
-    if (item >= params.planes * params.out_height * params.out_width) { return; }
-    let j = item % params.out_width;
-    let i = (item / params.out_width) % params.out_height;
-    let plane = item / (params.out_width * params.out_height);
-    var at = (plane * params.in_height + i * params.stride) * params.in_width + j * params.stride;
+    if (item >= params.planes * OUT_HEIGHT * OUT_WIDTH) { return; }
+    let j = item % OUT_WIDTH;
+    let i = (item / OUT_WIDTH) % OUT_HEIGHT;
+    let plane = item / (OUT_WIDTH * OUT_HEIGHT);
+    var at = (plane * IN_HEIGHT + i * STRIDE) * IN_WIDTH + j * STRIDE;
     let corner = at;
     var best = x[at];
-    for (var u = 0u; u < params.window; u++) {
-        for (var v = 0u; v < params.window; v++) {
-            let index = corner + u * params.in_width + v;
+    for (var u = 0u; u < WINDOW; u++) {
+        for (var v = 0u; v < WINDOW; v++) {
+            let index = corner + u * IN_WIDTH + v;
             let candidate = x[index];
             if (candidate > best) {
                 best = candidate;
@@ -55,8 +57,8 @@ fn backward_disjoint(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let columns = (params.in_width + params.window - 1u) / params.window;
-    let rows = (params.in_height + params.window - 1u) / params.window;
+    let columns = (IN_WIDTH + WINDOW - 1u) / WINDOW;
+    let rows = (IN_HEIGHT + WINDOW - 1u) / WINDOW;
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.planes * rows * columns) { return; }
     let j = item % columns;
@@ -64,14 +66,14 @@ fn backward_disjoint(
     let plane = item / (columns * rows);
     var hit = 0xffffffffu;
     var g = 0.0;
-    if (i < params.out_height && j < params.out_width) {
-        let at = (plane * params.out_height + i) * params.out_width + j;
+    if (i < OUT_HEIGHT && j < OUT_WIDTH) {
+        let at = (plane * OUT_HEIGHT + i) * OUT_WIDTH + j;
         hit = argmax_in[at];
         g = grad_y[at];
     }
-    for (var u = i * params.window; u < min((i + 1u) * params.window, params.in_height); u++) {
-        for (var v = j * params.window; v < min((j + 1u) * params.window, params.in_width); v++) {
-            let pixel = (plane * params.in_height + u) * params.in_width + v;
+    for (var u = i * WINDOW; u < min((i + 1u) * WINDOW, IN_HEIGHT); u++) {
+        for (var v = j * WINDOW; v < min((j + 1u) * WINDOW, IN_WIDTH); v++) {
+            let pixel = (plane * IN_HEIGHT + u) * IN_WIDTH + v;
             grad_x[pixel] = select(0.0, g, pixel == hit);
         }
     }
@@ -84,20 +86,20 @@ fn backward(
     @builtin(local_invocation_index) local: u32,
 ) {
     let item = linear_group(group, groups) * 64u + local;
-    if (item >= params.planes * params.in_height * params.in_width) { return; }
-    let l = item % params.in_width;
-    let h = (item / params.in_width) % params.in_height;
-    let plane = item / (params.in_width * params.in_height);
+    if (item >= params.planes * IN_HEIGHT * IN_WIDTH) { return; }
+    let l = item % IN_WIDTH;
+    let h = (item / IN_WIDTH) % IN_HEIGHT;
+    let plane = item / (IN_WIDTH * IN_HEIGHT);
     // Windows i with i*S <= h < i*S + K.
-    let reach = params.window - 1u;
-    let first_i = (max(h, reach) - reach + params.stride - 1u) / params.stride;
-    let first_j = (max(l, reach) - reach + params.stride - 1u) / params.stride;
-    let last_i = min(h / params.stride + 1u, params.out_height);
-    let last_j = min(l / params.stride + 1u, params.out_width);
+    let reach = WINDOW - 1u;
+    let first_i = (max(h, reach) - reach + STRIDE - 1u) / STRIDE;
+    let first_j = (max(l, reach) - reach + STRIDE - 1u) / STRIDE;
+    let last_i = min(h / STRIDE + 1u, OUT_HEIGHT);
+    let last_j = min(l / STRIDE + 1u, OUT_WIDTH);
     var sum = 0.0;
     for (var i = first_i; i < last_i; i++) {
         for (var j = first_j; j < last_j; j++) {
-            let at = (plane * params.out_height + i) * params.out_width + j;
+            let at = (plane * OUT_HEIGHT + i) * OUT_WIDTH + j;
             if (argmax_in[at] == item) { sum += grad_y[at]; }
         }
     }

@@ -1,9 +1,10 @@
 // upsample (nearest): y[b,c,i,j] = x[b,c, i/F, j/F];  grad_x = sum of grad_y over the F by F copies.
 
+override WIDTH: u32 = 1u;       // of x
+override FACTOR: u32 = 2u;
+
 struct Params {
     count: u32,                 // elements of x
-    width: u32,                 // of x
-    factor: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -14,9 +15,9 @@ struct Params {
 
 // First copy in y of element `item` of x; rows of y are `factor` times as long.
 fn first_copy(item: u32) -> u32 {
-    let row = item / params.width;
-    let column = item % params.width;
-    return (row * params.width * params.factor + column) * params.factor;
+    let row = item / WIDTH;
+    let column = item % WIDTH;
+    return (row * WIDTH * FACTOR + column) * FACTOR;
 }
 
 @compute @workgroup_size(64)
@@ -29,9 +30,9 @@ fn forward(
     if (item >= params.count) { return; }
     let value = x[item];
     let first = first_copy(item);
-    for (var u = 0u; u < params.factor; u++) {
-        for (var v = 0u; v < params.factor; v++) {
-            y[first + u * params.width * params.factor + v] = value;
+    for (var u = 0u; u < FACTOR; u++) {
+        for (var v = 0u; v < FACTOR; v++) {
+            y[first + u * WIDTH * FACTOR + v] = value;
         }
     }
 }
@@ -46,9 +47,9 @@ fn backward(
     if (item >= params.count) { return; }
     let first = first_copy(item);
     var sum = 0.0;
-    for (var u = 0u; u < params.factor; u++) {
-        for (var v = 0u; v < params.factor; v++) {
-            sum += grad_y[first + u * params.width * params.factor + v];
+    for (var u = 0u; u < FACTOR; u++) {
+        for (var v = 0u; v < FACTOR; v++) {
+            sum += grad_y[first + u * WIDTH * FACTOR + v];
         }
     }
     grad_x[item] = sum;

@@ -186,8 +186,13 @@ impl Conv2d {
         }
     }
 
-    fn constants(&self, out_channels: usize) -> [(&'static str, f64); 2] {
-        [("K", self.options.kernel as f64), ("TILE", out_channels.min(OCTET) as f64)]
+    fn constants(&self, p: &Params) -> [(&'static str, f64); 4] {
+        [
+            ("K", self.options.kernel as f64),
+            ("TILE", f64::from(p.out_channels.min(OCTET as u32))),
+            ("HEIGHT", f64::from(p.out_height)),
+            ("WIDTH", f64::from(p.out_width)),
+        ]
     }
 
     fn is_3x3(&self) -> bool {
@@ -213,7 +218,7 @@ impl Conv2d {
         let channels = p.out_channels as usize;
         let grid = [groups.div_ceil(fold), channels.div_ceil(OCTET), fold].map(|n| n as u32);
         rec.dispatch_groups(kernel, &p, &[from, w, bias.unwrap_or(w), to], grid)
-            .constants(&self.constants(channels))
+            .constants(&self.constants(&p))
             .flops(2 * self.macs());
     }
 
@@ -224,7 +229,7 @@ impl Conv2d {
         }
         let items = self.batch * self.in_channels * self.in_size[0] * self.in_size[1];
         rec.dispatch(&BACKWARD_INPUT, &self.params(), &[w, grad_y, grad_x], items)
-            .constants(&self.constants(self.out_channels))
+            .constants(&self.constants(&self.params()))
             .flops(2 * self.macs());
     }
 
@@ -267,7 +272,7 @@ impl Conv2d {
             has_bias: u32::from(grad_bias.is_some()),
             ..self.params()
         };
-        let constants = self.constants(self.out_channels);
+        let constants = self.constants(&params);
         let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
         let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
         rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)

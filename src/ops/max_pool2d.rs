@@ -65,16 +65,8 @@ impl MaxPool2d {
 }
 
 uniform_struct! {
-    /// Uniform of both entry points.
-    struct Params {
-        planes: u32,
-        in_height: u32,
-        in_width: u32,
-        out_height: u32,
-        out_width: u32,
-        window: u32,
-        stride: u32,
-    }
+    /// Uniform of all entry points.
+    struct Params { planes: u32 }
 }
 
 kernels! {
@@ -88,19 +80,25 @@ impl MaxPool2d {
     fn params(&self) -> Params {
         Params {
             planes: (self.batch * self.channels) as u32,
-            in_height: self.in_size[0] as u32,
-            in_width: self.in_size[1] as u32,
-            out_height: self.out_size[0] as u32,
-            out_width: self.out_size[1] as u32,
-            window: self.window as u32,
-            stride: self.stride as u32,
         }
+    }
+
+    fn constants(&self) -> [(&'static str, f64); 6] {
+        [
+            ("IN_HEIGHT", self.in_size[0] as f64),
+            ("IN_WIDTH", self.in_size[1] as f64),
+            ("OUT_HEIGHT", self.out_size[0] as f64),
+            ("OUT_WIDTH", self.out_size[1] as f64),
+            ("WINDOW", self.window as f64),
+            ("STRIDE", self.stride as f64),
+        ]
     }
 
     /// Records `y` and the places of the maxima.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, argmax: Var, x: Var) {
         let items = rec.len(y);
-        rec.dispatch(&FORWARD, &self.params(), &[x, y, argmax], items);
+        rec.dispatch(&FORWARD, &self.params(), &[x, y, argmax], items)
+            .constants(&self.constants());
     }
 
     /// Records `grad_x`.
@@ -109,10 +107,12 @@ impl MaxPool2d {
         if self.window == self.stride {
             let windows = |n: usize| n.div_ceil(self.window);
             let items = self.batch * self.channels * windows(self.in_size[0]) * windows(self.in_size[1]);
-            rec.dispatch(&BACKWARD_DISJOINT, &self.params(), &tensors, items);
+            rec.dispatch(&BACKWARD_DISJOINT, &self.params(), &tensors, items)
+            .constants(&self.constants());
         } else {
             let items = rec.len(grad_x);
-            rec.dispatch(&BACKWARD, &self.params(), &tensors, items);
+            rec.dispatch(&BACKWARD, &self.params(), &tensors, items)
+            .constants(&self.constants());
         }
     }
 }

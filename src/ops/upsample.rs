@@ -46,11 +46,7 @@ impl Upsample {
 
 uniform_struct! {
     /// Uniform of both entry points.
-    struct Params {
-        count: u32,
-        width: u32,
-        factor: u32,
-    }
+    struct Params { count: u32 }
 }
 
 kernels! {
@@ -67,19 +63,23 @@ impl Upsample {
     fn params(&self) -> Params {
         Params {
             count: self.count() as u32,
-            width: self.shape[3] as u32,
-            factor: self.factor as u32,
         }
+    }
+
+    fn constants(&self) -> [(&'static str, f64); 2] {
+        [("WIDTH", self.shape[3] as f64), ("FACTOR", self.factor as f64)]
     }
 
     /// Records `y`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var) {
-        rec.dispatch(&FORWARD, &self.params(), &[x, y], self.count());
+        rec.dispatch(&FORWARD, &self.params(), &[x, y], self.count())
+            .constants(&self.constants());
     }
 
     /// Records `grad_x`.
     pub fn backward(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var) {
-        rec.dispatch(&BACKWARD, &self.params(), &[grad_y, grad_x], self.count());
+        rec.dispatch(&BACKWARD, &self.params(), &[grad_y, grad_x], self.count())
+            .constants(&self.constants());
     }
 }
 
