@@ -468,21 +468,35 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
 }
 
 // Kernel 3, stride 1, many channels: a thread owns one input channel and eight output channels,
-// a workgroup 64 such pairs (`lanes` input channels by 64 / lanes octets). It walks over rows of y,
-// sixteen columns at a time, which it first brings into its memory; nothing is left to add up
-// between threads.
+// a workgroup 64 such pairs (`lanes` input channels by 64 / lanes octets). It walks over pairs of
+// rows of y, sixteen columns at a time, which it first brings into its memory; nothing is left to
+// add up between threads. Channels beyond the last repeat it and are not stored.
 const COLUMNS: u32 = 16u;
-var<workgroup> x_rows: array<vec4<f32>, 480>;   // [channel <= 32][3 rows][20 columns / 4]
-var<workgroup> y_row: array<vec4<f32>, 128>;    // [octet <= 4][16 columns][8 channels / 4]
+var<workgroup> x_rows: array<vec4<f32>, 640>;   // [channel <= 32][4 rows][20 columns / 4]
+var<workgroup> y_rows: array<vec4<f32>, 256>;   // [octet <= 4][2 rows][16 columns][8 channels / 4]
 
-fn pixel_or_zero(c: u32, plane: u32, i: i32, j: i32) -> f32 {
-    if (c >= params.in_channels) { return 0.0; }
-    return pixel(plane, i, j);
+fn gradient_at(o: u32, b: u32, i: u32, j: u32) -> f32 {
+    let inside = i < HEIGHT && j < WIDTH;
+    let plane = (b * params.out_channels + min(o, params.out_channels - 1u)) * HEIGHT;
+    return select(0.0, grad_y[select(0u, (plane + i) * WIDTH + j, inside)], inside);
 }
 
-fn gradient_or_zero(b: u32, o: u32, i: u32, j: u32) -> f32 {
-    if (o >= params.out_channels || j >= params.out_width) { return 0.0; }
-    return grad_y[((b * params.out_channels + o) * params.out_height + i) * params.out_width + j];
+fn window(at: u32) -> Row {
+    return Row(x_rows[at], x_rows[at + 1u].xy);
+}
+
+fn octet_at(at: u32) -> Tap {
+    return Tap(y_rows[at], y_rows[at + 1u]);
+}
+
+// Three taps of a kernel row at four columns.
+fn spread_row(
+    t0: ptr<function, Tap>, t1: ptr<function, Tap>, t2: ptr<function, Tap>,
+    g0: Tap, g1: Tap, g2: Tap, g3: Tap, r: Row,
+) {
+    spread(t0, g0, g1, g2, g3, r.v);
+    spread(t1, g0, g1, g2, g3, vec4(r.v.yzw, r.e.x));
+    spread(t2, g0, g1, g2, g3, vec4(r.v.zw, r.e));
 }
 
 @compute @workgroup_size(64)
@@ -491,56 +505,62 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     let octets = THREADS / lanes;
     let first_c = group.y * lanes;
     let first_o = group.z * octets * 8u;
-    let c = first_c + local % lanes;
+    let lane = local % lanes;
+    let c = first_c + lane;
     let octet = local / lanes;
     let size = params.in_height * params.in_width;
+    let pairs = (HEIGHT + 1u) / 2u;
     var t0: Tap; var t1: Tap; var t2: Tap;
     var t3: Tap; var t4: Tap; var t5: Tap;
     var t6: Tap; var t7: Tap; var t8: Tap;
     var ones: Tap;
-    for (var row = group.x; row < params.batch * HEIGHT; row += params.chunks) {
-        let b = row / HEIGHT;
-        let i = row % HEIGHT;
-        for (var j = 0u; j < params.out_width; j += COLUMNS) {
+    for (var pair = group.x; pair < params.batch * pairs; pair += params.chunks) {
+        let b = pair / pairs;
+        let i = (pair % pairs) * 2u;
+        for (var j = 0u; j < WIDTH; j += COLUMNS) {
             workgroupBarrier();
-            for (var at = local; at < lanes * 15u; at += THREADS) {
-                let channel = first_c + at / 15u;
+            for (var at = local; at < lanes * 20u; at += THREADS) {
+                let channel = min(first_c + at / 20u, params.in_channels - 1u);
                 let plane = (b * params.in_channels + channel) * size;
-                let h = i32(i + (at / 5u) % 3u) - i32(params.padding);
+                let h = i32(i + (at / 5u) % 4u) - i32(params.padding);
                 let l = i32(j + (at % 5u) * 4u) - i32(params.padding);
-                x_rows[at] = vec4(pixel_or_zero(channel, plane, h, l), pixel_or_zero(channel, plane, h, l + 1),
-                                  pixel_or_zero(channel, plane, h, l + 2), pixel_or_zero(channel, plane, h, l + 3));
+                x_rows[at] = vec4(pixel(plane, h, l), pixel(plane, h, l + 1), pixel(plane, h, l + 2), pixel(plane, h, l + 3));
             }
-            for (var at = local; at < octets * 32u; at += THREADS) {
-                let column = j + at % COLUMNS;
-                let quad = at / COLUMNS;
-                let o = first_o + quad * 4u;
-                y_row[((quad / 2u) * COLUMNS + at % COLUMNS) * 2u + quad % 2u] =
-                    vec4(gradient_or_zero(b, o, i, column), gradient_or_zero(b, o + 1u, i, column),
-                         gradient_or_zero(b, o + 2u, i, column), gradient_or_zero(b, o + 3u, i, column));
+            for (var at = local; at < octets * 64u; at += THREADS) {
+                // Columns run fastest over the threads, then the quads of a row of channels.
+                let column = at % COLUMNS;
+                let quad = (at / COLUMNS) % 2u;
+                let row = at / (2u * COLUMNS);          // octet * 2 + row of the pair
+                let o = first_o + (row / 2u) * 8u + quad * 4u;
+                let h = i + row % 2u;
+                y_rows[(row * COLUMNS + column) * 2u + quad] =
+                    vec4(gradient_at(o, b, h, j + column), gradient_at(o + 1u, b, h, j + column),
+                         gradient_at(o + 2u, b, h, j + column), gradient_at(o + 3u, b, h, j + column));
             }
             workgroupBarrier();
-            let blocks = min(COLUMNS, params.out_width - j + 3u) / 4u;
+            let blocks = min(COLUMNS, WIDTH - j + 3u) / 4u;
             for (var k = 0u; k < blocks; k++) {
-                let at = (local % lanes) * 15u + k;
-                let r0 = Row(x_rows[at], x_rows[at + 1u].xy);
-                let r1 = Row(x_rows[at + 5u], x_rows[at + 6u].xy);
-                let r2 = Row(x_rows[at + 10u], x_rows[at + 11u].xy);
-                let from_column = (octet * COLUMNS + k * 4u) * 2u;
-                let g0 = Tap(y_row[from_column], y_row[from_column + 1u]);
-                let g1 = Tap(y_row[from_column + 2u], y_row[from_column + 3u]);
-                let g2 = Tap(y_row[from_column + 4u], y_row[from_column + 5u]);
-                let g3 = Tap(y_row[from_column + 6u], y_row[from_column + 7u]);
-                spread(&t0, g0, g1, g2, g3, r0.v);
-                spread(&t1, g0, g1, g2, g3, vec4(r0.v.yzw, r0.e.x));
-                spread(&t2, g0, g1, g2, g3, vec4(r0.v.zw, r0.e));
-                spread(&t3, g0, g1, g2, g3, r1.v);
-                spread(&t4, g0, g1, g2, g3, vec4(r1.v.yzw, r1.e.x));
-                spread(&t5, g0, g1, g2, g3, vec4(r1.v.zw, r1.e));
-                spread(&t6, g0, g1, g2, g3, r2.v);
-                spread(&t7, g0, g1, g2, g3, vec4(r2.v.yzw, r2.e.x));
-                spread(&t8, g0, g1, g2, g3, vec4(r2.v.zw, r2.e));
-                if (c == 0u) { spread(&ones, g0, g1, g2, g3, vec4(1.0)); }
+                let at = lane * 20u + k;
+                let top = (octet * 2u * COLUMNS + k * 4u) * 2u;
+                let r1 = window(at + 5u);
+                let r2 = window(at + 10u);
+                var g0 = octet_at(top);
+                var g1 = octet_at(top + 2u);
+                var g2 = octet_at(top + 4u);
+                var g3 = octet_at(top + 6u);
+                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, window(at));
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r1);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, r2);
+                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+                let bottom = top + 2u * COLUMNS;
+                g0 = octet_at(bottom);
+                g1 = octet_at(bottom + 2u);
+                g2 = octet_at(bottom + 4u);
+                g3 = octet_at(bottom + 6u);
+                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, r1);
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r2);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 15u));
+                spread(&ones, g0, g1, g2, g3, vec4(1.0));
             }
         }
     }

@@ -6,7 +6,9 @@ use web_time::Instant;
 
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::gpu::{BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store};
+use crate::gpu::{
+    BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
+};
 use crate::ops::{GRID, kernels};
 use crate::train::{Session, SessionOptions, TrainOptions};
 
@@ -121,7 +123,11 @@ const BLOCKS: usize = 7;
 ///
 /// # Errors
 /// As [`Session::new`] and [`Session::step`].
-pub async fn step(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> Result<(StepBench, Session)> {
+pub async fn step(
+    gpu: &Arc<Gpu>,
+    options: &TrainOptions,
+    data: Dataset,
+) -> Result<(StepBench, Session)> {
     let started = Instant::now();
     let session = SessionOptions {
         batch: options.batch,

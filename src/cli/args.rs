@@ -15,7 +15,10 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 }
 
 fn pair(text: &str) -> Result<(f32, f32), String> {
-    let numbers: Vec<f32> = text.split(',').filter_map(|t| t.trim().parse().ok()).collect();
+    let numbers: Vec<f32> = text
+        .split(',')
+        .filter_map(|t| t.trim().parse().ok())
+        .collect();
     match numbers[..] {
         [lr, momentum] => Ok((lr, momentum)),
         _ => Err("want LR,MOMENTUM, for example 10,0.9".into()),
@@ -188,7 +191,10 @@ impl TrainArgs {
         }
         set(&mut options.lr, self.lr.as_ref());
         set(&mut options.output_clamp, self.loss.output_clamp.as_ref());
-        set(&mut options.commitment_weight, self.loss.commitment_weight.as_ref());
+        set(
+            &mut options.commitment_weight,
+            self.loss.commitment_weight.as_ref(),
+        );
         options.optimizer = self.loss.optimizer();
         self.method.apply(&mut options.vq);
         self.vq.apply(&mut options);
@@ -205,8 +211,14 @@ impl TrainArgs {
         if self.batch.is_none() {
             parts.push(format!("batch {batch}"));
         }
-        (software && !self.readme && !parts.is_empty())
-            .then(|| format!("software adapter: {} instead of {} steps of batch {}", parts.join(" of "), GPU_SIZE.0, GPU_SIZE.1))
+        (software && !self.readme && !parts.is_empty()).then(|| {
+            format!(
+                "software adapter: {} instead of {} steps of batch {}",
+                parts.join(" of "),
+                GPU_SIZE.0,
+                GPU_SIZE.1
+            )
+        })
     }
 }
 

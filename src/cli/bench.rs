@@ -64,7 +64,9 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
             "ceilings: {:.1} GFLOP/s (fused multiply-adds in registers), {:.1} GB/s (copy of 64 MiB)\n",
             ceilings.gflops, ceilings.gb_per_second
         );
-        println!("simple     batch  dispatches  first step   step: median      min      max  GFLOP/s  of ceiling");
+        println!(
+            "simple     batch  dispatches  first step   step: median      min      max  GFLOP/s  of ceiling"
+        );
     }
     for batch in &batches {
         for method in &methods {
@@ -86,7 +88,10 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
         }
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&report).unwrap_or_default()
+        );
     } else {
         print_kernels(&report, methods[0], batches[batches.len() - 1]);
     }
@@ -126,7 +131,10 @@ fn print_kernels(report: &Report, method: Method, batch: usize) {
         return;
     }
     let total: f64 = report.kernels.iter().map(|k| k.milliseconds).sum();
-    println!("\nkernels of a step of {}, batch {batch}: {total:.2} ms in all", method.name());
+    println!(
+        "\nkernels of a step of {}, batch {batch}: {total:.2} ms in all",
+        method.name()
+    );
     println!("       ms  share  GFLOP/s  of ceiling     GB/s  of ceiling  kernel");
     for k in &report.kernels {
         println!(

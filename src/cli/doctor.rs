@@ -9,7 +9,12 @@ use super::DeviceArgs;
 
 pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
     let choice = device.choice()?;
-    println!("semivq {} on {} {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS, std::env::consts::ARCH);
+    println!(
+        "semivq {} on {} {}",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH
+    );
     let adapters = list_adapters(choice.backend).await;
     println!("\nadapters (--adapter takes the number or part of the name):");
     if adapters.is_empty() {
@@ -23,8 +28,17 @@ pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
             wgpu::DeviceType::VirtualGpu => "virtual GPU",
             wgpu::DeviceType::Other => "unknown kind",
         };
-        let usable = if adapter.usable { "" } else { "  NOT USABLE: below WebGPU's default limits" };
-        println!("  {i}: {} ({:?}, {kind}) {}{usable}", adapter.name, adapter.backend, adapter.driver.trim());
+        let usable = if adapter.usable {
+            ""
+        } else {
+            "  NOT USABLE: below WebGPU's default limits"
+        };
+        println!(
+            "  {i}: {} ({:?}, {kind}) {}{usable}",
+            adapter.name,
+            adapter.backend,
+            adapter.driver.trim()
+        );
     }
     let gpu = match Gpu::new(&choice).await {
         Ok(gpu) => gpu,
@@ -36,13 +50,28 @@ pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
     let limits = gpu.limits();
     println!("\nused: {}", gpu.adapter_line());
     println!("  limits (WebGPU's defaults, on every adapter):");
-    println!("    largest tensor           {} MiB", limits.max_storage_buffer_binding_size >> 20);
-    println!("    workgroup memory         {} KiB", limits.max_compute_workgroup_storage_size >> 10);
-    println!("    threads of a workgroup   {}", limits.max_compute_invocations_per_workgroup);
+    println!(
+        "    largest tensor           {} MiB",
+        limits.max_storage_buffer_binding_size >> 20
+    );
+    println!(
+        "    workgroup memory         {} KiB",
+        limits.max_compute_workgroup_storage_size >> 10
+    );
+    println!(
+        "    threads of a workgroup   {}",
+        limits.max_compute_invocations_per_workgroup
+    );
     println!("  features:");
-    println!("    timestamps (bench table) {}", if gpu.has_timestamps() { "yes" } else { "no" });
+    println!(
+        "    timestamps (bench table) {}",
+        if gpu.has_timestamps() { "yes" } else { "no" }
+    );
     if gpu.is_software() {
-        println!("\nnote: this adapter computes on the CPU; for a real GPU, {}", install_hint());
+        println!(
+            "\nnote: this adapter computes on the CPU; for a real GPU, {}",
+            install_hint()
+        );
     }
     match self_test(&gpu).await {
         Ok(()) => {
@@ -78,6 +107,8 @@ async fn self_test(gpu: &Gpu) -> Result<()> {
     }
     Err(semivq::Error::Gpu {
         place: "the self test".into(),
-        message: format!("a convolution of ones gave {values:?}; the driver computes wrongly, update it"),
+        message: format!(
+            "a convolution of ones gave {values:?}; the driver computes wrongly, update it"
+        ),
     })
 }

@@ -71,20 +71,29 @@ fn smallest(mut options: semivq::train::TrainOptions) -> semivq::train::TrainOpt
 
 pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
     let options = run_dir::read_options(&args.dir)?;
-    let out = args.out.clone().unwrap_or_else(|| args.dir.join("reconstructed"));
+    let out = args
+        .out
+        .clone()
+        .unwrap_or_else(|| args.dir.join("reconstructed"));
     let mut targets = Vec::new();
     for path in &args.images {
         let stem = path.file_stem().unwrap_or_default();
         let target = out.join(stem).with_extension("png");
         if targets.contains(&target) {
             let name = stem.to_string_lossy();
-            return Err(Error::Config(format!("two images are called {name}; reconstruct them one by one")));
+            return Err(Error::Config(format!(
+                "two images are called {name}; reconstruct them one by one"
+            )));
         }
         targets.push(target);
     }
     let data = run_dir::load_data(&options, None)?;
     let channels = data.train.shape[0];
-    let images: Vec<Images> = args.images.iter().map(|p| read_png(p, channels)).collect::<Result<_>>()?;
+    let images: Vec<Images> = args
+        .images
+        .iter()
+        .map(|p| read_png(p, channels))
+        .collect::<Result<_>>()?;
     let mut session = run_dir::open_session(device.open().await?, &smallest(options), data)?;
     run_dir::restore(&mut session, &args.dir)?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
@@ -103,7 +112,9 @@ fn read_png(path: &Path, channels: usize) -> Result<Images> {
         .map_err(|e| Error::file(path, format!("is no readable PNG image ({e})")))?;
     let (width, height) = (image.width() as usize, image.height() as usize);
     if !width.is_multiple_of(4) || !height.is_multiple_of(4) {
-        let message = format!("is {width} x {height}; width and height must be divisible by 4: crop or resize it");
+        let message = format!(
+            "is {width} x {height}; width and height must be divisible by 4: crop or resize it"
+        );
         return Err(Error::file(path, message));
     }
     let pixels = if channels == 1 {

@@ -19,12 +19,17 @@ use semivq::{Error, Result};
 /// Trains vector-quantised autoencoders (VQ-VAE) on the GPU, with every kernel written by hand in
 /// WGSL, to see codebook collapse and compare its remedies.
 #[derive(Parser)]
-#[command(name = "semivq", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "semivq",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Start here:
   semivq doctor                       what GPU is there, and can it train?
   semivq train                        train on the built-in images, results in runs/
   semivq train --method approach1 --data DIR   the learnable standard deviation, on IDX files
-  semivq eval runs/vq-1               the test figures of a run")]
+  semivq eval runs/vq-1               the test figures of a run"
+)]
 struct Cli {
     #[command(flatten)]
     device: DeviceArgs,
@@ -35,7 +40,12 @@ struct Cli {
 #[derive(Args, Clone)]
 struct DeviceArgs {
     /// Adapter: its index in `semivq doctor`, or part of its name. Default: the best real GPU
-    #[arg(long, global = true, value_name = "INDEX|NAME", help_heading = "Device")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "INDEX|NAME",
+        help_heading = "Device"
+    )]
     adapter: Option<String>,
     /// Only this backend: vulkan, metal, dx12 or gl
     #[arg(long, global = true, help_heading = "Device")]
@@ -98,7 +108,10 @@ pub fn main() -> ExitCode {
 /// that it finds no Wayland socket, as if something had failed; it has an off switch.
 fn quiet_the_driver() {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        #[allow(unsafe_code, reason = "the first thing the program does, before there are threads")]
+        #[allow(
+            unsafe_code,
+            reason = "the first thing the program does, before there are threads"
+        )]
         unsafe {
             std::env::set_var("NODEVICE_SELECT", "1");
         }

@@ -15,7 +15,11 @@ use super::run_dir::write_file;
 /// Writes one image as PNG, each pixel `1 << zoom` pixels wide.
 pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
     let [channels, height, width] = image.shape;
-    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let color = if channels == 1 {
+        ExtendedColorType::L8
+    } else {
+        ExtendedColorType::Rgb8
+    };
     let (rows, columns) = (height << zoom, width << zoom);
     let mut bytes = Vec::with_capacity(rows * columns * channels);
     for y in 0..rows {
@@ -88,7 +92,10 @@ pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
     if plotters::style::register_font("sans-serif", FontStyle::Normal, font).is_err() {
         return Err(Error::file(&path, "the built-in font cannot be read"));
     }
-    let present: Vec<&Curve> = CURVES.iter().filter(|(_, get)| get(&lines[0]).is_some()).collect();
+    let present: Vec<&Curve> = CURVES
+        .iter()
+        .filter(|(_, get)| get(&lines[0]).is_some())
+        .collect();
     let (width, height) = (1000_u32, 300 * (present.len() as u32).div_ceil(2));
     let mut pixels = vec![0; (width * height * 3) as usize];
     draw(&mut pixels, (width, height), &present, lines)
@@ -110,8 +117,15 @@ fn draw(
     let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
     root.fill(&WHITE).map_err(|e| text(&e))?;
     let steps = lines[0].step..lines[lines.len() - 1].step;
-    for (area, (name, get)) in root.split_evenly((curves.len().div_ceil(2), 2)).iter().zip(curves) {
-        let points: Vec<(u32, f32)> = lines.iter().filter_map(|m| Some((m.step, get(m)?))).collect();
+    for (area, (name, get)) in root
+        .split_evenly((curves.len().div_ceil(2), 2))
+        .iter()
+        .zip(curves)
+    {
+        let points: Vec<(u32, f32)> = lines
+            .iter()
+            .filter_map(|m| Some((m.step, get(m)?)))
+            .collect();
         let low = points.iter().map(|p| p.1).fold(f32::MAX, f32::min);
         let high = points.iter().map(|p| p.1).fold(f32::MIN, f32::max);
         let margin = 0.05 * (high - low).max(1e-6);
@@ -132,7 +146,9 @@ fn draw(
             .draw()
             .map_err(|e| text(&e))?;
         let style = RGBColor(31, 90, 160).stroke_width(2);
-        chart.draw_series(LineSeries::new(points, style)).map_err(|e| text(&e))?;
+        chart
+            .draw_series(LineSeries::new(points, style))
+            .map_err(|e| text(&e))?;
     }
     root.present().map_err(|e| text(&e))?;
     Ok(())

@@ -35,7 +35,8 @@ impl Progress {
 
     /// `rec loss | cmt loss | perplexity | active % | images/s`
     pub fn show(&mut self, m: &StepMetrics) {
-        let number = |v: Option<f32>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
+        let number =
+            |v: Option<f32>, digits: usize| v.map_or("-".into(), |v| format!("{v:.digits$}"));
         let images = f64::from(m.step - self.first) * self.batch as f64;
         let text = format!(
             "rec loss {:.4} | cmt loss {} | perplexity {} | active {} % | {:.0} images/s",

@@ -18,7 +18,9 @@ pub const SUMMARY: &str = "summary.json";
 pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
     use std::io::ErrorKind;
     let hint = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "; choose another folder with --out",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "; choose another folder with --out"
+        }
         ErrorKind::StorageFull => "; free some space, then go on with --resume",
         ErrorKind::NotFound => "; check the path",
         _ => "",
@@ -46,7 +48,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// `value` as indented JSON.
 pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
     text.push('\n');
     write_file(path, text.as_bytes())
 }
@@ -66,7 +69,10 @@ pub fn create(out: Option<&Path>, overwrite: bool, method: Method) -> Result<Pat
         }
         None => {
             let numbered = |n: usize| PathBuf::from("runs").join(format!("{}-{n}", method.name()));
-            (1..).map(numbered).find(|dir| !dir.exists()).unwrap_or_default()
+            (1..)
+                .map(numbered)
+                .find(|dir| !dir.exists())
+                .unwrap_or_default()
         }
     };
     std::fs::create_dir_all(&dir).map_err(|e| io_error(&dir, &e))?;
@@ -76,9 +82,14 @@ pub fn create(out: Option<&Path>, overwrite: bool, method: Method) -> Result<Pat
 /// The options of the run in `dir`.
 pub fn read_options(dir: &Path) -> Result<TrainOptions> {
     let path = dir.join(CONFIG);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|e| Error::file(&path, format!("{e}; is {} the folder of a run?", dir.display())))?;
-    serde_json::from_str(&text).map_err(|e| Error::file(&path, format!("is no configuration of a run ({e})")))
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        Error::file(
+            &path,
+            format!("{e}; is {} the folder of a run?", dir.display()),
+        )
+    })?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::file(&path, format!("is no configuration of a run ({e})")))
 }
 
 /// The data set that the options name, or `data` in its place.
@@ -90,7 +101,11 @@ pub fn load_data(options: &TrainOptions, data: Option<&Path>) -> Result<Dataset>
 }
 
 /// A session of `options`.
-pub fn open_session(gpu: std::sync::Arc<semivq::gpu::Gpu>, options: &TrainOptions, data: Dataset) -> Result<Session> {
+pub fn open_session(
+    gpu: std::sync::Arc<semivq::gpu::Gpu>,
+    options: &TrainOptions,
+    data: Dataset,
+) -> Result<Session> {
     let session = SessionOptions {
         batch: options.batch,
         lr: options.lr,
@@ -104,7 +119,9 @@ pub fn open_session(gpu: std::sync::Arc<semivq::gpu::Gpu>, options: &TrainOption
 pub fn restore(session: &mut Session, dir: &Path) -> Result<()> {
     let path = dir.join(CHECKPOINT);
     let bytes = std::fs::read(&path).map_err(|e| io_error(&path, &e))?;
-    session.restore(&bytes).map_err(|e| Error::file(&path, e.to_string()))
+    session
+        .restore(&bytes)
+        .map_err(|e| Error::file(&path, e.to_string()))
 }
 
 /// The growing file of metrics.
@@ -131,7 +148,10 @@ impl MetricsLog {
             text.push_str(&to_line(line));
         }
         write_file(&path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| io_error(&path, &e))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|e| io_error(&path, &e))?;
         Ok(Self {
             path,
             file: BufWriter::new(file),
@@ -143,7 +163,9 @@ impl MetricsLog {
     pub fn add(&mut self, metrics: StepMetrics) -> Result<()> {
         if metrics.step.is_multiple_of(self.every) {
             let line = to_line(&metrics);
-            self.file.write_all(line.as_bytes()).map_err(|e| io_error(&self.path, &e))?;
+            self.file
+                .write_all(line.as_bytes())
+                .map_err(|e| io_error(&self.path, &e))?;
             self.lines.push(metrics);
         }
         Ok(())

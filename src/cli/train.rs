@@ -54,7 +54,8 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
         }
     });
     if let Err(error) = handler {
-        run.progress.say(&format!("note: Ctrl-C will end the run at once ({error})"));
+        run.progress
+            .say(&format!("note: Ctrl-C will end the run at once ({error})"));
     }
     let started = Instant::now();
     let trained = run.train(steps, &stop).await;
@@ -189,7 +190,10 @@ impl Run {
         pictures::curves(&self.dir, &self.log.lines)?;
         pictures::reconstructions(&self.dir, session, SHOWN).await?;
         println!("{}", super::eval::line(&test));
-        println!("{seconds:.1} s of training; results in {}:", self.dir.display());
+        println!(
+            "{seconds:.1} s of training; results in {}:",
+            self.dir.display()
+        );
         println!("  reconstructions.png  test images above, reconstructions below");
         println!("  curves.png           losses, perplexity and active codes over the steps");
         println!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");

@@ -36,7 +36,9 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
 fn read_part(folder: &Path, part: &str) -> Result<Images> {
     let stem = format!("{part}-images-idx3-ubyte");
     let path = find(folder, &stem).ok_or_else(|| {
-        let message = format!("not found (nor {stem}.gz); --data wants a folder with IDX files named as MNIST's");
+        let message = format!(
+            "not found (nor {stem}.gz); --data wants a folder with IDX files named as MNIST's"
+        );
         Error::file(folder.join(&stem), message)
     })?;
     let mut images = read_images(&path)?;
@@ -45,7 +47,11 @@ fn read_part(folder: &Path, part: &str) -> Result<Images> {
         if labels.len() != images.len() {
             return Err(Error::file(
                 &path,
-                format!("holds {} labels for {} images; the two files do not belong together", labels.len(), images.len()),
+                format!(
+                    "holds {} labels for {} images; the two files do not belong together",
+                    labels.len(),
+                    images.len()
+                ),
             ));
         }
         images.labels = Some(labels);
@@ -101,7 +107,14 @@ fn parse(path: &Path, mut reader: impl Read, dimensions: usize) -> Result<(Vec<u
     if let Err(error) = reader.read_exact(&mut header) {
         return fail(cut_short(&error, "ends inside its header"));
     }
-    let word = |i: usize| u32::from_be_bytes([header[4 * i], header[4 * i + 1], header[4 * i + 2], header[4 * i + 3]]);
+    let word = |i: usize| {
+        u32::from_be_bytes([
+            header[4 * i],
+            header[4 * i + 1],
+            header[4 * i + 2],
+            header[4 * i + 3],
+        ])
+    };
     let expected = 0x0800 + dimensions as u32;
     if word(0) != expected {
         let kind = match word(0) {
@@ -109,20 +122,37 @@ fn parse(path: &Path, mut reader: impl Read, dimensions: usize) -> Result<(Vec<u
             0x0803 => " (that is a file of images)",
             _ => "",
         };
-        return fail(format!("begins with {:#010x}{kind}, an IDX file of this name with {expected:#010x}", word(0)));
+        return fail(format!(
+            "begins with {:#010x}{kind}, an IDX file of this name with {expected:#010x}",
+            word(0)
+        ));
     }
     let sizes: Vec<usize> = (1..=dimensions).map(|i| word(i) as usize).collect();
     let Some(total) = sizes.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)) else {
-        return fail(format!("its header says {sizes:?}, more than any file holds"));
+        return fail(format!(
+            "its header says {sizes:?}, more than any file holds"
+        ));
     };
     // One byte more than the header promises, to see whether the file goes on.
     let mut bytes = Vec::new();
     if let Err(error) = reader.take(total as u64 + 1).read_to_end(&mut bytes) {
-        return fail(cut_short(&error, &format!("is cut short: {} of {total} bytes could be read", bytes.len())));
+        return fail(cut_short(
+            &error,
+            &format!(
+                "is cut short: {} of {total} bytes could be read",
+                bytes.len()
+            ),
+        ));
     }
     if bytes.len() != total {
-        let held = if bytes.len() > total { "more".to_owned() } else { bytes.len().to_string() };
-        return fail(format!("its header says {sizes:?}, {total} bytes, but it holds {held}"));
+        let held = if bytes.len() > total {
+            "more".to_owned()
+        } else {
+            bytes.len().to_string()
+        };
+        return fail(format!(
+            "its header says {sizes:?}, {total} bytes, but it holds {held}"
+        ));
     }
     Ok((sizes, bytes))
 }

@@ -204,7 +204,15 @@ impl Conv2d {
         self.convolve(rec, self.params(), y, x, w, bias);
     }
 
-    fn convolve(&self, rec: &mut Recorder<'_>, mut p: Params, to: Var, from: Var, w: Var, bias: Option<Var>) {
+    fn convolve(
+        &self,
+        rec: &mut Recorder<'_>,
+        mut p: Params,
+        to: Var,
+        from: Var,
+        w: Var,
+        bias: Option<Var>,
+    ) {
         p.has_bias = u32::from(bias.is_some());
         let (kernel, tile_rows): (&'static Kernel, usize) = if self.is_3x3() {
             (&FORWARD_3X3, 4)
@@ -235,12 +243,17 @@ impl Conv2d {
 
     fn split(&self) -> Split {
         let octets = self.out_channels.div_ceil(OCTET);
-        let rows = self.batch * self.out_size[0];
+        let pairs = self.batch * self.out_size[0].div_ceil(2);
         if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
             let lanes = if self.in_channels > 16 { 32 } else { 16 };
-            let grid = [self.in_channels.div_ceil(lanes), octets.div_ceil(THREADS / lanes)];
-            // Enough workgroups for a large GPU, at least four rows each.
-            let chunks = (512 / (grid[0] * grid[1])).clamp(1, 256).min(rows.div_ceil(4));
+            let grid = [
+                self.in_channels.div_ceil(lanes),
+                octets.div_ceil(THREADS / lanes),
+            ];
+            // Enough workgroups for a large GPU, at least two pairs of rows each.
+            let chunks = (512 / (grid[0] * grid[1]))
+                .clamp(1, 256)
+                .min(pairs.div_ceil(2));
             return Split {
                 kernel: &BACKWARD_WEIGHT_ROWS,
                 grid,
@@ -251,19 +264,33 @@ impl Conv2d {
         let (kernel, tile_rows, tiles): (&'static Kernel, usize, usize) = if self.is_3x3() {
             (&BACKWARD_WEIGHT_3X3, 2, self.in_channels)
         } else {
-            (&BACKWARD_WEIGHT, 1, self.in_channels * self.options.kernel.pow(2))
+            (
+                &BACKWARD_WEIGHT,
+                1,
+                self.in_channels * self.options.kernel.pow(2),
+            )
         };
-        let items = self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
+        let items =
+            self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
         Split {
             kernel,
             grid: [tiles, octets],
-            chunks: (2048 / (tiles * octets)).clamp(1, 64).min(items.div_ceil(4 * THREADS)),
+            chunks: (2048 / (tiles * octets))
+                .clamp(1, 64)
+                .min(items.div_ceil(4 * THREADS)),
             lanes: 0,
         }
     }
 
     /// Records `grad_w` and `grad_bias` from `grad_y`, in two stages.
-    pub fn backward_weight(&self, rec: &mut Recorder<'_>, grad_w: Var, grad_bias: Option<Var>, grad_y: Var, x: Var) {
+    pub fn backward_weight(
+        &self,
+        rec: &mut Recorder<'_>,
+        grad_w: Var,
+        grad_bias: Option<Var>,
+        grad_y: Var,
+        x: Var,
+    ) {
         let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
         let split = self.split();
         let params = Params {
@@ -280,8 +307,13 @@ impl Conv2d {
             .flops(2 * self.macs());
         let grad_bias = grad_bias.unwrap_or_else(|| rec.temporary("no bias", &[self.out_channels]));
         let items = weights + self.out_channels;
-        rec.dispatch(&BACKWARD_WEIGHT_SUM, &params, &[grad_w, grad_bias, partial], items)
-            .constants(&constants[..1]);
+        rec.dispatch(
+            &BACKWARD_WEIGHT_SUM,
+            &params,
+            &[grad_w, grad_bias, partial],
+            items,
+        )
+        .constants(&constants[..1]);
     }
 }
 

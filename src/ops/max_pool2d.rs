@@ -106,13 +106,14 @@ impl MaxPool2d {
         let tensors = [argmax, grad_y, grad_x];
         if self.window == self.stride {
             let windows = |n: usize| n.div_ceil(self.window);
-            let items = self.batch * self.channels * windows(self.in_size[0]) * windows(self.in_size[1]);
+            let items =
+                self.batch * self.channels * windows(self.in_size[0]) * windows(self.in_size[1]);
             rec.dispatch(&BACKWARD_DISJOINT, &self.params(), &tensors, items)
-            .constants(&self.constants());
+                .constants(&self.constants());
         } else {
             let items = rec.len(grad_x);
             rec.dispatch(&BACKWARD, &self.params(), &tensors, items)
-            .constants(&self.constants());
+                .constants(&self.constants());
         }
     }
 }

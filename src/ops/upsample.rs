@@ -67,7 +67,10 @@ impl Upsample {
     }
 
     fn constants(&self) -> [(&'static str, f64); 2] {
-        [("WIDTH", self.shape[3] as f64), ("FACTOR", self.factor as f64)]
+        [
+            ("WIDTH", self.shape[3] as f64),
+            ("FACTOR", self.factor as f64),
+        ]
     }
 
     /// Records `y`.

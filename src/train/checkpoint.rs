@@ -55,7 +55,10 @@ struct Meta {
 
 fn encode(moments: &[Named]) -> BTreeMap<String, String> {
     let text = |values: &[f32]| STANDARD.encode(bytemuck::cast_slice::<f32, u8>(values));
-    moments.iter().map(|(name, _, values)| (name.clone(), text(values))).collect()
+    moments
+        .iter()
+        .map(|(name, _, values)| (name.clone(), text(values)))
+        .collect()
 }
 
 fn bad(message: impl Into<String>) -> Error {
@@ -106,22 +109,31 @@ impl State {
     /// # Errors
     /// [`Error::Config`] when it is no safetensors file, cut short, or not one of this project's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged = |e: &dyn std::fmt::Display| bad(format!("is no complete safetensors file ({e})"));
+        let damaged =
+            |e: &dyn std::fmt::Display| bad(format!("is no complete safetensors file ({e})"));
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
         let text = header.metadata().as_ref().and_then(|m| m.get(KEY));
         let text = text.ok_or_else(|| bad("is a safetensors file, but no checkpoint of semivq: its metadata has no key `semivq`"))?;
-        let meta: Meta = serde_json::from_str(text).map_err(|e| bad(format!("has unreadable metadata ({e})")))?;
+        let meta: Meta = serde_json::from_str(text)
+            .map_err(|e| bad(format!("has unreadable metadata ({e})")))?;
         let mut parameters = Vec::new();
         let mut buffers = Vec::new();
         for (name, view) in file.tensors() {
             if view.dtype() != Dtype::F32 {
-                return Err(bad(format!("holds `{name}` as {:?}, expected F32", view.dtype())));
+                return Err(bad(format!(
+                    "holds `{name}` as {:?}, expected F32",
+                    view.dtype()
+                )));
             }
             let values = bytemuck::pod_collect_to_vec(view.data());
             let trained = meta.moment1.contains_key(&name);
             let named = (name, view.shape().to_vec(), values);
-            if trained { parameters.push(named) } else { buffers.push(named) }
+            if trained {
+                parameters.push(named)
+            } else {
+                buffers.push(named)
+            }
         }
         Ok(Self {
             model: meta.model,
@@ -141,13 +153,21 @@ impl State {
     /// [`Error::Config`] names the first tensor that differs.
     pub fn check(&self, name: &str, layout: &ParameterLayout) -> Result<()> {
         if self.model != name {
-            return Err(bad(format!("is a checkpoint of model `{}`, not of `{name}`", self.model)));
+            return Err(bad(format!(
+                "is a checkpoint of model `{}`, not of `{name}`",
+                self.model
+            )));
         }
         let wanted: BTreeMap<&str, &[usize]> = layout
             .parameters()
             .iter()
             .map(|p| (p.name.as_str(), p.shape.as_slice()))
-            .chain(layout.buffers().iter().map(|b| (b.name.as_str(), b.shape.as_slice())))
+            .chain(
+                layout
+                    .buffers()
+                    .iter()
+                    .map(|b| (b.name.as_str(), b.shape.as_slice())),
+            )
             .collect();
         let held: BTreeMap<&str, &[usize]> = self
             .parameters
@@ -160,13 +180,17 @@ impl State {
             match held.get(name) {
                 None => return Err(bad(format!("has no tensor `{name}`; {other}"))),
                 Some(have) if have != shape => {
-                    return Err(bad(format!("holds `{name}` as {have:?}, expected {shape:?}; {other}")));
+                    return Err(bad(format!(
+                        "holds `{name}` as {have:?}, expected {shape:?}; {other}"
+                    )));
                 }
                 Some(_) => {}
             }
         }
         if let Some(name) = held.keys().find(|n| !wanted.contains_key(*n)) {
-            return Err(bad(format!("holds `{name}`, which the model does not have; {other}")));
+            return Err(bad(format!(
+                "holds `{name}`, which the model does not have; {other}"
+            )));
         }
         let complete = |moments: &[Named]| moments.len() == layout.parameters().len();
         if !complete(&self.moment1) || !complete(&self.moment2) {
@@ -181,7 +205,8 @@ mod tests {
     use super::*;
 
     fn state() -> State {
-        let named = |name: &str, values: &[f32]| (name.to_owned(), vec![values.len()], values.to_vec());
+        let named =
+            |name: &str, values: &[f32]| (name.to_owned(), vec![values.len()], values.to_vec());
         State {
             model: "simple".into(),
             step: 7,
@@ -209,6 +234,11 @@ mod tests {
             assert!(error.contains("safetensors"), "{error}");
         }
         let foreign = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
-        assert!(State::from_bytes(&foreign).unwrap_err().to_string().contains("no checkpoint of semivq"));
+        assert!(
+            State::from_bytes(&foreign)
+                .unwrap_err()
+                .to_string()
+                .contains("no checkpoint of semivq")
+        );
     }
 }

@@ -80,7 +80,10 @@ impl Inference {
     /// [`crate::Error::Gpu`] when the device fails.
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
         let (low, high) = self.range;
-        let values: Vec<f32> = pixels.iter().map(|p| low + (high - low) / 255.0 * f32::from(*p)).collect();
+        let values: Vec<f32> = pixels
+            .iter()
+            .map(|p| low + (high - low) / 255.0 * f32::from(*p))
+            .collect();
         self.plan.write(gpu, self.images, &values)?;
         self.plan.run(gpu, &StepUniform::default());
         Ok(Inferred {
@@ -132,7 +135,12 @@ impl Tally {
     pub(super) fn finish(&self) -> Evaluation {
         let total: u64 = self.counts.iter().sum();
         let share = |c: &u64| *c as f64 / total as f64;
-        let entropy: f64 = self.counts.iter().map(share).map(|p| -p * (p + 1e-7).ln()).sum();
+        let entropy: f64 = self
+            .counts
+            .iter()
+            .map(share)
+            .map(|p| -p * (p + 1e-7).ln())
+            .sum();
         let used = self.counts.iter().filter(|c| **c > 0).count();
         let quantized = total > 0;
         Evaluation {

@@ -107,12 +107,19 @@ impl TrainOptions {
             return refuse(format!("lr must be a number above 0, not {}", self.lr));
         }
         if !(self.commitment_weight.is_finite() && self.commitment_weight >= 0.0) {
-            return refuse(format!("commitment_weight must be a number of at least 0, not {}", self.commitment_weight));
+            return refuse(format!(
+                "commitment_weight must be a number of at least 0, not {}",
+                self.commitment_weight
+            ));
         }
         if self.batch == 0 || self.log_every == 0 {
             return refuse("batch and log_every must be at least 1".into());
         }
         let quantizer = VectorQuant::new(self.vq.clone())?;
-        Ok(Box::new(Simple::new(quantizer, self.output_clamp, self.commitment_weight)))
+        Ok(Box::new(Simple::new(
+            quantizer,
+            self.output_clamp,
+            self.commitment_weight,
+        )))
     }
 }

@@ -109,7 +109,12 @@ impl Session {
     /// [`Error::Config`] when the batch is larger than the data set or an option is out of range,
     /// [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
     /// images do not fit the model.
-    pub fn new(gpu: Arc<Gpu>, model: Box<dyn Model>, data: Dataset, options: SessionOptions) -> Result<Self> {
+    pub fn new(
+        gpu: Arc<Gpu>,
+        model: Box<dyn Model>,
+        data: Dataset,
+        options: SessionOptions,
+    ) -> Result<Self> {
         data.validate()?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
@@ -119,19 +124,30 @@ impl Session {
                 options.batch
             )));
         }
-        let images = resident(&gpu, &format!("the training images of `{}`", data.name), &data.train.pixels)?;
-        let order = resident(&gpu, "the order of the images", &vec![0; 4 * data.train.len()])?;
+        let images = resident(
+            &gpu,
+            &format!("the training images of `{}`", data.name),
+            &data.train.pixels,
+        )?;
+        let order = resident(
+            &gpu,
+            "the order of the images",
+            &vec![0; 4 * data.train.len()],
+        )?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true);
         let [c, h, w] = data.train.shape;
         let shape = [options.batch, c, h, w];
         let resident = rec.external("data set", &[data.train.pixels.len() / 4], &images);
         let order_var = rec.external("order", &[data.train.len()], &order);
-        let batch = crate::ops::gather::gather(&mut rec, resident, order_var, &shape, model.pixel_range())?;
+        let batch =
+            crate::ops::gather::gather(&mut rec, resident, order_var, &shape, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let record = net.record();
-        let rec_loss = model.reconstruction_loss().apply(&mut rec, "rec_loss", output, batch, 1.0)?;
+        let rec_loss = model
+            .reconstruction_loss()
+            .apply(&mut rec, "rec_loss", output, batch, 1.0)?;
         rec.backward()?;
         options.optimizer.record(&mut rec);
         let mut scalars = vec![("rec_loss", rec_loss)];
@@ -215,8 +231,11 @@ impl Session {
         let batches = (self.data.train.len() / self.options.batch) as u32;
         let epoch = self.step / batches;
         if self.epoch != Some(epoch) {
-            let order = Stream::new(self.options.seed, epoch).permutation(self.data.train.len() as u32);
-            self.gpu.queue.write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
+            let order =
+                Stream::new(self.options.seed, epoch).permutation(self.data.train.len() as u32);
+            self.gpu
+                .queue
+                .write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
             self.epoch = Some(epoch);
         }
         let mut uniform = self.options.optimizer.step(self.step + 1, self.options.lr);
@@ -256,7 +275,10 @@ impl Session {
             alpha_mean: get("alpha_mean"),
             alpha_penalty: get("alpha_penalty"),
         };
-        for value in [Some(metrics.rec_loss), metrics.cmt_loss].into_iter().flatten() {
+        for value in [Some(metrics.rec_loss), metrics.cmt_loss]
+            .into_iter()
+            .flatten()
+        {
             if !value.is_finite() {
                 return Err(self.diverged(step, value));
             }
@@ -292,9 +314,16 @@ impl Session {
             let count = batch.min(images.len() - start);
             let inference = match plan.take() {
                 Some((size, inference)) if size == count => inference,
-                _ => Inference::new(&self.gpu, &self.store, self.model.as_ref(), &[count, c, h, w])?,
+                _ => Inference::new(
+                    &self.gpu,
+                    &self.store,
+                    self.model.as_ref(),
+                    &[count, c, h, w],
+                )?,
             };
-            let inferred = inference.run(&self.gpu, images.range(start, start + count)).await?;
+            let inferred = inference
+                .run(&self.gpu, images.range(start, start + count))
+                .await?;
             tally.add(count, &inferred);
             start += count;
             plan = Some((count, inference));
@@ -336,7 +365,10 @@ impl Session {
             moment2: self.store.read(&self.gpu, Arena::Moment2).await?,
         };
         let all = state.parameters.iter().chain(&state.buffers);
-        if let Some(bad) = all.flat_map(|(_, _, values)| values).find(|v| !v.is_finite()) {
+        if let Some(bad) = all
+            .flat_map(|(_, _, values)| values)
+            .find(|v| !v.is_finite())
+        {
             return Err(self.diverged(self.step + 1, *bad));
         }
         state.to_bytes()
