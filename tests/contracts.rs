@@ -1,0 +1,180 @@
+//! Every shader parses, validates with WebGPU's baseline capabilities, and agrees with its Rust
+//! side. No GPU is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, Scalar, ScalarKind, StorageAccess, TypeInner};
+use semivq::gpu::{Access, Binding, Field, Kernel, Shader, StepUniform};
+use semivq::ops::all_kernels;
+
+struct Checked {
+    shader: &'static Shader,
+    module: Module,
+    info: ModuleInfo,
+}
+
+/// Each shader once, parsed and validated.
+fn shaders() -> Vec<Checked> {
+    let mut by_name: BTreeMap<&str, &'static Shader> = BTreeMap::new();
+    for kernel in all_kernels() {
+        by_name.insert(kernel.shader.name, kernel.shader);
+    }
+    let check = |shader: &'static Shader| {
+        let text = shader.text();
+        let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|error| {
+            let message = error.emit_to_string(&text);
+            panic!("{}: {}", shader.name, shader.locate_errors(&message))
+        });
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let info = validator
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)));
+        Checked {
+            shader,
+            module,
+            info,
+        }
+    };
+    by_name.into_values().map(check).collect()
+}
+
+fn kernels_of(shader: &Shader) -> Vec<&'static Kernel> {
+    all_kernels().into_iter().filter(|k| k.shader.name == shader.name).collect()
+}
+
+/// Names of the files under `shaders/`.
+fn files(folder: &str) -> BTreeSet<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path());
+    let wgsl = entries.filter(|p| p.extension().is_some_and(|e| e == "wgsl"));
+    wgsl.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn every_file_is_a_shader_of_some_kernel_and_every_entry_point_has_one() {
+    let checked = shaders();
+    let names: BTreeSet<String> = checked.iter().map(|c| c.shader.name.to_owned()).collect();
+    assert_eq!(names, files("shaders"));
+    for c in &checked {
+        let entries: BTreeSet<&str> = c.module.entry_points.iter().map(|e| e.name.as_str()).collect();
+        let kernels: BTreeSet<&str> = kernels_of(c.shader).iter().map(|k| k.entry).collect();
+        assert_eq!(entries, kernels, "{}", c.shader.name);
+    }
+}
+
+#[test]
+fn every_fragment_is_used() {
+    let used: BTreeSet<String> = shaders()
+        .iter()
+        .flat_map(|c| c.shader.fragments)
+        .map(|(file, _)| file.trim_start_matches("lib/").trim_end_matches(".wgsl").to_owned())
+        .collect();
+    assert_eq!(used, files("shaders/lib"));
+}
+
+#[test]
+fn workgroup_sizes_agree_and_stay_within_the_default_limits() {
+    for c in shaders() {
+        for kernel in kernels_of(c.shader) {
+            let entry = c.module.entry_points.iter().find(|e| e.name == kernel.entry).unwrap();
+            assert_eq!(entry.workgroup_size, kernel.workgroup, "{}", kernel.label());
+            assert!(kernel.invocations() <= 256, "{}", kernel.label());
+        }
+    }
+}
+
+#[test]
+fn bindings_agree_and_stay_within_the_default_limits() {
+    for c in shaders() {
+        for kernel in kernels_of(c.shader) {
+            let at = c.module.entry_points.iter().position(|e| e.name == kernel.entry).unwrap();
+            let info = c.info.get_entry_point(at);
+            let mut used = BTreeMap::new();
+            let mut shared_memory = 0;
+            for (handle, variable) in c.module.global_variables.iter() {
+                if info[handle] == GlobalUse::empty() {
+                    continue;
+                }
+                if variable.space == AddressSpace::WorkGroup {
+                    shared_memory += c.module.types[variable.ty].inner.size(c.module.to_ctx());
+                }
+                if let Some(binding) = &variable.binding {
+                    assert_eq!(binding.group, 0);
+                    used.insert(binding.binding, variable.space);
+                }
+            }
+            assert!(shared_memory <= 16 * 1024, "{}: {shared_memory} bytes", kernel.label());
+            let mut wanted = BTreeMap::new();
+            if !kernel.params.is_empty() {
+                wanted.insert(0, AddressSpace::Uniform);
+            }
+            for Binding(index, access) in kernel.bindings {
+                let space = match access {
+                    Access::Read => AddressSpace::Storage {
+                        access: StorageAccess::LOAD,
+                    },
+                    Access::Write => AddressSpace::Storage {
+                        access: StorageAccess::LOAD | StorageAccess::STORE,
+                    },
+                    Access::Step => AddressSpace::Uniform,
+                };
+                wanted.insert(*index, space);
+            }
+            assert_eq!(used, wanted, "{}", kernel.label());
+            let storage = kernel.bindings.iter().filter(|b| b.1 != Access::Step).count();
+            assert!(storage <= 8, "{} binds {storage} storage buffers", kernel.label());
+        }
+    }
+}
+
+/// Name, offset and type of each member of the struct behind the uniform at `binding`.
+fn uniform(module: &Module, binding: u32) -> Option<Vec<(String, usize, &'static str)>> {
+    let mut variables = module.global_variables.iter().map(|(_, v)| v);
+    let variable = variables.find(|v| {
+        v.space == AddressSpace::Uniform && v.binding.as_ref().is_some_and(|b| b.binding == binding)
+    })?;
+    let TypeInner::Struct { members, .. } = &module.types[variable.ty].inner else {
+        panic!("uniform {binding} is no struct");
+    };
+    let describe = |m: &naga::StructMember| {
+        let ty = match module.types[m.ty].inner {
+            TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => "u32",
+            TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => "f32",
+            ref other => panic!("{:?} has type {other:?}", m.name),
+        };
+        (m.name.clone().unwrap_or_default(), m.offset as usize, ty)
+    };
+    Some(members.iter().map(describe).collect())
+}
+
+fn table(fields: &[Field]) -> Vec<(String, usize, &'static str)> {
+    fields.iter().map(|f| (f.name.to_owned(), f.offset, f.ty)).collect()
+}
+
+#[test]
+fn uniform_structs_agree_field_by_field() {
+    for c in shaders() {
+        for kernel in kernels_of(c.shader) {
+            if !kernel.params.is_empty() {
+                assert_eq!(uniform(&c.module, 0), Some(table(kernel.params)), "{}", kernel.label());
+            }
+            if kernel.bindings.iter().any(|b| b.1 == Access::Step) {
+                let step = table(StepUniform::FIELDS);
+                assert_eq!(uniform(&c.module, 15), Some(step), "{}", kernel.label());
+            }
+        }
+    }
+}
+
+#[test]
+fn positions_in_errors_name_the_file_they_came_from() {
+    let conv = all_kernels().into_iter().find(|k| k.shader.name == "conv2d").unwrap().shader;
+    let line = 1 + conv.text().lines().position(|l| l.starts_with("fn forward_3x3")).unwrap();
+    let (file, at) = conv.locate(line);
+    assert_eq!(file, "shaders/conv2d.wgsl");
+    assert!(conv.source.lines().nth(at - 1).unwrap().starts_with("fn forward_3x3"));
+    assert_eq!(conv.locate(1), ("shaders/lib/grid.wgsl".to_owned(), 1));
+    let message = format!("error at wgsl:{line}:4 here");
+    assert_eq!(conv.locate_errors(&message), format!("error at shaders/conv2d.wgsl:{at}:4 here"));
+}

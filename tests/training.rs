@@ -1,0 +1,285 @@
+//! Whole runs: they learn, repeat bit for bit, and go on as if they had never stopped.
+
+mod support;
+
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use semivq::Error;
+use semivq::data::{Dataset, Images, synthetic};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::models::{Builder, Model, Simple};
+use semivq::ops::loss::PixelLoss;
+use semivq::train::{Method, Session, SessionOptions, StepMetrics, TrainOptions};
+use semivq::vq::{AlterPenalty, VectorQuant, VectorQuantConfig};
+
+type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
+
+/// The first images of the built-in set.
+fn data(train: usize, test: usize) -> Dataset {
+    let all = synthetic::glyphs(5);
+    let first = |images: &Images, count: usize| Images {
+        shape: images.shape,
+        pixels: images.range(0, count).to_vec(),
+        labels: None,
+    };
+    Dataset {
+        name: "a few glyphs".into(),
+        train: first(&all.train, train),
+        test: first(&all.test, test),
+    }
+}
+
+fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
+    let mut options = TrainOptions {
+        method,
+        batch,
+        lr,
+        ..TrainOptions::default()
+    };
+    options.vq.num_codes = 40;
+    method.apply(&mut options.vq);
+    options
+}
+
+fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Result<Session> {
+    let session = SessionOptions {
+        batch: options.batch,
+        lr: options.lr,
+        seed: options.seed,
+        optimizer: options.optimizer,
+    };
+    Session::new(Arc::clone(gpu), options.build_model()?, data, session)
+}
+
+/// `steps` more steps and all their metrics.
+fn run(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMetrics>> {
+    pollster::block_on(async {
+        let mut all = Vec::new();
+        for _ in 0..steps {
+            all.extend(session.step().await?);
+        }
+        while let Some(metrics) = session.next_metrics().await? {
+            all.push(metrics);
+        }
+        Ok(all)
+    })
+}
+
+fn checkpoint(session: &Session) -> semivq::Result<Vec<u8>> {
+    pollster::block_on(session.checkpoint(serde_json::Value::Null))
+}
+
+fn ensure(holds: bool, message: impl Into<String>) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(message.into().into()) }
+}
+
+fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in Method::ALL {
+        let mut session = session(&gpu, &options(method, 8, 3e-3), data(8, 4))?;
+        let metrics = run(&mut session, 150)?;
+        let (first, last) = (metrics[0].rec_loss, metrics[149].rec_loss);
+        ensure(last < 0.25 * first, format!("{method:?}: {first} became {last} only"))?;
+    }
+    Ok(())
+}
+
+fn two_runs_are_equal(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in Method::ALL {
+        let once = || -> Result<_, Failed> {
+            let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 4))?;
+            Ok((run(&mut session, 6)?, checkpoint(&session)?))
+        };
+        let (first, again) = (once()?, once()?);
+        ensure(first.0.len() == 6, "a step did not report")?;
+        ensure(first == again, format!("{method:?}: two runs differ"))?;
+    }
+    Ok(())
+}
+
+fn seeds_differ(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let once = |seed: u64| -> Result<_, Failed> {
+        let mut options = options(Method::Vq, 8, 1e-3);
+        options.seed = seed;
+        let mut session = session(&gpu, &options, data(24, 4))?;
+        Ok(run(&mut session, 2)?)
+    };
+    ensure(once(1)? != once(2)?, "two seeds gave the same run")
+}
+
+fn resuming_equals_not_stopping(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in Method::ALL {
+        // Three batches an epoch: the stop falls into the middle of the second one.
+        let options = options(method, 8, 1e-3);
+        let mut whole = session(&gpu, &options, data(24, 4))?;
+        let mut metrics = run(&mut whole, 4)?;
+        let stopped = checkpoint(&whole)?;
+        metrics.extend(run(&mut whole, 4)?);
+        let mut resumed = session(&gpu, &options, data(24, 4))?;
+        resumed.restore(&stopped)?;
+        ensure(resumed.steps_done() == 4, "the step was not restored")?;
+        let tail = run(&mut resumed, 4)?;
+        ensure(metrics[4..] == tail[..], format!("{method:?}: the metrics differ"))?;
+        ensure(checkpoint(&whole)? == checkpoint(&resumed)?, format!("{method:?}: the checkpoints differ"))?;
+    }
+    Ok(())
+}
+
+fn evaluation_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in Method::ALL {
+        let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 13))?;
+        run(&mut session, 2)?;
+        let before = checkpoint(&session)?;
+        let test = session.data().test.clone();
+        let first = pollster::block_on(session.evaluate(&test))?;
+        let again = pollster::block_on(session.evaluate(&test))?;
+        ensure(first == again && first.images == 13, format!("{first:?} then {again:?}"))?;
+        ensure(before == checkpoint(&session)?, format!("{method:?}: evaluation changed the model"))?;
+    }
+    Ok(())
+}
+
+/// A plan whose activations share memory gives the bits of one where none does.
+fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let config = VectorQuantConfig {
+        num_codes: 24,
+        use_learnable_std: true,
+        use_learnable_gamma: true,
+        alter_penalty: AlterPenalty::Between1,
+        penalty_weight: 0.5,
+        ..VectorQuantConfig::default()
+    };
+    let model = Simple::new(VectorQuant::new(config)?, Default::default(), 10.0);
+    let once = |guarded: bool| -> Result<_, Failed> {
+        let mut layout = ParameterLayout::guarded();
+        let mut rec = Recorder::new(&mut layout, true);
+        let x = rec.input("x", &[3, 1, 12, 20]);
+        let mut net = Builder::new(&mut rec, 10.0);
+        let y = model.forward(&mut net, x)?;
+        PixelLoss::Mse.apply(&mut rec, "loss", y, x, 1.0)?;
+        rec.backward()?;
+        let recording = rec.finish();
+        let store = Store::new(&gpu, layout, 9)?;
+        store.poison_gradients(&gpu);
+        let plan = recording.build(&gpu, &store, BuildOptions { guarded })?;
+        plan.write(&gpu, x, &support::normals("images", 3 * 12 * 20))?;
+        plan.run(&gpu, &StepUniform::default());
+        let gradients = pollster::block_on(store.read(&gpu, semivq::gpu::Arena::Gradients))?;
+        Ok((gradients, plan.activation_bytes()))
+    };
+    let ((shared, few), (alone, many)) = (once(false)?, once(true)?);
+    ensure(shared.iter().flat_map(|g| &g.2).all(|v| v.is_finite()), "a gradient was not written")?;
+    ensure(shared == alone, "the gradients differ")?;
+    ensure(2 * few < many, format!("{few} bytes shared, {many} alone: hardly anything is shared"))
+}
+
+fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let mut session = session(&gpu, &options(Method::Vq, 8, 1e30), data(8, 4))?;
+    let error = run(&mut session, 20).err().ok_or("a learning rate of 1e30 went well")?;
+    let Error::Diverged { step, .. } = &error else {
+        return Err(error.to_string().into());
+    };
+    ensure((2..10).contains(step), format!("noticed at step {step}"))?;
+    ensure(error.to_string().contains("--lr"), error.to_string())?;
+    ensure(checkpoint(&session).is_err(), "a checkpoint that is not finite was handed out")
+}
+
+fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let refused = |options: &TrainOptions, data: Dataset, want: &str| -> Result<(), Failed> {
+        let error = session(&gpu, options, data).err().ok_or_else(|| format!("{want}: accepted"))?;
+        let text = error.to_string();
+        ensure(text.contains(want), format!("{text:?} does not say {want:?}"))
+    };
+    refused(&options(Method::Vq, 9, 1e-3), data(8, 4), "batch must be between 1 and the 8 training images")?;
+    let mut narrow = data(8, 4);
+    for part in [&mut narrow.train, &mut narrow.test] {
+        part.shape = [1, 14, 56];
+    }
+    refused(&options(Method::Vq, 8, 1e-3), narrow, "must be divisible by 4")?;
+    let empty = Dataset {
+        train: Images {
+            pixels: Vec::new(),
+            ..data(8, 4).train
+        },
+        ..data(8, 4)
+    };
+    refused(&options(Method::Vq, 8, 1e-3), empty, "no images")?;
+    let mut large = data(8, 4);
+    large.train.pixels = large.train.pixels.repeat(512);
+    refused(&options(Method::Vq, 4096, 1e-3), large, "max_storage_buffer_binding_size")?;
+    let mut wide = options(Method::Vq, 8, 1e-3);
+    wide.vq.num_codes = 3_000_000;
+    refused(&wide, data(8, 4), "codebook.weight")?;
+    for (change, want) in [
+        (VectorQuantConfig { num_codes: 0, ..Default::default() }, "num_codes"),
+        (VectorQuantConfig { beta: 1.5, ..Default::default() }, "beta must be in [0, 1]"),
+        (VectorQuantConfig { affine_groups: 7, ..Default::default() }, "affine_groups"),
+        (VectorQuantConfig { replace_freq: 7, ..Default::default() }, "replace_freq"),
+    ] {
+        let mut options = options(Method::Vq, 8, 1e-3);
+        options.vq = change;
+        refused(&options, data(8, 4), want)?;
+    }
+    Ok(())
+}
+
+fn a_checkpoint_of_another_model_is_refused(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let first = session(&gpu, &options(Method::Vq, 8, 1e-3), data(8, 4))?;
+    let bytes = checkpoint(&first)?;
+    let mut other = session(&gpu, &options(Method::Approach1, 8, 1e-3), data(8, 4))?;
+    let before = checkpoint(&other)?;
+    let text = other.restore(&bytes).err().ok_or("accepted")?.to_string();
+    ensure(text.contains("mlp_std"), text)?;
+    ensure(before == checkpoint(&other)?, "a refused checkpoint changed the model")?;
+    ensure(other.restore(&bytes[..bytes.len() / 2]).is_err(), "half a checkpoint was accepted")
+}
+
+/// Every dispatch after the 65,535th workgroup lies in the second row of the grid.
+fn a_folded_grid_reaches_every_element(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let count = 65_535 * 256 + 300;
+    let mut layout = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut layout, false);
+    let x = rec.input("x", &[count]);
+    let y = semivq::ops::activation::relu(&mut rec, x);
+    rec.keep(y);
+    let recording = rec.finish();
+    let store = Store::new(&gpu, layout, 0)?;
+    let plan = recording.build(&gpu, &store, BuildOptions::default())?;
+    let values: Vec<f32> = (0..count).map(|i| (i % 1009) as f32 + 1.0).collect();
+    plan.write(&gpu, x, &values)?;
+    plan.run(&gpu, &StepUniform::default());
+    ensure(pollster::block_on(plan.read(&gpu, y))? == values, "an element was missed")
+}
+
+fn main() {
+    let mut args = Arguments::from_args();
+    args.test_threads = Some(1);
+    let gpu = support::gpu().map(Arc::new);
+    if let Err(why) = &gpu {
+        println!("GPU tests are ignored: {why}");
+    }
+    let tests: &[(&str, Test)] = &[
+        ("overfits one batch", overfits_one_batch),
+        ("two runs are equal bit for bit", two_runs_are_equal),
+        ("two seeds give two runs", seeds_differ),
+        ("resuming equals not stopping", resuming_equals_not_stopping),
+        ("evaluation changes nothing", evaluation_changes_nothing),
+        ("sharing memory changes nothing", sharing_memory_changes_nothing),
+        ("a diverging run says so", a_diverging_run_says_so),
+        ("what cannot run is refused by name", what_cannot_run_is_refused_by_name),
+        ("a checkpoint of another model is refused", a_checkpoint_of_another_model_is_refused),
+        ("a folded grid reaches every element", a_folded_grid_reaches_every_element),
+    ];
+    let trials = tests.iter().map(|(name, test)| {
+        let device = gpu.clone();
+        let test = *test;
+        Trial::test(*name, move || {
+            let gpu = device?;
+            test(Arc::clone(&gpu))?;
+            gpu.check("the test")?;
+            Ok(())
+        })
+        .with_ignored_flag(gpu.is_err())
+    });
+    libtest_mimic::run(&args, trials.collect()).exit();
+}
