@@ -23,5 +23,7 @@ pub mod optim;
 pub mod rng;
 pub mod train;
 pub mod vq;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 
 pub use error::{Error, Result, ShapeError};

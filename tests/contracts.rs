@@ -1,5 +1,6 @@
 //! Every shader parses, validates with WebGPU's baseline capabilities, and agrees with its Rust
 //! side. No GPU is needed.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,10 @@ fn shaders() -> Vec<Checked> {
 }
 
 fn kernels_of(shader: &Shader) -> Vec<&'static Kernel> {
-    all_kernels().into_iter().filter(|k| k.shader.name == shader.name).collect()
+    all_kernels()
+        .into_iter()
+        .filter(|k| k.shader.name == shader.name)
+        .collect()
 }
 
 /// Names of the files under `shaders/`.
@@ -48,7 +52,8 @@ fn files(folder: &str) -> BTreeSet<String> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path());
     let wgsl = entries.filter(|p| p.extension().is_some_and(|e| e == "wgsl"));
-    wgsl.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned()).collect()
+    wgsl.map(|p| p.file_stem().unwrap().to_string_lossy().into_owned())
+        .collect()
 }
 
 #[test]
@@ -57,7 +62,12 @@ fn every_file_is_a_shader_of_some_kernel_and_every_entry_point_has_one() {
     let names: BTreeSet<String> = checked.iter().map(|c| c.shader.name.to_owned()).collect();
     assert_eq!(names, files("shaders"));
     for c in &checked {
-        let entries: BTreeSet<&str> = c.module.entry_points.iter().map(|e| e.name.as_str()).collect();
+        let entries: BTreeSet<&str> = c
+            .module
+            .entry_points
+            .iter()
+            .map(|e| e.name.as_str())
+            .collect();
         let kernels: BTreeSet<&str> = kernels_of(c.shader).iter().map(|k| k.entry).collect();
         assert_eq!(entries, kernels, "{}", c.shader.name);
     }
@@ -68,7 +78,11 @@ fn every_fragment_is_used() {
     let used: BTreeSet<String> = shaders()
         .iter()
         .flat_map(|c| c.shader.fragments)
-        .map(|(file, _)| file.trim_start_matches("lib/").trim_end_matches(".wgsl").to_owned())
+        .map(|(file, _)| {
+            file.trim_start_matches("lib/")
+                .trim_end_matches(".wgsl")
+                .to_owned()
+        })
         .collect();
     assert_eq!(used, files("shaders/lib"));
 }
@@ -77,7 +91,12 @@ fn every_fragment_is_used() {
 fn workgroup_sizes_agree_and_stay_within_the_default_limits() {
     for c in shaders() {
         for kernel in kernels_of(c.shader) {
-            let entry = c.module.entry_points.iter().find(|e| e.name == kernel.entry).unwrap();
+            let entry = c
+                .module
+                .entry_points
+                .iter()
+                .find(|e| e.name == kernel.entry)
+                .unwrap();
             assert_eq!(entry.workgroup_size, kernel.workgroup, "{}", kernel.label());
             assert!(kernel.invocations() <= 256, "{}", kernel.label());
         }
@@ -88,7 +107,12 @@ fn workgroup_sizes_agree_and_stay_within_the_default_limits() {
 fn bindings_agree_and_stay_within_the_default_limits() {
     for c in shaders() {
         for kernel in kernels_of(c.shader) {
-            let at = c.module.entry_points.iter().position(|e| e.name == kernel.entry).unwrap();
+            let at = c
+                .module
+                .entry_points
+                .iter()
+                .position(|e| e.name == kernel.entry)
+                .unwrap();
             let info = c.info.get_entry_point(at);
             let mut used = BTreeMap::new();
             let mut shared_memory = 0;
@@ -104,7 +128,11 @@ fn bindings_agree_and_stay_within_the_default_limits() {
                     used.insert(binding.binding, variable.space);
                 }
             }
-            assert!(shared_memory <= 16 * 1024, "{}: {shared_memory} bytes", kernel.label());
+            assert!(
+                shared_memory <= 16 * 1024,
+                "{}: {shared_memory} bytes",
+                kernel.label()
+            );
             let mut wanted = BTreeMap::new();
             if !kernel.params.is_empty() {
                 wanted.insert(0, AddressSpace::Uniform);
@@ -122,8 +150,16 @@ fn bindings_agree_and_stay_within_the_default_limits() {
                 wanted.insert(*index, space);
             }
             assert_eq!(used, wanted, "{}", kernel.label());
-            let storage = kernel.bindings.iter().filter(|b| b.1 != Access::Step).count();
-            assert!(storage <= 8, "{} binds {storage} storage buffers", kernel.label());
+            let storage = kernel
+                .bindings
+                .iter()
+                .filter(|b| b.1 != Access::Step)
+                .count();
+            assert!(
+                storage <= 8,
+                "{} binds {storage} storage buffers",
+                kernel.label()
+            );
         }
     }
 }
@@ -139,8 +175,14 @@ fn uniform(module: &Module, binding: u32) -> Option<Vec<(String, usize, &'static
     };
     let describe = |m: &naga::StructMember| {
         let ty = match module.types[m.ty].inner {
-            TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => "u32",
-            TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => "f32",
+            TypeInner::Scalar(Scalar {
+                kind: ScalarKind::Uint,
+                width: 4,
+            }) => "u32",
+            TypeInner::Scalar(Scalar {
+                kind: ScalarKind::Float,
+                width: 4,
+            }) => "f32",
             ref other => panic!("{:?} has type {other:?}", m.name),
         };
         (m.name.clone().unwrap_or_default(), m.offset as usize, ty)
@@ -149,7 +191,10 @@ fn uniform(module: &Module, binding: u32) -> Option<Vec<(String, usize, &'static
 }
 
 fn table(fields: &[Field]) -> Vec<(String, usize, &'static str)> {
-    fields.iter().map(|f| (f.name.to_owned(), f.offset, f.ty)).collect()
+    fields
+        .iter()
+        .map(|f| (f.name.to_owned(), f.offset, f.ty))
+        .collect()
 }
 
 #[test]
@@ -157,7 +202,12 @@ fn uniform_structs_agree_field_by_field() {
     for c in shaders() {
         for kernel in kernels_of(c.shader) {
             if !kernel.params.is_empty() {
-                assert_eq!(uniform(&c.module, 0), Some(table(kernel.params)), "{}", kernel.label());
+                assert_eq!(
+                    uniform(&c.module, 0),
+                    Some(table(kernel.params)),
+                    "{}",
+                    kernel.label()
+                );
             }
             if kernel.bindings.iter().any(|b| b.1 == Access::Step) {
                 let step = table(StepUniform::FIELDS);
@@ -169,12 +219,29 @@ fn uniform_structs_agree_field_by_field() {
 
 #[test]
 fn positions_in_errors_name_the_file_they_came_from() {
-    let conv = all_kernels().into_iter().find(|k| k.shader.name == "conv2d").unwrap().shader;
-    let line = 1 + conv.text().lines().position(|l| l.starts_with("fn forward_3x3")).unwrap();
+    let conv = all_kernels()
+        .into_iter()
+        .find(|k| k.shader.name == "conv2d")
+        .unwrap()
+        .shader;
+    let line = 1 + conv
+        .text()
+        .lines()
+        .position(|l| l.starts_with("fn forward_3x3"))
+        .unwrap();
     let (file, at) = conv.locate(line);
     assert_eq!(file, "shaders/conv2d.wgsl");
-    assert!(conv.source.lines().nth(at - 1).unwrap().starts_with("fn forward_3x3"));
+    assert!(
+        conv.source
+            .lines()
+            .nth(at - 1)
+            .unwrap()
+            .starts_with("fn forward_3x3")
+    );
     assert_eq!(conv.locate(1), ("shaders/lib/grid.wgsl".to_owned(), 1));
     let message = format!("error at wgsl:{line}:4 here");
-    assert_eq!(conv.locate_errors(&message), format!("error at shaders/conv2d.wgsl:{at}:4 here"));
+    assert_eq!(
+        conv.locate_errors(&message),
+        format!("error at shaders/conv2d.wgsl:{at}:4 here")
+    );
 }

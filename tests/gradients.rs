@@ -1,6 +1,7 @@
 //! Each operation's plain-loop reference against central differences in f64 (no GPU), and its
 //! kernels against the reference on shapes that are distinct and odd: outputs filled with NaN
 //! beforehand, gaps behind every tensor checked.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
@@ -16,10 +17,10 @@ use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::{MaxPool2d, max_pool2d};
 use semivq::ops::reference::Reference;
 use semivq::ops::upsample::{Upsample, upsample_nearest};
+use semivq::vq::Vectors;
 use semivq::vq::affine::{self, Apply};
 use semivq::vq::gamma::{self, Table};
 use semivq::vq::search::{self, search};
-use semivq::vq::Vectors;
 use support::{normals, share_of_tolerance};
 
 type Record = Box<dyn Fn(&mut Recorder<'_>, &[Var]) -> semivq::Result<Var> + Send + Sync>;
@@ -40,9 +41,15 @@ struct Case {
 /// Central differences of `sum(y * w)` in f64 against the reference's own backward.
 fn central_differences<R: Reference>(op: &R, inputs: &[Vec<f32>]) -> Result<(), Failed> {
     const H: f64 = 1e-5;
-    let mut x: Vec<Vec<f64>> = inputs.iter().map(|v| v.iter().map(|x| f64::from(*x)).collect()).collect();
+    let mut x: Vec<Vec<f64>> = inputs
+        .iter()
+        .map(|v| v.iter().map(|x| f64::from(*x)).collect())
+        .collect();
     let y = op.forward(&x);
-    let w: Vec<f64> = normals("upstream", y.len()).iter().map(|v| f64::from(*v)).collect();
+    let w: Vec<f64> = normals("upstream", y.len())
+        .iter()
+        .map(|v| f64::from(*v))
+        .collect();
     let scalar = |x: &[Vec<f64>]| -> f64 { op.forward(x).iter().zip(&w).map(|(a, b)| a * b).sum() };
     for (i, grad) in op.backward(&x, &w).iter().enumerate() {
         // Every element of small inputs, a spread of those of large ones.
@@ -57,7 +64,11 @@ fn central_differences<R: Reference>(op: &R, inputs: &[Vec<f32>]) -> Result<(), 
             let slope = (above - below) / (2.0 * H);
             let error = (slope - grad[j]).abs();
             if error.is_nan() || error > 1e-6 * (1.0 + slope.abs()) {
-                return Err(format!("input {i}, element {j}: {} but central differences say {slope}", grad[j]).into());
+                return Err(format!(
+                    "input {i}, element {j}: {} but central differences say {slope}",
+                    grad[j]
+                )
+                .into());
             }
         }
     }
@@ -77,18 +88,33 @@ fn case<R: Reference + Clone + Send + Sync + 'static>(
         root: false,
         differences: Box::new(move |inputs| central_differences(&op, inputs)),
         reference: Box::new(move |inputs, grad_y| {
-            let wide: Vec<Vec<f64>> = inputs.iter().map(|v| v.iter().map(|x| f64::from(*x)).collect()).collect();
+            let wide: Vec<Vec<f64>> = inputs
+                .iter()
+                .map(|v| v.iter().map(|x| f64::from(*x)).collect())
+                .collect();
             let grad: Vec<f64> = grad_y.iter().map(|v| f64::from(*v)).collect();
             let narrow = |v: Vec<f64>| v.into_iter().map(|x| x as f32).collect::<Vec<f32>>();
             let y = narrow(twin.forward(&wide));
-            let grads = if grad.is_empty() { Vec::new() } else { twin.backward(&wide, &grad) };
+            let grads = if grad.is_empty() {
+                Vec::new()
+            } else {
+                twin.backward(&wide, &grad)
+            };
             (y, grads.into_iter().map(narrow).collect())
         }),
         record: Box::new(record),
     }
 }
 
-fn convolution(b: usize, c: usize, size: [usize; 2], o: usize, k: usize, s: usize, p: usize) -> Case {
+fn convolution(
+    b: usize,
+    c: usize,
+    size: [usize; 2],
+    o: usize,
+    k: usize,
+    s: usize,
+    p: usize,
+) -> Case {
     let options = Conv2dOptions {
         kernel: k,
         stride: s,
@@ -97,7 +123,9 @@ fn convolution(b: usize, c: usize, size: [usize; 2], o: usize, k: usize, s: usiz
     let (x, w) = ([b, c, size[0], size[1]], [o, c, k, k]);
     let op = Conv2d::new(&x, &w, options).unwrap();
     let name = format!("conv2d {c}->{o} k{k}s{s}p{p} of {}x{}", size[0], size[1]);
-    case(&name, op, &[&x, &w, &[o]], move |rec, v| conv2d(rec, v[0], v[1], Some(v[2]), options))
+    case(&name, op, &[&x, &w, &[o]], move |rec, v| {
+        conv2d(rec, v[0], v[1], Some(v[2]), options)
+    })
 }
 
 fn cases() -> Vec<Case> {
@@ -114,23 +142,49 @@ fn cases() -> Vec<Case> {
         convolution(2, 7, [5, 3], 6, 1, 1, 0),
         convolution(1, 13, [7, 9], 3, 2, 2, 0),
     ];
+    let (x, w) = ([2, 3, 6, 7], [4, 3, 3, 3]);
+    let same = Conv2dOptions::SAME_3X3;
+    let op = Conv2d::new(&x, &w, same).unwrap();
+    all.push(case("conv2d without bias", op, &[&x, &w], move |rec, v| {
+        conv2d(rec, v[0], v[1], None, same)
+    }));
     for (window, stride) in [(2, 2), (3, 2), (3, 3), (2, 3)] {
         let x = [2, 3, 11, 8];
         let op = MaxPool2d::new(&x, window, stride).unwrap();
         let name = format!("max_pool2d {window} at stride {stride}");
-        all.push(case(&name, op, &[&x], move |rec, v| max_pool2d(rec, v[0], window, stride)));
+        all.push(case(&name, op, &[&x], move |rec, v| {
+            max_pool2d(rec, v[0], window, stride)
+        }));
     }
     for factor in [2, 3] {
         let x = [2, 3, 5, 7];
         let op = Upsample::new(&x, factor).unwrap();
         let name = format!("upsample by {factor}");
-        all.push(case(&name, op, &[&x], move |rec, v| upsample_nearest(rec, v[0], factor)));
+        all.push(case(&name, op, &[&x], move |rec, v| {
+            upsample_nearest(rec, v[0], factor)
+        }));
     }
-    for a in [Activation::Gelu, Activation::Elu, Activation::Relu, Activation::Sigmoid, Activation::Clamp] {
-        all.push(case(&format!("{a:?}").to_lowercase(), a, &[&[3, 257]], move |rec, v| Ok(a.apply(rec, v[0]))));
+    for a in [
+        Activation::Gelu,
+        Activation::Elu,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Clamp,
+    ] {
+        all.push(case(
+            &format!("{a:?}").to_lowercase(),
+            a,
+            &[&[3, 257]],
+            move |rec, v| Ok(a.apply(rec, v[0])),
+        ));
     }
     let op = Linear::new(&[13, 67], &[9, 67], Bias::Matters).unwrap();
-    all.push(case("linear", op, &[&[13, 67], &[9, 67], &[9]], |rec, v| linear(rec, v[0], v[1], v[2], Bias::Matters)));
+    all.push(case(
+        "linear",
+        op,
+        &[&[13, 67], &[9, 67], &[9]],
+        |rec, v| linear(rec, v[0], v[1], v[2], Bias::Matters),
+    ));
     for shape in [vec![263, 5], vec![3, 4, 7, 5]] {
         let op = BatchNorm::new(&shape, true).unwrap();
         let c = shape[1];
@@ -148,7 +202,9 @@ fn cases() -> Vec<Case> {
     for loss in [PixelLoss::L1, PixelLoss::Mse] {
         let shape = [5, 1031];
         let name = format!("{loss:?} loss").to_lowercase();
-        let mut one = case(&name, loss, &[&shape, &shape], move |rec, v| loss.apply(rec, "loss", v[0], v[1], 1.0));
+        let mut one = case(&name, loss, &[&shape, &shape], move |rec, v| {
+            loss.apply(rec, "loss", v[0], v[1], 1.0)
+        });
         one.root = true;
         all.push(one);
     }
@@ -157,19 +213,28 @@ fn cases() -> Vec<Case> {
         features: 5,
         groups: 3,
     };
-    all.push(case("affine", op, &[&[21, 5], &[5, 3], &[3, 5]], |rec, v| Ok(affine::apply(rec, v[0], v[1], v[2]))));
+    all.push(case(
+        "affine",
+        op,
+        &[&[21, 5], &[5, 3], &[3, 5]],
+        |rec, v| Ok(affine::apply(rec, v[0], v[1], v[2])),
+    ));
     let op = Table {
         codes: 277,
         features: 3,
     };
-    all.push(case("gamma personalize", op, &[&[277, 3], &[3, 2], &[3], &[3, 2], &[3]], |rec, v| {
-        Ok(gamma::personalize(rec, v[0], [v[1], v[2], v[3], v[4]]))
-    }));
+    all.push(case(
+        "gamma personalize",
+        op,
+        &[&[277, 3], &[3, 2], &[3], &[3, 2], &[3]],
+        |rec, v| Ok(gamma::personalize(rec, v[0], [v[1], v[2], v[3], v[4]])),
+    ));
     all
 }
 
 fn inputs_of(case: &Case) -> Vec<Vec<f32>> {
-    let one = |(i, s): (usize, &Vec<usize>)| normals(&format!("{} {i}", case.name), s.iter().product());
+    let one =
+        |(i, s): (usize, &Vec<usize>)| normals(&format!("{} {i}", case.name), s.iter().product());
     case.shapes.iter().enumerate().map(one).collect()
 }
 
@@ -186,7 +251,11 @@ async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     rec.keep(y);
     let shape = rec.shape(y).to_vec();
     let grad_y = rec.input("grad_y", &shape);
-    let upstream = if case.root { vec![1.0] } else { normals("upstream", shape.iter().product()) };
+    let upstream = if case.root {
+        vec![1.0]
+    } else {
+        normals("upstream", shape.iter().product())
+    };
     if !case.root {
         rec.seed_gradient(y, grad_y);
     }
@@ -209,12 +278,20 @@ async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     let (want_y, want_grads) = (case.reference)(&inputs, &upstream);
     let check = |what: String, got: &[f32], want: &[f32]| {
         let share = share_of_tolerance(got, want, 2e-5, 1e-6);
-        if share > 1.0 { Err(format!("{what} at {share:.2} of the tolerance")) } else { Ok(()) }
+        if share > 1.0 {
+            Err(format!("{what} at {share:.2} of the tolerance"))
+        } else {
+            Ok(())
+        }
     };
     check("y".into(), &plan.read(gpu, y).await?, &want_y)?;
     for (i, (grad, want)) in grads.iter().zip(&want_grads).enumerate() {
         match grad {
-            Some(grad) => check(format!("gradient of input {i}"), &plan.read(gpu, *grad).await?, want)?,
+            Some(grad) => check(
+                format!("gradient of input {i}"),
+                &plan.read(gpu, *grad).await?,
+                want,
+            )?,
             None if want.is_empty() => {}
             None => return Err(format!("input {i} got no gradient").into()),
         }
@@ -225,7 +302,13 @@ async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
 
 /// The search against the reference: one vector, one code, ties, K > N, odd F, features last.
 async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
-    for (outer, features, positions, codes) in [(3, 7, 11, 19), (1, 4, 1, 1), (2, 65, 3, 40), (5, 3, 1, 16), (1, 1, 130, 2)] {
+    for (outer, features, positions, codes) in [
+        (3, 7, 11, 19),
+        (1, 4, 1, 1),
+        (2, 65, 3, 40),
+        (5, 3, 1, 16),
+        (1, 1, 130, 2),
+    ] {
         let vectors = Vectors {
             outer,
             features,
@@ -252,7 +335,11 @@ async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
         let want = search::reference(&wide(&z), &vectors, &wide(&codebook));
         let got = plan.read_u32(gpu, q).await?;
         if got != want {
-            return Err(format!("N {} F {features} K {codes}: {got:?}, want {want:?}", vectors.count()).into());
+            return Err(format!(
+                "N {} F {features} K {codes}: {got:?}, want {want:?}",
+                vectors.count()
+            )
+            .into());
         }
     }
     gpu.check("search")?;
@@ -270,16 +357,19 @@ fn main() {
     let mut trials = Vec::new();
     for case in cases().into_iter().map(Arc::new) {
         let twin = Arc::clone(&case);
-        trials.push(Trial::test(format!("central differences, {}", case.name), move || {
-            (twin.differences)(&inputs_of(&twin))
-        }));
+        trials.push(Trial::test(
+            format!("central differences, {}", case.name),
+            move || (twin.differences)(&inputs_of(&twin)),
+        ));
         let name = format!("GPU, {}", case.name);
         let device = gpu.clone();
         let trial = Trial::test(name, move || pollster::block_on(on_gpu(&*device?, &case)));
         trials.push(trial.with_ignored_flag(gpu.is_err()));
     }
     let device = gpu.clone();
-    let trial = Trial::test("GPU, search", move || pollster::block_on(search_on_gpu(&*device?)));
+    let trial = Trial::test("GPU, search", move || {
+        pollster::block_on(search_on_gpu(&*device?))
+    });
     trials.push(trial.with_ignored_flag(gpu.is_err()));
     libtest_mimic::run(&args, trials).exit();
 }

@@ -71,7 +71,11 @@ fn checkpoint(session: &Session) -> semivq::Result<Vec<u8>> {
 }
 
 fn ensure(holds: bool, message: impl Into<String>) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(message.into().into()) }
+    if holds {
+        Ok(())
+    } else {
+        Err(message.into().into())
+    }
 }
 
 fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
@@ -79,7 +83,10 @@ fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
         let mut session = session(&gpu, &options(method, 8, 3e-3), data(8, 4))?;
         let metrics = run(&mut session, 150)?;
         let (first, last) = (metrics[0].rec_loss, metrics[149].rec_loss);
-        ensure(last < 0.25 * first, format!("{method:?}: {first} became {last} only"))?;
+        ensure(
+            last < 0.25 * first,
+            format!("{method:?}: {first} became {last} only"),
+        )?;
     }
     Ok(())
 }
@@ -119,8 +126,14 @@ fn resuming_equals_not_stopping(gpu: Arc<Gpu>) -> Result<(), Failed> {
         resumed.restore(&stopped)?;
         ensure(resumed.steps_done() == 4, "the step was not restored")?;
         let tail = run(&mut resumed, 4)?;
-        ensure(metrics[4..] == tail[..], format!("{method:?}: the metrics differ"))?;
-        ensure(checkpoint(&whole)? == checkpoint(&resumed)?, format!("{method:?}: the checkpoints differ"))?;
+        ensure(
+            metrics[4..] == tail[..],
+            format!("{method:?}: the metrics differ"),
+        )?;
+        ensure(
+            checkpoint(&whole)? == checkpoint(&resumed)?,
+            format!("{method:?}: the checkpoints differ"),
+        )?;
     }
     Ok(())
 }
@@ -133,8 +146,14 @@ fn evaluation_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
         let test = session.data().test.clone();
         let first = pollster::block_on(session.evaluate(&test))?;
         let again = pollster::block_on(session.evaluate(&test))?;
-        ensure(first == again && first.images == 13, format!("{first:?} then {again:?}"))?;
-        ensure(before == checkpoint(&session)?, format!("{method:?}: evaluation changed the model"))?;
+        ensure(
+            first == again && first.images == 13,
+            format!("{first:?} then {again:?}"),
+        )?;
+        ensure(
+            before == checkpoint(&session)?,
+            format!("{method:?}: evaluation changed the model"),
+        )?;
     }
     Ok(())
 }
@@ -168,34 +187,58 @@ fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
         Ok((gradients, plan.activation_bytes()))
     };
     let ((shared, few), (alone, many)) = (once(false)?, once(true)?);
-    ensure(shared.iter().flat_map(|g| &g.2).all(|v| v.is_finite()), "a gradient was not written")?;
+    ensure(
+        shared.iter().flat_map(|g| &g.2).all(|v| v.is_finite()),
+        "a gradient was not written",
+    )?;
     ensure(shared == alone, "the gradients differ")?;
-    ensure(2 * few < many, format!("{few} bytes shared, {many} alone: hardly anything is shared"))
+    ensure(
+        2 * few < many,
+        format!("{few} bytes shared, {many} alone: hardly anything is shared"),
+    )
 }
 
 fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let mut session = session(&gpu, &options(Method::Vq, 8, 1e30), data(8, 4))?;
-    let error = run(&mut session, 20).err().ok_or("a learning rate of 1e30 went well")?;
+    let error = run(&mut session, 20)
+        .err()
+        .ok_or("a learning rate of 1e30 went well")?;
     let Error::Diverged { step, .. } = &error else {
         return Err(error.to_string().into());
     };
     ensure((2..10).contains(step), format!("noticed at step {step}"))?;
     ensure(error.to_string().contains("--lr"), error.to_string())?;
-    ensure(checkpoint(&session).is_err(), "a checkpoint that is not finite was handed out")
+    ensure(
+        checkpoint(&session).is_err(),
+        "a checkpoint that is not finite was handed out",
+    )
 }
 
 fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let refused = |options: &TrainOptions, data: Dataset, want: &str| -> Result<(), Failed> {
-        let error = session(&gpu, options, data).err().ok_or_else(|| format!("{want}: accepted"))?;
+        let error = session(&gpu, options, data)
+            .err()
+            .ok_or_else(|| format!("{want}: accepted"))?;
         let text = error.to_string();
-        ensure(text.contains(want), format!("{text:?} does not say {want:?}"))
+        ensure(
+            text.contains(want),
+            format!("{text:?} does not say {want:?}"),
+        )
     };
-    refused(&options(Method::Vq, 9, 1e-3), data(8, 4), "batch must be between 1 and the 8 training images")?;
+    refused(
+        &options(Method::Vq, 9, 1e-3),
+        data(8, 4),
+        "batch must be between 1 and the 8 training images",
+    )?;
     let mut narrow = data(8, 4);
     for part in [&mut narrow.train, &mut narrow.test] {
         part.shape = [1, 14, 56];
     }
-    refused(&options(Method::Vq, 8, 1e-3), narrow, "must be divisible by 4")?;
+    refused(
+        &options(Method::Vq, 8, 1e-3),
+        narrow,
+        "must be divisible by 4",
+    )?;
     let empty = Dataset {
         train: Images {
             pixels: Vec::new(),
@@ -206,15 +249,43 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     refused(&options(Method::Vq, 8, 1e-3), empty, "no images")?;
     let mut large = data(8, 4);
     large.train.pixels = large.train.pixels.repeat(512);
-    refused(&options(Method::Vq, 4096, 1e-3), large, "max_storage_buffer_binding_size")?;
+    refused(
+        &options(Method::Vq, 4096, 1e-3),
+        large,
+        "max_storage_buffer_binding_size",
+    )?;
     let mut wide = options(Method::Vq, 8, 1e-3);
     wide.vq.num_codes = 3_000_000;
     refused(&wide, data(8, 4), "codebook.weight")?;
     for (change, want) in [
-        (VectorQuantConfig { num_codes: 0, ..Default::default() }, "num_codes"),
-        (VectorQuantConfig { beta: 1.5, ..Default::default() }, "beta must be in [0, 1]"),
-        (VectorQuantConfig { affine_groups: 7, ..Default::default() }, "affine_groups"),
-        (VectorQuantConfig { replace_freq: 7, ..Default::default() }, "replace_freq"),
+        (
+            VectorQuantConfig {
+                num_codes: 0,
+                ..Default::default()
+            },
+            "num_codes",
+        ),
+        (
+            VectorQuantConfig {
+                beta: 1.5,
+                ..Default::default()
+            },
+            "beta must be in [0, 1]",
+        ),
+        (
+            VectorQuantConfig {
+                affine_groups: 7,
+                ..Default::default()
+            },
+            "affine_groups",
+        ),
+        (
+            VectorQuantConfig {
+                replace_freq: 7,
+                ..Default::default()
+            },
+            "replace_freq",
+        ),
     ] {
         let mut options = options(Method::Vq, 8, 1e-3);
         options.vq = change;
@@ -230,8 +301,14 @@ fn a_checkpoint_of_another_model_is_refused(gpu: Arc<Gpu>) -> Result<(), Failed>
     let before = checkpoint(&other)?;
     let text = other.restore(&bytes).err().ok_or("accepted")?.to_string();
     ensure(text.contains("mlp_std"), text)?;
-    ensure(before == checkpoint(&other)?, "a refused checkpoint changed the model")?;
-    ensure(other.restore(&bytes[..bytes.len() / 2]).is_err(), "half a checkpoint was accepted")
+    ensure(
+        before == checkpoint(&other)?,
+        "a refused checkpoint changed the model",
+    )?;
+    ensure(
+        other.restore(&bytes[..bytes.len() / 2]).is_err(),
+        "half a checkpoint was accepted",
+    )
 }
 
 /// Every dispatch after the 65,535th workgroup lies in the second row of the grid.
@@ -248,7 +325,10 @@ fn a_folded_grid_reaches_every_element(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let values: Vec<f32> = (0..count).map(|i| (i % 1009) as f32 + 1.0).collect();
     plan.write(&gpu, x, &values)?;
     plan.run(&gpu, &StepUniform::default());
-    ensure(pollster::block_on(plan.read(&gpu, y))? == values, "an element was missed")
+    ensure(
+        pollster::block_on(plan.read(&gpu, y))? == values,
+        "an element was missed",
+    )
 }
 
 fn main() {
@@ -264,11 +344,23 @@ fn main() {
         ("two seeds give two runs", seeds_differ),
         ("resuming equals not stopping", resuming_equals_not_stopping),
         ("evaluation changes nothing", evaluation_changes_nothing),
-        ("sharing memory changes nothing", sharing_memory_changes_nothing),
+        (
+            "sharing memory changes nothing",
+            sharing_memory_changes_nothing,
+        ),
         ("a diverging run says so", a_diverging_run_says_so),
-        ("what cannot run is refused by name", what_cannot_run_is_refused_by_name),
-        ("a checkpoint of another model is refused", a_checkpoint_of_another_model_is_refused),
-        ("a folded grid reaches every element", a_folded_grid_reaches_every_element),
+        (
+            "what cannot run is refused by name",
+            what_cannot_run_is_refused_by_name,
+        ),
+        (
+            "a checkpoint of another model is refused",
+            a_checkpoint_of_another_model_is_refused,
+        ),
+        (
+            "a folded grid reaches every element",
+            a_folded_grid_reaches_every_element,
+        ),
     ];
     let trials = tests.iter().map(|(name, test)| {
         let device = gpu.clone();

@@ -37,7 +37,7 @@ pub struct TrainArgs {
     /// Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Steps in all [default: 1000; on a software adapter 300]
+    /// Steps in all [default: 1000; on a software adapter 600]
     #[arg(long)]
     pub steps: Option<u32>,
     /// Images a step [default: 256; on a software adapter 64]
@@ -164,7 +164,7 @@ pub struct LossArgs {
 /// Default steps and batch on a GPU, and on a software adapter, where the run should end within
 /// two minutes.
 const GPU_SIZE: (u32, usize) = (1000, 256);
-const SOFTWARE_SIZE: (u32, usize) = (300, 64);
+const SOFTWARE_SIZE: (u32, usize) = (600, 64);
 
 fn set<T: Clone>(target: &mut T, value: Option<&T>) {
     if let Some(value) = value {

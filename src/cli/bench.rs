@@ -59,12 +59,13 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
         kernels: Vec::new(),
     };
     if !args.json {
-        println!("adapter: {}", report.adapter);
-        println!(
+        out!("adapter: {}", report.adapter);
+        out!(
             "ceilings: {:.1} GFLOP/s (fused multiply-adds in registers), {:.1} GB/s (copy of 64 MiB)\n",
-            ceilings.gflops, ceilings.gb_per_second
+            ceilings.gflops,
+            ceilings.gb_per_second
         );
-        println!(
+        out!(
             "simple     batch  dispatches  first step   step: median      min      max  GFLOP/s  of ceiling"
         );
     }
@@ -88,7 +89,7 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
         }
     }
     if args.json {
-        println!(
+        out!(
             "{}",
             serde_json::to_string_pretty(&report).unwrap_or_default()
         );
@@ -100,7 +101,7 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
 
 fn print_step(row: &StepBench, ceilings: &Ceilings) {
     let rate = row.gflop / row.step.median;
-    println!(
+    out!(
         "{:<10} {:>5}  {:>10}  {:>8.2} s   {:>9.2} ms  {:>7.2}  {:>7.2}  {rate:>7.1}  {:>8.1} %",
         row.method,
         row.batch,
@@ -127,17 +128,17 @@ fn rows(mut times: Vec<KernelTime>) -> Vec<KernelRow> {
 
 fn print_kernels(report: &Report, method: Method, batch: usize) {
     if report.kernels.is_empty() {
-        println!("\nthis adapter has no timestamps, so there is no table of kernels");
+        out!("\nthis adapter has no timestamps, so there is no table of kernels");
         return;
     }
     let total: f64 = report.kernels.iter().map(|k| k.milliseconds).sum();
-    println!(
+    out!(
         "\nkernels of a step of {}, batch {batch}: {total:.2} ms in all",
         method.name()
     );
-    println!("       ms  share  GFLOP/s  of ceiling     GB/s  of ceiling  kernel");
+    out!("       ms  share  GFLOP/s  of ceiling     GB/s  of ceiling  kernel");
     for k in &report.kernels {
-        println!(
+        out!(
             "{:>9.3} {:>4.0} %  {:>7.1}  {:>8.1} %  {:>7.2}  {:>8.1} %  {}",
             k.milliseconds,
             100.0 * k.milliseconds / total,

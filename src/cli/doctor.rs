@@ -9,16 +9,16 @@ use super::DeviceArgs;
 
 pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
     let choice = device.choice()?;
-    println!(
+    out!(
         "semivq {} on {} {}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
         std::env::consts::ARCH
     );
     let adapters = list_adapters(choice.backend).await;
-    println!("\nadapters (--adapter takes the number or part of the name):");
+    out!("\nadapters (--adapter takes the number or part of the name):");
     if adapters.is_empty() {
-        println!("  none");
+        out!("  none");
     }
     for (i, adapter) in adapters.iter().enumerate() {
         let kind = match adapter.device_type {
@@ -33,7 +33,7 @@ pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
         } else {
             "  NOT USABLE: below WebGPU's default limits"
         };
-        println!(
+        out!(
             "  {i}: {} ({:?}, {kind}) {}{usable}",
             adapter.name,
             adapter.backend,
@@ -43,43 +43,43 @@ pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
     let gpu = match Gpu::new(&choice).await {
         Ok(gpu) => gpu,
         Err(error) => {
-            println!("\ntraining cannot run: {error}");
+            out!("\ntraining cannot run: {error}");
             return Ok(ExitCode::FAILURE);
         }
     };
     let limits = gpu.limits();
-    println!("\nused: {}", gpu.adapter_line());
-    println!("  limits (WebGPU's defaults, on every adapter):");
-    println!(
+    out!("\nused: {}", gpu.adapter_line());
+    out!("  limits (WebGPU's defaults, on every adapter):");
+    out!(
         "    largest tensor           {} MiB",
         limits.max_storage_buffer_binding_size >> 20
     );
-    println!(
+    out!(
         "    workgroup memory         {} KiB",
         limits.max_compute_workgroup_storage_size >> 10
     );
-    println!(
+    out!(
         "    threads of a workgroup   {}",
         limits.max_compute_invocations_per_workgroup
     );
-    println!("  features:");
-    println!(
+    out!("  features:");
+    out!(
         "    timestamps (bench table) {}",
         if gpu.has_timestamps() { "yes" } else { "no" }
     );
     if gpu.is_software() {
-        println!(
+        out!(
             "\nnote: this adapter computes on the CPU; for a real GPU, {}",
             install_hint()
         );
     }
     match self_test(&gpu).await {
         Ok(()) => {
-            println!("\na convolution ran and was right: training can run");
+            out!("\na convolution ran and was right: training can run");
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            println!("\ntraining cannot run: {error}");
+            out!("\ntraining cannot run: {error}");
             Ok(ExitCode::FAILURE)
         }
     }

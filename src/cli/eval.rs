@@ -56,9 +56,9 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
     let test = session.evaluate(&session.data().test).await?;
     if args.json {
         let text = serde_json::to_string(&test).unwrap_or_default();
-        println!("{text}");
+        out!("{text}");
     } else {
-        println!("{}", line(&test));
+        out!("{}", line(&test));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,7 +100,7 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
     for (image, target) in images.iter().zip(&targets) {
         let result = session.reconstruct(image).await?;
         pictures::write_image(target, &result, 0)?;
-        println!("{}", target.display());
+        out!("{}", target.display());
     }
     Ok(ExitCode::SUCCESS)
 }

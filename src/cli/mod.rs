@@ -1,5 +1,14 @@
 //! Arguments, and one file a command.
 
+/// A line on standard output. Unlike `println!` it does not panic when nobody reads any more: a run
+/// goes on behind `| head`.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod args;
 mod bench;
 mod doctor;

@@ -53,7 +53,7 @@ impl Progress {
         }
         let due = self.last_line.elapsed() > Duration::from_secs(3);
         if due || m.step == self.first + 1 || m.step == self.steps {
-            println!("step {}/{} | {text}", m.step, self.steps);
+            out!("step {}/{} | {text}", m.step, self.steps);
             self.last_line = Instant::now();
         }
     }
@@ -62,7 +62,7 @@ impl Progress {
     pub fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => println!("{text}"),
+            None => out!("{text}"),
         }
     }
 

@@ -67,7 +67,7 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
         return Err(error);
     }
     if stop.load(Ordering::SeqCst) {
-        println!(
+        out!(
             "stopped at step {}; go on with: semivq train --resume {} --steps {steps}",
             run.session.steps_done(),
             run.dir.display()
@@ -89,11 +89,11 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
     let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
     run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
     let log = MetricsLog::open(&dir, 0, options.log_every)?;
-    println!("adapter: {}", gpu.adapter_line());
+    out!("adapter: {}", gpu.adapter_line());
     if let Some(line) = args.shrunk(gpu.is_software()) {
-        println!("{line}");
+        out!("{line}");
     }
-    println!(
+    out!(
         "{} {} on {}: {} train and {} test images, {} parameters, {} dispatches a step ({:.1} s to prepare)",
         options.model,
         options.method.name(),
@@ -130,8 +130,8 @@ async fn resume(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs) -> Result<(Run, u3
         )));
     }
     let log = MetricsLog::open(dir, done, options.log_every)?;
-    println!("adapter: {}", gpu.adapter_line());
-    println!("{}: going on from step {done} to {steps}", dir.display());
+    out!("adapter: {}", gpu.adapter_line());
+    out!("{}: going on from step {done} to {steps}", dir.display());
     let run = Run {
         progress: Progress::new(done, steps, options.batch),
         session,
@@ -189,14 +189,14 @@ impl Run {
         run_dir::write_json(&self.dir.join(run_dir::SUMMARY), &summary)?;
         pictures::curves(&self.dir, &self.log.lines)?;
         pictures::reconstructions(&self.dir, session, SHOWN).await?;
-        println!("{}", super::eval::line(&test));
-        println!(
+        out!("{}", super::eval::line(&test));
+        out!(
             "{seconds:.1} s of training; results in {}:",
             self.dir.display()
         );
-        println!("  reconstructions.png  test images above, reconstructions below");
-        println!("  curves.png           losses, perplexity and active codes over the steps");
-        println!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
+        out!("  reconstructions.png  test images above, reconstructions below");
+        out!("  curves.png           losses, perplexity and active codes over the steps");
+        out!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
         Ok(())
     }
 }

@@ -128,7 +128,7 @@ impl Gpu {
         submission: Option<wgpu::SubmissionIndex>,
     ) -> F::Output {
         #[cfg(target_arch = "wasm32")]
-        drop(submission);
+        let _ = submission;
         #[cfg(not(target_arch = "wasm32"))]
         if let Err(error) = self.device.poll(wgpu::PollType::Wait {
             submission_index: submission,

@@ -2,7 +2,7 @@
 //!
 //! An operation is one name in two rooms: `shaders/NAME.wgsl` holds its mathematics, and
 //! `src/ops/NAME.rs` its contract, in this order: the formulas, the shape contract, the kernels,
-//! the host functions that record them (outputs first), and a plain-loop [`reference`].
+//! the host functions that record them (outputs first), and a plain-loop [reference](mod@reference).
 //!
 //! Gradients are assigned, never accumulated, by every kernel here but [`add`]: where two paths
 //! meet, [`crate::gpu::Recorder::contribute`] adds the second one.

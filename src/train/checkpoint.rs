@@ -129,11 +129,12 @@ impl State {
             let values = bytemuck::pod_collect_to_vec(view.data());
             let trained = meta.moment1.contains_key(&name);
             let named = (name, view.shape().to_vec(), values);
-            if trained {
-                parameters.push(named)
+            let list = if trained {
+                &mut parameters
             } else {
-                buffers.push(named)
-            }
+                &mut buffers
+            };
+            list.push(named);
         }
         Ok(Self {
             model: meta.model,

@@ -12,7 +12,7 @@ use semivq::ops::upsample::upsample_nearest;
 use super::{Case, Fallible, LAYER};
 
 fn record(case: &Case, rec: &mut Recorder<'_>, x: Var) -> Fallible<Var> {
-    let mut parameter = |rec: &mut Recorder<'_>, name: &str| -> Fallible<Var> {
+    let parameter = |rec: &mut Recorder<'_>, name: &str| -> Fallible<Var> {
         let shape = &case.tensor(&format!("param.{name}"))?.shape;
         Ok(rec.parameter(name, shape, Init::Constant(0.0))?)
     };

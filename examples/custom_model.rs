@@ -1,0 +1,77 @@
+//! An encoder and a decoder of your own around a `VectorQuant`, trained on the built-in images:
+//! `cargo run --release --example custom_model`
+
+use std::sync::Arc;
+
+use semivq::data::synthetic;
+use semivq::gpu::{AdapterChoice, Gpu, Var};
+use semivq::models::{Builder, Model};
+use semivq::ops::activation::Activation;
+use semivq::ops::conv2d::Conv2dOptions;
+use semivq::optim::Optimizer;
+use semivq::train::{Session, SessionOptions};
+use semivq::vq::{VectorQuant, VectorQuantConfig};
+
+struct Mine {
+    quantizer: VectorQuant,
+}
+
+impl Model for Mine {
+    fn name(&self) -> &str {
+        "mine"
+    }
+
+    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> semivq::Result<Var> {
+        let halve = Conv2dOptions {
+            kernel: 4,
+            stride: 2,
+            padding: 1,
+        };
+        let x = net.conv2d("encoder.0", images, 24, halve)?;
+        let x = net.batch_norm("encoder.1", x)?;
+        let x = net.activation(x, Activation::Elu);
+        let z = net.conv2d("encoder.3", x, 16, halve)?;
+        let x = net.vector_quant("quantizer", z, &self.quantizer)?;
+        let x = net.upsample(x, 4)?;
+        let x = net.conv2d("decoder.1", x, 24, Conv2dOptions::SAME_3X3)?;
+        let x = net.gelu(x);
+        net.conv2d("decoder.3", x, 1, Conv2dOptions::SAME_3X3)
+    }
+}
+
+fn main() -> semivq::Result<()> {
+    pollster::block_on(async {
+        let gpu = Arc::new(Gpu::new(&AdapterChoice::default()).await?);
+        let quantizer = VectorQuant::new(VectorQuantConfig {
+            feature_size: 16,
+            num_codes: 64,
+            use_learnable_std: true,
+            ..VectorQuantConfig::default()
+        })?;
+        let options = SessionOptions {
+            batch: 32,
+            lr: 2e-3,
+            seed: 1,
+            optimizer: Optimizer::default(),
+        };
+        let mut session = Session::new(
+            gpu,
+            Box::new(Mine { quantizer }),
+            synthetic::glyphs(1),
+            options,
+        )?;
+        for _ in 0..200 {
+            if let Some(m) = session.step().await?.filter(|m| m.step % 20 == 0) {
+                println!(
+                    "step {}: rec loss {:.4}, perplexity {:.1}",
+                    m.step,
+                    m.rec_loss,
+                    m.perplexity.unwrap_or(0.0)
+                );
+            }
+        }
+        let test = session.evaluate(&session.data().test).await?;
+        println!("test: l1 {:.4}, mse {:.4}", test.l1, test.mse);
+        Ok(())
+    })
+}

@@ -1,0 +1,475 @@
+//! The command line as a user types it: a run from training to reconstruction, the same bytes
+//! twice, and wrong input of every kind: one clear line, an exit code, nothing lost.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn(&Path) -> Result<(), Failed>;
+
+fn semivq(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_semivq"));
+    command.current_dir(folder).args(args);
+    if let Ok(adapter) = std::env::var("SEMIVQ_ADAPTER") {
+        command.args(["--adapter", &adapter]);
+    }
+    command.output().unwrap()
+}
+
+fn ensure(holds: bool, message: impl Into<String>) -> Result<(), Failed> {
+    if holds {
+        Ok(())
+    } else {
+        Err(message.into().into())
+    }
+}
+
+/// Runs and expects success; returns what it printed.
+fn good(folder: &Path, args: &[&str]) -> Result<String, Failed> {
+    let output = semivq(folder, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure(output.status.success(), format!("{args:?}: {stderr}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs and expects `code` and one line that says `want`, without a panic.
+fn bad(folder: &Path, args: &[&str], code: i32, want: &str) -> Result<(), Failed> {
+    let output = semivq(folder, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure(
+        output.status.code() == Some(code),
+        format!("{args:?}: {:?}, {stderr}", output.status),
+    )?;
+    ensure(
+        stderr.contains(want),
+        format!("{args:?}: {stderr:?} does not say {want:?}"),
+    )?;
+    ensure(!stderr.contains("panicked"), format!("{args:?}: {stderr}"))?;
+    let errors = stderr.lines().filter(|l| l.starts_with("error:")).count();
+    ensure(
+        errors == 1,
+        format!("{args:?}: {errors} error lines: {stderr}"),
+    )
+}
+
+fn idx(magic: u8, sizes: &[u32], values: impl Iterator<Item = u8>) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, magic];
+    for size in sizes {
+        bytes.extend(size.to_be_bytes());
+    }
+    bytes.extend(values);
+    bytes
+}
+
+/// A folder of IDX files: `count` train images, 13 test images, 8 by 12.
+fn write_data(folder: &Path, count: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    let images = |n: u32| {
+        idx(
+            3,
+            &[n, 8, 12],
+            (0..n * 96).map(|i| (i / 7 * 37 % 256) as u8),
+        )
+    };
+    std::fs::write(folder.join("train-images-idx3-ubyte"), images(count)).unwrap();
+    std::fs::write(folder.join("t10k-images-idx3-ubyte"), images(13)).unwrap();
+    std::fs::write(
+        folder.join("train-labels-idx1-ubyte"),
+        idx(1, &[count], (0..count).map(|i| (i % 10) as u8)),
+    )
+    .unwrap();
+}
+
+fn read(path: PathBuf) -> Result<Vec<u8>, Failed> {
+    std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()).into())
+}
+
+const SMALL: [&str; 8] = [
+    "train",
+    "--data",
+    "data",
+    "--batch",
+    "8",
+    "--num-codes",
+    "16",
+    "--out",
+];
+
+fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = SMALL.to_vec();
+    args.push(out);
+    args.extend(more);
+    args
+}
+
+fn a_whole_run(folder: &Path) -> Result<(), Failed> {
+    let text = good(folder, &train("a", &["--steps", "9"]))?;
+    ensure(
+        text.contains("rec loss") && text.contains("results in a"),
+        text,
+    )?;
+    for file in [
+        "config.json",
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "summary.json",
+        "curves.png",
+        "reconstructions.png",
+    ] {
+        ensure(
+            !read(folder.join("a").join(file))?.is_empty(),
+            format!("{file} is empty"),
+        )?;
+    }
+    let metrics = String::from_utf8(read(folder.join("a/metrics.jsonl"))?)?;
+    let lines: Vec<serde_json::Value> = metrics
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    ensure(
+        lines.len() == 9 && lines[8]["step"] == 9,
+        format!("{} lines", lines.len()),
+    )?;
+    for key in ["rec_loss", "cmt_loss", "perplexity", "active_ratio"] {
+        ensure(lines[4][key].is_number(), format!("no {key}"))?;
+    }
+    let summary: serde_json::Value = serde_json::from_slice(&read(folder.join("a/summary.json"))?)?;
+    let eval: serde_json::Value = serde_json::from_str(&good(folder, &["eval", "a", "--json"])?)?;
+    for key in ["l1", "mse", "perplexity", "active_ratio"] {
+        ensure(
+            summary[key] == eval[key] && eval[key].is_number(),
+            format!("{key}: {summary} but {eval}"),
+        )?;
+    }
+    ensure(eval["images"] == 13, format!("{eval}"))?;
+    // The picture of curves is an image as good as any.
+    good(folder, &["reconstruct", "a", "a/curves.png"])?;
+    ensure(
+        read(folder.join("a/reconstructed/curves.png"))?.starts_with(b"\x89PNG"),
+        "no PNG came out",
+    )
+}
+
+fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
+    for method in ["vq", "approach1", "approach2", "approach3"] {
+        let name = |run: &str| format!("{method}-{run}");
+        let (whole, again, parts) = (name("whole"), name("again"), name("parts"));
+        good(
+            folder,
+            &train(&whole, &["--method", method, "--steps", "8"]),
+        )?;
+        good(
+            folder,
+            &train(&again, &["--method", method, "--steps", "8"]),
+        )?;
+        good(
+            folder,
+            &train(&parts, &["--method", method, "--steps", "5"]),
+        )?;
+        good(folder, &["train", "--resume", &parts, "--steps", "8"])?;
+        for file in ["checkpoint.safetensors", "metrics.jsonl"] {
+            let want = read(folder.join(&whole).join(file))?;
+            ensure(
+                want == read(folder.join(&again).join(file))?,
+                format!("{method}: {file} differs between two runs"),
+            )?;
+            ensure(
+                want == read(folder.join(&parts).join(file))?,
+                format!("{method}: {file} differs after --resume"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn wrong_usage(folder: &Path) -> Result<(), Failed> {
+    let n = |more: &[&'static str], want: &str| bad(folder, &train("never", more), 2, want);
+    bad(
+        folder,
+        &["train", "--num-codes", "0"],
+        2,
+        "num_codes must be at least 1",
+    )?;
+    bad(
+        folder,
+        &["train", "--num-codes", "2000000000"],
+        1,
+        "max_storage_buffer_binding_size",
+    )?;
+    n(&["--beta", "1.5"], "beta must be in [0, 1]")?;
+    n(&["--lr", "0"], "lr must be a number above 0")?;
+    n(&["--method", "approach9"], "approach9")?;
+    n(&["--model", "huge"], "unknown model `huge`")?;
+    n(&["--norm", "l2"], "norm is not available in this version")?;
+    n(&["--affine-groups", "3"], "must divide")?;
+    n(&["--steps", "0"], "steps must be at least 1")?;
+    bad(
+        folder,
+        &["train", "--data", "data", "--batch", "41", "--out", "never"],
+        2,
+        "between 1 and the 40 training images",
+    )?;
+    bad(
+        folder,
+        &["train", "--backend", "voodoo"],
+        2,
+        "unknown backend `voodoo`",
+    )?;
+    bad(folder, &["bench", "--method", "none"], 2, "unknown method")?;
+    ensure(
+        !folder.join("never").exists(),
+        "a refused run left a folder",
+    )
+}
+
+fn damaged_data(folder: &Path) -> Result<(), Failed> {
+    let train = folder.join("data/train-images-idx3-ubyte");
+    let whole = read(train.clone())?;
+    let refused = |want: &str| bad(folder, &super_train(), 1, want);
+    bad(
+        folder,
+        &["train", "--data", "nowhere", "--out", "never"],
+        1,
+        "is no folder",
+    )?;
+    std::fs::write(&train, &whole[..whole.len() - 5])?;
+    refused("but it holds 3835")?;
+    std::fs::write(&train, read(folder.join("data/train-labels-idx1-ubyte"))?)?;
+    refused("that is a file of labels")?;
+    std::fs::write(&train, idx(3, &[40, 9, 12], (0..40 * 108).map(|_| 1)))?;
+    refused("[C, H, W]")?;
+    std::fs::write(&train, idx(3, &[0, 8, 12], std::iter::empty()))?;
+    refused("0 images")?;
+    std::fs::remove_file(folder.join("data/train-labels-idx1-ubyte"))?;
+    refused("has no images")?;
+    std::fs::remove_file(&train)?;
+    refused("not found")?;
+    ensure(
+        !folder.join("never").exists(),
+        "a refused run left a folder",
+    )
+}
+
+fn super_train() -> Vec<&'static str> {
+    train("never", &["--steps", "2"])
+}
+
+fn images_not_divisible_by_4(folder: &Path) -> Result<(), Failed> {
+    for part in ["train", "t10k"] {
+        let bytes = idx(3, &[40, 8, 10], (0..3200).map(|i| i as u8));
+        std::fs::write(folder.join(format!("data/{part}-images-idx3-ubyte")), bytes)?;
+    }
+    bad(
+        folder,
+        &super_train(),
+        1,
+        "8 x 10; height and width must be divisible by 4",
+    )
+}
+
+fn damaged_runs(folder: &Path) -> Result<(), Failed> {
+    good(folder, &train("a", &["--steps", "2"]))?;
+    good(
+        folder,
+        &train("b", &["--steps", "2", "--method", "approach1"]),
+    )?;
+    // An existing run is not overwritten by accident.
+    let before = read(folder.join("a/checkpoint.safetensors"))?;
+    bad(
+        folder,
+        &train("a", &["--steps", "2"]),
+        2,
+        "holds a run already",
+    )?;
+    ensure(
+        before == read(folder.join("a/checkpoint.safetensors"))?,
+        "the run was touched",
+    )?;
+    good(folder, &train("a", &["--steps", "2", "--overwrite"]))?;
+    bad(
+        folder,
+        &["train", "--resume", "a", "--steps", "2"],
+        2,
+        "has done 2 steps",
+    )?;
+    bad(
+        folder,
+        &["train", "--resume", "nowhere", "--steps", "2"],
+        1,
+        "config.json",
+    )?;
+    bad(
+        folder,
+        &["reconstruct", "a", "data/t10k-images-idx3-ubyte"],
+        1,
+        "is no readable PNG image",
+    )?;
+    bad(
+        folder,
+        &["reconstruct", "a", "missing.png"],
+        1,
+        "missing.png",
+    )?;
+    let checkpoint = folder.join("a/checkpoint.safetensors");
+    std::fs::copy(folder.join("b/checkpoint.safetensors"), &checkpoint)?;
+    bad(folder, &["eval", "a"], 1, "which the model does not have")?;
+    for command in [
+        &["eval", "a"][..],
+        &["train", "--resume", "a", "--steps", "9"],
+    ] {
+        std::fs::write(&checkpoint, &before[..before.len() / 2])?;
+        bad(folder, command, 1, "is no complete safetensors file")?;
+        std::fs::write(&checkpoint, b"not at all")?;
+        bad(folder, command, 1, "is no complete safetensors file")?;
+    }
+    std::fs::remove_file(&checkpoint)?;
+    bad(folder, &["eval", "a"], 1, "checkpoint.safetensors")
+}
+
+fn an_unwritable_folder(folder: &Path) -> Result<(), Failed> {
+    // A file where a folder should be stops root too, unlike permissions.
+    std::fs::write(folder.join("file"), b"here")?;
+    bad(folder, &train("file/run", &["--steps", "2"]), 1, "file/run")?;
+    ensure(
+        read(folder.join("file"))? == b"here",
+        "the file was touched",
+    )
+}
+
+fn a_diverging_run_keeps_its_checkpoint(folder: &Path) -> Result<(), Failed> {
+    bad(
+        folder,
+        &train("a", &["--steps", "50", "--lr", "1e30"]),
+        1,
+        "lower --lr",
+    )?;
+    ensure(
+        !read(folder.join("a/metrics.jsonl"))?.is_empty(),
+        "no metrics were kept",
+    )?;
+    good(folder, &["eval", "a"]).map(|_| ())
+}
+
+fn no_adapter(folder: &Path) -> Result<(), Failed> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_semivq"));
+    command
+        .current_dir(folder)
+        .args(["train", "--adapter", "no such adapter"]);
+    let text = String::from_utf8_lossy(&command.output()?.stderr).into_owned();
+    ensure(
+        text.contains("no adapter's name contains `no such adapter`"),
+        text,
+    )?;
+    for args in [&["doctor"][..], &["train"]] {
+        // The Vulkan loader looks for drivers in this list of files alone.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_semivq"));
+        command
+            .current_dir(folder)
+            .args(args)
+            .args(["--backend", "vulkan"]);
+        command
+            .env("VK_DRIVER_FILES", "/nowhere.json")
+            .env("VK_ICD_FILENAMES", "/nowhere.json");
+        let output = command.output()?;
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        ensure(output.status.code() == Some(1), text.clone())?;
+        ensure(
+            text.contains("no GPU adapter found") && text.contains("install"),
+            text,
+        )?;
+    }
+    Ok(())
+}
+
+fn doctor_says_that_training_can_run(folder: &Path) -> Result<(), Failed> {
+    let text = good(folder, &["doctor"])?;
+    ensure(text.contains("training can run"), text)
+}
+
+#[cfg(unix)]
+fn ctrl_c_ends_in_order(folder: &Path) -> Result<(), Failed> {
+    use std::io::{BufRead as _, BufReader};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_semivq"));
+    command
+        .current_dir(folder)
+        .args(train("a", &["--steps", "100000"]));
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().ok_or("no output")?;
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if line.starts_with("step 1/") {
+            break;
+        }
+    }
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()?;
+    let rest: Vec<String> = lines.collect::<Result<_, _>>()?;
+    ensure(child.wait()?.success(), rest.join("\n"))?;
+    ensure(
+        rest.iter().any(|l| l.starts_with("stopped at step")),
+        rest.join("\n"),
+    )?;
+    for file in [
+        "metrics.jsonl",
+        "checkpoint.safetensors",
+        "summary.json",
+        "reconstructions.png",
+    ] {
+        ensure(
+            !read(folder.join("a").join(file))?.is_empty(),
+            format!("{file} is empty"),
+        )?;
+    }
+    good(folder, &["eval", "a"]).map(|_| ())
+}
+
+fn main() {
+    let mut args = Arguments::from_args();
+    args.test_threads = Some(1);
+    let why = support::gpu().err();
+    if let Some(why) = &why {
+        println!("GPU tests are ignored: {why}");
+    }
+    let tests: &[(&str, Test)] = &[
+        ("a whole run", a_whole_run),
+        (
+            "the same seed gives the same bytes",
+            the_same_seed_gives_the_same_bytes,
+        ),
+        ("wrong usage", wrong_usage),
+        ("damaged data", damaged_data),
+        ("images not divisible by 4", images_not_divisible_by_4),
+        ("damaged runs", damaged_runs),
+        ("an unwritable folder", an_unwritable_folder),
+        (
+            "a diverging run keeps its checkpoint",
+            a_diverging_run_keeps_its_checkpoint,
+        ),
+        ("no adapter", no_adapter),
+        (
+            "doctor says that training can run",
+            doctor_says_that_training_can_run,
+        ),
+        #[cfg(unix)]
+        ("Ctrl-C ends in order", ctrl_c_ends_in_order),
+    ];
+    let trials = tests.iter().map(|(name, test)| {
+        let test = *test;
+        Trial::test(*name, move || {
+            let folder = tempfile::tempdir()?;
+            write_data(&folder.path().join("data"), 40);
+            test(folder.path())
+        })
+        .with_ignored_flag(why.is_some())
+    });
+    libtest_mimic::run(&args, trials.collect()).exit();
+}
