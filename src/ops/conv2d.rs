@@ -9,7 +9,7 @@
 //! grad_bias[o]    = sum_{b,i,j} grad_y[b,o,i,j]
 //! ```
 //!
-//! All gradients are assigned.
+//! All gradients are assigned. Those of w and bias are in [`super::conv2d_weight`].
 
 use super::reference::{Real, Reference};
 use super::{GRID, kernels};
@@ -39,12 +39,12 @@ impl Conv2dOptions {
 /// The shape contract.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv2d {
-    options: Conv2dOptions,
-    batch: usize,
-    in_channels: usize,
+    pub(super) options: Conv2dOptions,
+    pub(super) batch: usize,
+    pub(super) in_channels: usize,
     in_size: [usize; 2],
-    out_channels: usize,
-    out_size: [usize; 2],
+    pub(super) out_channels: usize,
+    pub(super) out_size: [usize; 2],
 }
 
 impl Conv2d {
@@ -97,7 +97,7 @@ impl Conv2d {
         ]
     }
 
-    fn macs(&self) -> usize {
+    pub(super) fn macs(&self) -> usize {
         let [b, o, i, j] = self.output_shape();
         b * o * i * j * self.in_channels * self.options.kernel.pow(2)
     }
@@ -105,7 +105,7 @@ impl Conv2d {
 
 uniform_struct! {
     /// Uniform of all entry points.
-    struct Params {
+    pub(super) struct Params {
         batch: u32,
         in_channels: u32,
         in_height: u32,
@@ -125,31 +125,25 @@ uniform_struct! {
 }
 
 kernels! {
-    "conv2d", [GRID];
+    "conv2d", [GRID, CONV2D];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
     FORWARD_3X3 = "forward_3x3", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
     BACKWARD_INPUT = "backward_input", 64, Params::FIELDS, [Read 2, Read 5, Write 6];
-    BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
-    BACKWARD_WEIGHT_3X3 = "backward_weight_3x3", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
-    BACKWARD_WEIGHT_ROWS = "backward_weight_rows", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
-    BACKWARD_WEIGHT_SUM = "backward_weight_sum", 64, Params::FIELDS, [Write 8, Write 9, Read 10];
 }
 
-/// Threads of every workgroup here.
-const THREADS: usize = 64;
+/// The fragment that both files of the convolution share.
+pub(super) const CONV2D: (&str, &str) = (
+    "lib/conv2d.wgsl",
+    include_str!("../../shaders/lib/conv2d.wgsl"),
+);
+
+/// Threads of every workgroup of the convolution.
+pub(super) const THREADS: usize = 64;
 /// Output channels of a thread.
-const OCTET: usize = 8;
-
-/// How the weight gradient is split: kernel, workgroups a chunk (y, z), chunks, lanes.
-struct Split {
-    kernel: &'static Kernel,
-    grid: [usize; 2],
-    chunks: usize,
-    lanes: usize,
-}
+pub(super) const OCTET: usize = 8;
 
 impl Conv2d {
-    fn params(&self) -> Params {
+    pub(super) fn params(&self) -> Params {
         let taps = self.options.kernel.pow(2);
         Params {
             batch: self.batch as u32,
@@ -186,7 +180,7 @@ impl Conv2d {
         }
     }
 
-    fn constants(&self, p: &Params) -> [(&'static str, f64); 4] {
+    pub(super) fn constants(&self, p: &Params) -> [(&'static str, f64); 4] {
         [
             ("K", self.options.kernel as f64),
             ("TILE", f64::from(p.out_channels.min(OCTET as u32))),
@@ -195,7 +189,7 @@ impl Conv2d {
         ]
     }
 
-    fn is_3x3(&self) -> bool {
+    pub(super) fn is_3x3(&self) -> bool {
         self.options.kernel == 3 && self.options.stride == 1
     }
 
@@ -239,81 +233,6 @@ impl Conv2d {
         rec.dispatch(&BACKWARD_INPUT, &self.params(), &[w, grad_y, grad_x], items)
             .constants(&self.constants(&self.params()))
             .flops(2 * self.macs());
-    }
-
-    fn split(&self) -> Split {
-        let octets = self.out_channels.div_ceil(OCTET);
-        let pairs = self.batch * self.out_size[0].div_ceil(2);
-        if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
-            let lanes = if self.in_channels > 16 { 32 } else { 16 };
-            let grid = [
-                self.in_channels.div_ceil(lanes),
-                octets.div_ceil(THREADS / lanes),
-            ];
-            // Enough workgroups for a large GPU, at least two pairs of rows each.
-            let chunks = (512 / (grid[0] * grid[1]))
-                .clamp(1, 256)
-                .min(pairs.div_ceil(2));
-            return Split {
-                kernel: &BACKWARD_WEIGHT_ROWS,
-                grid,
-                chunks,
-                lanes,
-            };
-        }
-        let (kernel, tile_rows, tiles): (&'static Kernel, usize, usize) = if self.is_3x3() {
-            (&BACKWARD_WEIGHT_3X3, 2, self.in_channels)
-        } else {
-            (
-                &BACKWARD_WEIGHT,
-                1,
-                self.in_channels * self.options.kernel.pow(2),
-            )
-        };
-        let items =
-            self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
-        Split {
-            kernel,
-            grid: [tiles, octets],
-            chunks: (2048 / (tiles * octets))
-                .clamp(1, 64)
-                .min(items.div_ceil(4 * THREADS)),
-            lanes: 0,
-        }
-    }
-
-    /// Records `grad_w` and `grad_bias` from `grad_y`, in two stages.
-    pub fn backward_weight(
-        &self,
-        rec: &mut Recorder<'_>,
-        grad_w: Var,
-        grad_bias: Option<Var>,
-        grad_y: Var,
-        x: Var,
-    ) {
-        let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
-        let split = self.split();
-        let params = Params {
-            chunks: split.chunks as u32,
-            lanes: split.lanes as u32,
-            has_bias: u32::from(grad_bias.is_some()),
-            ..self.params()
-        };
-        let constants = self.constants(&params);
-        let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
-        let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
-        rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)
-            .constants(&constants)
-            .flops(2 * self.macs());
-        let grad_bias = grad_bias.unwrap_or_else(|| rec.temporary("no bias", &[self.out_channels]));
-        let items = weights + self.out_channels;
-        rec.dispatch(
-            &BACKWARD_WEIGHT_SUM,
-            &params,
-            &[grad_w, grad_bias, partial],
-            items,
-        )
-        .constants(&constants[..1]);
     }
 }
 

@@ -11,6 +11,7 @@ pub mod activation;
 pub mod add;
 pub mod batch_norm;
 pub mod conv2d;
+mod conv2d_weight;
 pub mod gather;
 pub mod linear;
 pub mod loss;
@@ -65,6 +66,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         add::KERNELS,
         batch_norm::KERNELS,
         conv2d::KERNELS,
+        conv2d_weight::KERNELS,
         gather::KERNELS,
         linear::KERNELS,
         loss::KERNELS,

@@ -1,0 +1,328 @@
+// conv2d, backward to the weights:
+//   grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] * x[b,c, i*S+u-P, j*S+v-P],  grad_bias = sum grad_y
+// in two stages: chunks of the positions into `partial`, then their sum.
+
+@group(0) @binding(5) var<storage, read> grad_y: array<f32>;
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>;
+@group(0) @binding(8) var<storage, read_write> grad_w: array<f32>;
+@group(0) @binding(9) var<storage, read_write> grad_bias: array<f32>;
+@group(0) @binding(10) var<storage, read> partial_in: array<f32>;
+
+// Four neighbours of a row of grad_y in channel o, zero beyond the image.
+fn gradient4(o: u32, b: u32, i: u32, j: u32, live: bool) -> vec4<f32> {
+    let inside = live && o < params.out_channels;
+    let row = select(0u, ((b * params.out_channels + o) * HEIGHT + i) * WIDTH, inside);
+    let last = WIDTH - 1u;
+    let g = vec4(grad_y[row + j], grad_y[row + min(j + 1u, last)],
+                 grad_y[row + min(j + 2u, last)], grad_y[row + min(j + 3u, last)]);
+    return select(vec4(0.0), g, vec4(inside) & (vec4(j) + vec4(0u, 1u, 2u, 3u) < vec4(WIDTH)));
+}
+
+// The gradients of eight output channels at four neighbours.
+struct Gradients {
+    g0: vec4<f32>, g1: vec4<f32>, g2: vec4<f32>, g3: vec4<f32>,
+    g4: vec4<f32>, g5: vec4<f32>, g6: vec4<f32>, g7: vec4<f32>,
+}
+
+fn load_gradients(o: u32, b: u32, i: u32, j: u32, live: bool) -> Gradients {
+    var g: Gradients;
+    g.g0 = gradient4(o, b, i, j, live);
+    if (TILE > 1u) { g.g1 = gradient4(o + 1u, b, i, j, live); }
+    if (TILE > 2u) { g.g2 = gradient4(o + 2u, b, i, j, live); }
+    if (TILE > 3u) { g.g3 = gradient4(o + 3u, b, i, j, live); }
+    if (TILE > 4u) {
+        g.g4 = gradient4(o + 4u, b, i, j, live);
+        g.g5 = gradient4(o + 5u, b, i, j, live);
+        g.g6 = gradient4(o + 6u, b, i, j, live);
+        g.g7 = gradient4(o + 7u, b, i, j, live);
+    }
+    return g;
+}
+
+// One tap of eight output channels.
+struct Tap {
+    lo: vec4<f32>,
+    hi: vec4<f32>,
+}
+
+fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
+    (*t).lo += vec4(dot(g.g0, v), dot(g.g1, v), dot(g.g2, v), dot(g.g3, v));
+    if (TILE > 4u) {
+        (*t).hi += vec4(dot(g.g4, v), dot(g.g5, v), dot(g.g6, v), dot(g.g7, v));
+    }
+}
+
+var<workgroup> sums: array<vec4<f32>, 576>;     // nine taps of four channels, by thread
+
+// Adds up `tap` over the threads of the workgroup in a fixed order, nine at a time.
+fn put(slot: u32, local: u32, value: vec4<f32>) {
+    sums[slot * THREADS + local] = value;
+}
+
+fn total(slot: u32) -> vec4<f32> {
+    var sum = vec4(0.0);
+    for (var i = 0u; i < THREADS; i++) { sum += sums[slot * THREADS + i]; }
+    return sum;
+}
+
+// partial[chunk] holds grad_w, then grad_bias.
+fn store_partial(chunk: u32, o: u32, at: u32, step: u32, sum: vec4<f32>) {
+    let base = chunk * (params.out_channels * params.in_channels * K * K + params.out_channels) + at;
+    if (o < params.out_channels) { partial[base + o * step] = sum.x; }
+    if (o + 1u < params.out_channels) { partial[base + (o + 1u) * step] = sum.y; }
+    if (o + 2u < params.out_channels) { partial[base + (o + 2u) * step] = sum.z; }
+    if (o + 3u < params.out_channels) { partial[base + (o + 3u) * step] = sum.w; }
+}
+
+// One tap of eight output channels a workgroup (chunk, tap, channels): any kernel and stride.
+//   grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] * x[b,c, i*S+u-P, j*S+v-P];  grad_bias = sum grad_y
+@compute @workgroup_size(64)
+fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let o = group.z * 8u;
+    let t = group.y;
+    let size = params.in_height * params.in_width;
+    let columns = (WIDTH + 3u) / 4u;
+    let items = params.batch * params.out_height * columns;
+    let s = i32(params.stride);
+    var tap: Tap;
+    var ones: Tap;
+    for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
+        let j = (item % columns) * 4u;
+        let i = (item / columns) % HEIGHT;
+        let b = item / (columns * HEIGHT);
+        let g = load_gradients(o, b, i, j, true);
+        let plane = (b * params.in_channels + t / (K * K)) * size;
+        let row = i32(i * params.stride + (t / K) % K) - i32(params.padding);
+        let column = i32(j * params.stride + t % K) - i32(params.padding);
+        correlate(&tap, g, vec4(pixel(plane, row, column), pixel(plane, row, column + s),
+                                pixel(plane, row, column + 2 * s), pixel(plane, row, column + 3 * s)));
+        if (t == 0u) { correlate(&ones, g, vec4(1.0)); }
+    }
+    put(0u, local, tap.lo);
+    put(1u, local, tap.hi);
+    put(2u, local, ones.lo);
+    put(3u, local, ones.hi);
+    workgroupBarrier();
+    if (local < 2u) { store_partial(group.x, o + 4u * local, t, params.in_channels * K * K, total(local)); }
+    if (t == 0u && local < 2u) {
+        store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * K * K, 1u, total(local + 2u));
+    }
+}
+
+// Kernel 3, stride 1, few channels: all nine taps of one input and eight output channels a workgroup.
+@compute @workgroup_size(64)
+fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let o = group.z * 8u;
+    let c = group.y;
+    let size = params.in_height * params.in_width;
+    let columns = (WIDTH + 3u) / 4u;
+    let rows = (HEIGHT + 1u) / 2u;
+    let items = params.batch * rows * columns;
+    var t0: Tap; var t1: Tap; var t2: Tap;
+    var t3: Tap; var t4: Tap; var t5: Tap;
+    var t6: Tap; var t7: Tap; var t8: Tap;
+    var ones: Tap;
+    for (var item = group.x * THREADS + local; item < items; item += params.chunks * THREADS) {
+        let j = (item % columns) * 4u;
+        let i = ((item / columns) % rows) * 2u;
+        let b = item / (columns * rows);
+        let plane = (b * params.in_channels + c) * size;
+        let top = i32(i) - i32(params.padding);
+        let columns_at = columns_from(i32(j) - i32(params.padding));
+        let g = load_gradients(o, b, i, j, true);
+        let r0 = load_row(plane, top, columns_at);
+        let r1 = load_row(plane, top + 1, columns_at);
+        let r2 = load_row(plane, top + 2, columns_at);
+        let r3 = load_row(plane, top + 3, columns_at);
+        correlate(&t0, g, r0.v);
+        correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
+        correlate(&t2, g, vec4(r0.v.zw, r0.e));
+        correlate(&t3, g, r1.v);
+        correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t5, g, vec4(r1.v.zw, r1.e));
+        correlate(&t6, g, r2.v);
+        correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t8, g, vec4(r2.v.zw, r2.e));
+        let h = load_gradients(o, b, i + 1u, j, i + 1u < params.out_height);
+        correlate(&t0, h, r1.v);
+        correlate(&t1, h, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t2, h, vec4(r1.v.zw, r1.e));
+        correlate(&t3, h, r2.v);
+        correlate(&t4, h, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t5, h, vec4(r2.v.zw, r2.e));
+        correlate(&t6, h, r3.v);
+        correlate(&t7, h, vec4(r3.v.yzw, r3.e.x));
+        correlate(&t8, h, vec4(r3.v.zw, r3.e));
+        if (c == 0u) {
+            correlate(&ones, g, vec4(1.0));
+            correlate(&ones, h, vec4(1.0));
+        }
+    }
+    put(0u, local, t0.lo); put(1u, local, t1.lo); put(2u, local, t2.lo);
+    put(3u, local, t3.lo); put(4u, local, t4.lo); put(5u, local, t5.lo);
+    put(6u, local, t6.lo); put(7u, local, t7.lo); put(8u, local, t8.lo);
+    workgroupBarrier();
+    if (local < 9u) { store_partial(group.x, o, c * 9u + local, params.in_channels * 9u, total(local)); }
+    if (TILE > 4u) {
+        workgroupBarrier();
+        put(0u, local, t0.hi); put(1u, local, t1.hi); put(2u, local, t2.hi);
+        put(3u, local, t3.hi); put(4u, local, t4.hi); put(5u, local, t5.hi);
+        put(6u, local, t6.hi); put(7u, local, t7.hi); put(8u, local, t8.hi);
+        workgroupBarrier();
+        if (local < 9u) { store_partial(group.x, o + 4u, c * 9u + local, params.in_channels * 9u, total(local)); }
+    }
+    if (c == 0u) {
+        workgroupBarrier();
+        put(0u, local, ones.lo);
+        put(1u, local, ones.hi);
+        workgroupBarrier();
+        if (local < 2u) { store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * 9u, 1u, total(local)); }
+    }
+}
+
+// Kernel 3, stride 1, many channels: a thread owns one input channel and eight output channels,
+// a workgroup 64 such pairs (`lanes` input channels by 64 / lanes octets). It walks over pairs of
+// rows of y, sixteen columns at a time, which it first brings into its memory; nothing is left to
+// add up between threads. Channels beyond the last repeat it and are not stored.
+const COLUMNS: u32 = 16u;
+var<workgroup> x_rows: array<vec4<f32>, 640>;   // [channel <= 32][4 rows][20 columns / 4]
+var<workgroup> y_rows: array<vec4<f32>, 256>;   // [octet <= 4][2 rows][16 columns][8 channels / 4]
+
+fn gradient_at(o: u32, b: u32, i: u32, j: u32) -> f32 {
+    let inside = i < HEIGHT && j < WIDTH;
+    let plane = (b * params.out_channels + min(o, params.out_channels - 1u)) * HEIGHT;
+    return select(0.0, grad_y[select(0u, (plane + i) * WIDTH + j, inside)], inside);
+}
+
+fn window(at: u32) -> Row {
+    return Row(x_rows[at], x_rows[at + 1u].xy);
+}
+
+fn octet_at(at: u32) -> Tap {
+    return Tap(y_rows[at], y_rows[at + 1u]);
+}
+
+// Three taps of a kernel row at four columns.
+fn spread_row(
+    t0: ptr<function, Tap>, t1: ptr<function, Tap>, t2: ptr<function, Tap>,
+    g0: Tap, g1: Tap, g2: Tap, g3: Tap, r: Row,
+) {
+    spread(t0, g0, g1, g2, g3, r.v);
+    spread(t1, g0, g1, g2, g3, vec4(r.v.yzw, r.e.x));
+    spread(t2, g0, g1, g2, g3, vec4(r.v.zw, r.e));
+}
+
+@compute @workgroup_size(64)
+fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let lanes = params.lanes;
+    let octets = THREADS / lanes;
+    let first_c = group.y * lanes;
+    let first_o = group.z * octets * 8u;
+    let lane = local % lanes;
+    let c = first_c + lane;
+    let octet = local / lanes;
+    let size = params.in_height * params.in_width;
+    let pairs = (HEIGHT + 1u) / 2u;
+    var t0: Tap; var t1: Tap; var t2: Tap;
+    var t3: Tap; var t4: Tap; var t5: Tap;
+    var t6: Tap; var t7: Tap; var t8: Tap;
+    var ones: Tap;
+    for (var pair = group.x; pair < params.batch * pairs; pair += params.chunks) {
+        let b = pair / pairs;
+        let i = (pair % pairs) * 2u;
+        for (var j = 0u; j < WIDTH; j += COLUMNS) {
+            workgroupBarrier();
+            for (var at = local; at < lanes * 20u; at += THREADS) {
+                let channel = min(first_c + at / 20u, params.in_channels - 1u);
+                let plane = (b * params.in_channels + channel) * size;
+                let h = i32(i + (at / 5u) % 4u) - i32(params.padding);
+                let l = i32(j + (at % 5u) * 4u) - i32(params.padding);
+                x_rows[at] = vec4(pixel(plane, h, l), pixel(plane, h, l + 1), pixel(plane, h, l + 2), pixel(plane, h, l + 3));
+            }
+            for (var at = local; at < octets * 64u; at += THREADS) {
+                // Columns run fastest over the threads, then the quads of a row of channels.
+                let column = at % COLUMNS;
+                let quad = (at / COLUMNS) % 2u;
+                let row = at / (2u * COLUMNS);          // octet * 2 + row of the pair
+                let o = first_o + (row / 2u) * 8u + quad * 4u;
+                let h = i + row % 2u;
+                y_rows[(row * COLUMNS + column) * 2u + quad] =
+                    vec4(gradient_at(o, b, h, j + column), gradient_at(o + 1u, b, h, j + column),
+                         gradient_at(o + 2u, b, h, j + column), gradient_at(o + 3u, b, h, j + column));
+            }
+            workgroupBarrier();
+            let blocks = min(COLUMNS, WIDTH - j + 3u) / 4u;
+            for (var k = 0u; k < blocks; k++) {
+                let at = lane * 20u + k;
+                let top = (octet * 2u * COLUMNS + k * 4u) * 2u;
+                let r1 = window(at + 5u);
+                let r2 = window(at + 10u);
+                var g0 = octet_at(top);
+                var g1 = octet_at(top + 2u);
+                var g2 = octet_at(top + 4u);
+                var g3 = octet_at(top + 6u);
+                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, window(at));
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r1);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, r2);
+                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+                let bottom = top + 2u * COLUMNS;
+                g0 = octet_at(bottom);
+                g1 = octet_at(bottom + 2u);
+                g2 = octet_at(bottom + 4u);
+                g3 = octet_at(bottom + 6u);
+                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, r1);
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r2);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 15u));
+                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+            }
+        }
+    }
+    if (c >= params.in_channels) { return; }
+    let o = first_o + octet * 8u;
+    store_tap(group.x, o, c * 9u, t0);
+    store_tap(group.x, o, c * 9u + 1u, t1);
+    store_tap(group.x, o, c * 9u + 2u, t2);
+    store_tap(group.x, o, c * 9u + 3u, t3);
+    store_tap(group.x, o, c * 9u + 4u, t4);
+    store_tap(group.x, o, c * 9u + 5u, t5);
+    store_tap(group.x, o, c * 9u + 6u, t6);
+    store_tap(group.x, o, c * 9u + 7u, t7);
+    store_tap(group.x, o, c * 9u + 8u, t8);
+    if (c == 0u) {
+        let at = params.out_channels * params.in_channels * 9u;
+        store_partial(group.x, o, at, 1u, ones.lo);
+        store_partial(group.x, o + 4u, at, 1u, ones.hi);
+    }
+}
+
+// One tap at four columns.
+fn spread(t: ptr<function, Tap>, g0: Tap, g1: Tap, g2: Tap, g3: Tap, v: vec4<f32>) {
+    (*t).lo += g0.lo * v.x + g1.lo * v.y + g2.lo * v.z + g3.lo * v.w;
+    (*t).hi += g0.hi * v.x + g1.hi * v.y + g2.hi * v.z + g3.hi * v.w;
+}
+
+fn store_tap(chunk: u32, o: u32, at: u32, t: Tap) {
+    store_partial(chunk, o, at, params.in_channels * 9u, t.lo);
+    store_partial(chunk, o + 4u, at, params.in_channels * 9u, t.hi);
+}
+
+// Adds up the chunks.
+@compute @workgroup_size(64)
+fn backward_weight_sum(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * THREADS + local;
+    let weight_count = params.out_channels * params.in_channels * K * K;
+    if (item >= weight_count + params.out_channels) { return; }
+    var sum = 0.0;
+    for (var chunk = 0u; chunk < params.chunks; chunk++) {
+        sum += partial_in[chunk * (weight_count + params.out_channels) + item];
+    }
+    if (item < weight_count) {
+        grad_w[item] = sum;
+    } else if (params.has_bias != 0u) {
+        grad_bias[item - weight_count] = sum;
+    }
+}

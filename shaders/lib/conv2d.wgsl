@@ -1,0 +1,73 @@
+// What the convolution's two files share: the uniform, and reading x with zeros around it.
+
+override K: u32 = 3u;           // kernel size
+override TILE: u32 = 8u;        // output channels of a thread, min(O, 8): the rest of a tile is dead code
+
+// Size of y where threads are dealt out to it: divisions by constants are cheap.
+override HEIGHT: u32 = 1u;
+override WIDTH: u32 = 1u;
+
+struct Params {
+    batch: u32,
+    in_channels: u32,           // C
+    in_height: u32,
+    in_width: u32,
+    out_channels: u32,          // O
+    out_height: u32,
+    out_width: u32,
+    stride: u32,
+    padding: u32,
+    w_out: u32,                 // step in w from one output channel to the next
+    w_in: u32,                  // step in w from one input channel to the next
+    flip: u32,                  // 1: read the kernel backwards
+    has_bias: u32,
+    chunks: u32,                // backward to weights: workgroups that share the positions
+    lanes: u32,                 // backward_weight_rows: input channels side by side
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+
+const THREADS: u32 = 64u;
+
+// A pixel of x, zero outside the image; `plane` is the index of its channel's first pixel.
+fn pixel(plane: u32, i: i32, j: i32) -> f32 {
+    let inside = i >= 0 && i < i32(params.in_height) && j >= 0 && j < i32(params.in_width);
+    let index = plane + u32(i) * params.in_width + u32(j);
+    return select(0.0, x[select(0u, index, inside)], inside);
+}
+
+// Six neighbours of a row: what a tile of four needs for a kernel of three.
+struct Row {
+    v: vec4<f32>,
+    e: vec2<f32>,
+}
+
+// Where they lie, once for all rows: columns (kept inside) and whether they exist.
+struct Columns {
+    v: vec4<u32>,
+    e: vec2<u32>,
+    has_v: vec4<bool>,
+    has_e: vec2<bool>,
+}
+
+fn columns_from(left: i32) -> Columns {
+    let v = vec4(left) + vec4(0, 1, 2, 3);
+    let e = vec2(left) + vec2(4, 5);
+    let last = i32(params.in_width) - 1;
+    return Columns(
+        vec4<u32>(clamp(v, vec4(0), vec4(last))), vec2<u32>(clamp(e, vec2(0), vec2(last))),
+        (v >= vec4(0)) & (v <= vec4(last)), (e >= vec2(0)) & (e <= vec2(last)),
+    );
+}
+
+fn load_row(plane: u32, i: i32, c: Columns) -> Row {
+    let inside = i >= 0 && i < i32(params.in_height);
+    let at = plane + u32(clamp(i, 0, i32(params.in_height) - 1)) * params.in_width;
+    let v = vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]);
+    let e = vec2(x[at + c.e.x], x[at + c.e.y]);
+    return Row(
+        select(vec4(0.0), v, c.has_v & vec4(inside)),
+        select(vec2(0.0), e, c.has_e & vec2(inside)),
+    );
+}

@@ -1,0 +1,106 @@
+//! The gradients of a convolution's weights and bias: the second half of [`super::conv2d`], whose
+//! formulas, contract and reference they share.
+//!
+//! ```text
+//! grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] x[b,c, iS+u-P, jS+v-P]
+//! grad_bias[o]    = sum_{b,i,j} grad_y[b,o,i,j]
+//! ```
+//!
+//! Both are assigned, in two stages: chunks of the positions, then their sum in a fixed order.
+
+use super::conv2d::{CONV2D, Conv2d, OCTET, Params, THREADS};
+use super::{GRID, kernels};
+use crate::gpu::{Kernel, Recorder, Var};
+
+kernels! {
+    "conv2d_weight", [GRID, CONV2D];
+    BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
+    BACKWARD_WEIGHT_3X3 = "backward_weight_3x3", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
+    BACKWARD_WEIGHT_ROWS = "backward_weight_rows", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
+    BACKWARD_WEIGHT_SUM = "backward_weight_sum", 64, Params::FIELDS, [Write 8, Write 9, Read 10];
+}
+
+/// How the weight gradient is split: kernel, workgroups a chunk (y, z), chunks, lanes.
+struct Split {
+    kernel: &'static Kernel,
+    grid: [usize; 2],
+    chunks: usize,
+    lanes: usize,
+}
+
+impl Conv2d {
+    fn split(&self) -> Split {
+        let octets = self.out_channels.div_ceil(OCTET);
+        let pairs = self.batch * self.out_size[0].div_ceil(2);
+        if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
+            let lanes = if self.in_channels > 16 { 32 } else { 16 };
+            let grid = [
+                self.in_channels.div_ceil(lanes),
+                octets.div_ceil(THREADS / lanes),
+            ];
+            // Enough workgroups for a large GPU, at least two pairs of rows each.
+            let chunks = (512 / (grid[0] * grid[1]))
+                .clamp(1, 256)
+                .min(pairs.div_ceil(2));
+            return Split {
+                kernel: &BACKWARD_WEIGHT_ROWS,
+                grid,
+                chunks,
+                lanes,
+            };
+        }
+        let (kernel, tile_rows, tiles): (&'static Kernel, usize, usize) = if self.is_3x3() {
+            (&BACKWARD_WEIGHT_3X3, 2, self.in_channels)
+        } else {
+            (
+                &BACKWARD_WEIGHT,
+                1,
+                self.in_channels * self.options.kernel.pow(2),
+            )
+        };
+        let items =
+            self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
+        Split {
+            kernel,
+            grid: [tiles, octets],
+            chunks: (2048 / (tiles * octets))
+                .clamp(1, 64)
+                .min(items.div_ceil(4 * THREADS)),
+            lanes: 0,
+        }
+    }
+
+    /// Records `grad_w` and `grad_bias` from `grad_y`, in two stages.
+    pub fn backward_weight(
+        &self,
+        rec: &mut Recorder<'_>,
+        grad_w: Var,
+        grad_bias: Option<Var>,
+        grad_y: Var,
+        x: Var,
+    ) {
+        let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
+        let split = self.split();
+        let params = Params {
+            chunks: split.chunks as u32,
+            lanes: split.lanes as u32,
+            has_bias: u32::from(grad_bias.is_some()),
+            ..self.params()
+        };
+        let constants = self.constants(&params);
+        let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
+        let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
+        rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)
+            .constants(&constants)
+            .flops(2 * self.macs());
+        let grad_bias = grad_bias.unwrap_or_else(|| rec.temporary("no bias", &[self.out_channels]));
+        let items = weights + self.out_channels;
+        rec.dispatch(
+            &BACKWARD_WEIGHT_SUM,
+            &params,
+            &[grad_w, grad_bias, partial],
+            items,
+        )
+        .constants(&constants[..1]);
+    }
+}
