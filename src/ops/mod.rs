@@ -11,7 +11,7 @@ pub mod activation;
 pub mod add;
 pub mod batch_norm;
 pub mod conv2d;
-mod conv2d_weight;
+pub mod conv2d_weight;
 pub mod gather;
 pub mod linear;
 pub mod loss;
