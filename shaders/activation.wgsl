@@ -9,6 +9,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 @group(0) @binding(3) var<storage, read> grad_y: array<f32>;
 @group(0) @binding(4) var<storage, read_write> grad_x: array<f32>;
+// The same four by vectors, for lengths that four divides.
+@group(0) @binding(5) var<storage, read> x4: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y4: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read> grad_y4: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> grad_x4: array<vec4<f32>>;
 
 const GELU: u32 = 0u;
 const ELU: u32 = 1u;
@@ -87,4 +92,28 @@ fn backward(
 ) {
     let i = linear_group(group, groups) * 256u + local;
     if (i < params.count) { grad_x[i] = slope(x[i]) * grad_y[i]; }
+}
+
+@compute @workgroup_size(64)
+fn forward4(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 64u + local;
+    if (4u * i >= params.count) { return; }
+    let v = x4[i];
+    y4[i] = vec4(value(v.x), value(v.y), value(v.z), value(v.w));
+}
+
+@compute @workgroup_size(64)
+fn backward4(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 64u + local;
+    if (4u * i >= params.count) { return; }
+    let v = x4[i];
+    grad_x4[i] = vec4(slope(v.x), slope(v.y), slope(v.z), slope(v.w)) * grad_y4[i];
 }

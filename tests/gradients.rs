@@ -171,12 +171,13 @@ fn cases() -> Vec<Case> {
         Activation::Sigmoid,
         Activation::Clamp,
     ] {
-        all.push(case(
-            &format!("{a:?}").to_lowercase(),
-            a,
-            &[&[3, 257]],
-            move |rec, v| Ok(a.apply(rec, v[0])),
-        ));
+        // By one and by four.
+        for length in [257, 260] {
+            let name = format!("{a:?} of 3x{length}").to_lowercase();
+            all.push(case(&name, a, &[&[3, length]], move |rec, v| {
+                Ok(a.apply(rec, v[0]))
+            }));
+        }
     }
     let op = Linear::new(&[13, 67], &[9, 67], Bias::Matters).unwrap();
     all.push(case(

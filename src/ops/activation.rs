@@ -11,7 +11,7 @@
 
 use super::reference::{Real, Reference};
 use super::{GRID, kernels};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
 
 /// Which function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,31 +37,34 @@ kernels! {
     "activation", [GRID];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Write 2];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 3, Write 4];
+    FORWARD4 = "forward4", 64, Params::FIELDS, [Read 5, Write 6];
+    BACKWARD4 = "backward4", 64, Params::FIELDS, [Read 5, Read 7, Write 8];
 }
 
 impl Activation {
-    fn constants(self) -> [(&'static str, f64); 1] {
-        [("KIND", f64::from(self as u8))]
-    }
-
     /// Records `y = f(x)`.
     pub fn forward(self, rec: &mut Recorder<'_>, y: Var, x: Var) {
-        let count = rec.len(x);
-        let params = Params {
-            count: count as u32,
-        };
-        rec.dispatch(&FORWARD, &params, &[x, y], count)
-            .constants(&self.constants());
+        self.record(rec, [&FORWARD, &FORWARD4], &[x, y]);
     }
 
     /// Records `grad_x = f'(x) grad_y`.
     pub fn backward(self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, x: Var) {
-        let count = rec.len(x);
+        self.record(rec, [&BACKWARD, &BACKWARD4], &[x, grad_y, grad_x]);
+    }
+
+    /// By vectors of four where the length allows it.
+    fn record(self, rec: &mut Recorder<'_>, [one, four]: [&'static Kernel; 2], tensors: &[Var]) {
+        let count = rec.len(tensors[0]);
         let params = Params {
             count: count as u32,
         };
-        rec.dispatch(&BACKWARD, &params, &[x, grad_y, grad_x], count)
-            .constants(&self.constants());
+        let constants = [("KIND", f64::from(self as u8))];
+        if count.is_multiple_of(4) {
+            rec.dispatch(four, &params, tensors, count / 4)
+        } else {
+            rec.dispatch(one, &params, tensors, count)
+        }
+        .constants(&constants);
     }
 
     /// Applies it to `x`.
