@@ -4,6 +4,11 @@
 // convolution of the gradient with the flipped kernel, channels exchanged (w_out, w_in and flip
 // say so). A thread computes a tile of pixels for up to eight output channels; the
 // weights of a workgroup stand in its memory, eight channels of a tap side by side.
+//
+// Upsampling by two in front of the convolution needs no tensor of its own: forward reads the small
+// image (UP = 2), backward to the input adds up two by two pixels before it stores them (DOWN).
+
+override DOWN: bool = false;
 
 @group(0) @binding(2) var<storage, read> w: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
@@ -96,13 +101,13 @@ fn forward(
     let i = (item / columns) % HEIGHT;
     let b = item / (columns * HEIGHT);
     let o = group.y * 8u;
-    let plane = min(b, params.batch - 1u) * params.in_channels * params.in_height * params.in_width;
+    let plane = min(b, params.batch - 1u) * params.in_channels * plane_size();
     var tile: Tile;
     for (var first = 0u; first < params.in_channels * K * K; first += TAPS) {
         let taps = load_weights(o, first, local);
         for (var t = 0u; t < taps; t++) {
             let tap = first + t;
-            let c = plane + (tap / (K * K)) * params.in_height * params.in_width;
+            let c = plane + (tap / (K * K)) * plane_size();
             let row = i32(i * params.stride + (tap / K) % K) - i32(params.padding);
             let column = i32(j * params.stride + tap % K) - i32(params.padding);
             let s = i32(params.stride);
@@ -112,6 +117,38 @@ fn forward(
         }
     }
     store_tile(b, o, i, j, tile);
+}
+
+// A row of the small image, its columns -1, 0, 1, 2 as -1, 0, 0, 1, 1, 2.
+fn load_doubled(plane: u32, i: i32, c: Columns) -> Row {
+    let height = i32(params.in_height / 2u);
+    let inside = i >= 0 && i < height;
+    let at = plane + u32(clamp(i, 0, height - 1)) * (params.in_width / 2u);
+    let v = select(vec4(0.0), vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]), c.has_v & vec4(inside));
+    return Row(vec4(v.x, v.y, v.y, v.z), vec2(v.z, v.w));
+}
+
+// Two rows of a tile as one row of the small image: two by two pixels added up.
+fn store_half(b: u32, o: u32, i: u32, j: u32, upper: vec4<f32>, lower: vec4<f32>) {
+    if (o >= params.out_channels) { return; }
+    let rows = upper + lower;
+    let index = ((b * params.out_channels + o) * (HEIGHT / 2u) + i) * (WIDTH / 2u) + j;
+    y[index] = rows.x + rows.y;
+    if (j + 1u < WIDTH / 2u) { y[index + 1u] = rows.z + rows.w; }
+}
+
+fn store_halved(b: u32, o: u32, i: u32, j: u32, t: Tile, s: Tile) {
+    if (b >= params.batch || i >= HEIGHT / 2u) { return; }
+    store_half(b, o, i, j, t.a0, s.a0);
+    if (TILE > 1u) { store_half(b, o + 1u, i, j, t.a1, s.a1); }
+    if (TILE > 2u) { store_half(b, o + 2u, i, j, t.a2, s.a2); }
+    if (TILE > 3u) { store_half(b, o + 3u, i, j, t.a3, s.a3); }
+    if (TILE > 4u) {
+        store_half(b, o + 4u, i, j, t.a4, s.a4);
+        store_half(b, o + 5u, i, j, t.a5, s.a5);
+        store_half(b, o + 6u, i, j, t.a6, s.a6);
+        store_half(b, o + 7u, i, j, t.a7, s.a7);
+    }
 }
 
 // The three taps of one kernel row for four rows of pixels.
@@ -153,9 +190,11 @@ fn forward_3x3(
     let i = ((item / columns) % rows) * 4u;
     let b = item / (columns * rows);
     let o = group.y * 8u;
-    let size = params.in_height * params.in_width;
+    let size = plane_size();
     let top = i32(i) - i32(params.padding);
-    let columns_at = columns_from(i32(j) - i32(params.padding));
+    // With UP = 2 (and padding 1) four columns of the small image make the six that a tile needs.
+    let columns_at = columns_from(select(i32(j) - i32(params.padding), i32(j) / 2 - 1, UP == 2u), params.in_width / UP);
+    let top_small = i32(i) / 2 - 1;
     var plane = min(b, params.batch - 1u) * params.in_channels * size;
     var t0: Tile;
     var t1: Tile;
@@ -164,22 +203,37 @@ fn forward_3x3(
     for (var first = 0u; first < params.in_channels * 9u; first += TAPS) {
         let channels = load_weights(o, first, local) / 9u;
         for (var c = 0u; c < channels; c++) {
-            let r0 = load_row(plane, top, columns_at);
-            let r1 = load_row(plane, top + 1, columns_at);
-            let r2 = load_row(plane, top + 2, columns_at);
-            let r3 = load_row(plane, top + 3, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
-            let r4 = load_row(plane, top + 4, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
-            let r5 = load_row(plane, top + 5, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
+            if (UP == 2u) {
+                let r0 = load_doubled(plane, top_small, columns_at);
+                let r1 = load_doubled(plane, top_small + 1, columns_at);
+                let r3 = load_doubled(plane, top_small + 2, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3, c * 18u);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3, c * 18u + 6u);
+                let r5 = load_doubled(plane, top_small + 3, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5, c * 18u + 12u);
+            } else {
+                let r0 = load_row(plane, top, columns_at);
+                let r1 = load_row(plane, top + 1, columns_at);
+                let r2 = load_row(plane, top + 2, columns_at);
+                let r3 = load_row(plane, top + 3, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
+                let r4 = load_row(plane, top + 4, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
+                let r5 = load_row(plane, top + 5, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
+            }
             plane += size;
         }
     }
-    store_tile(b, o, i, j, t0);
-    store_tile(b, o, i + 1u, j, t1);
-    store_tile(b, o, i + 2u, j, t2);
-    store_tile(b, o, i + 3u, j, t3);
+    if (DOWN) {
+        store_halved(b, o, i / 2u, j / 2u, t0, t1);
+        store_halved(b, o, i / 2u + 1u, j / 2u, t2, t3);
+    } else {
+        store_tile(b, o, i, j, t0);
+        store_tile(b, o, i + 1u, j, t1);
+        store_tile(b, o, i + 2u, j, t2);
+        store_tile(b, o, i + 3u, j, t3);
+    }
 }
 
 // ---------------------------------------------------------------------------- backward to input

@@ -80,7 +80,7 @@ fn store_partial(chunk: u32, o: u32, at: u32, step: u32, sum: vec4<f32>) {
 fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let o = group.z * 8u;
     let t = group.y;
-    let size = params.in_height * params.in_width;
+    let size = plane_size();
     let columns = (WIDTH + 3u) / 4u;
     let items = params.batch * params.out_height * columns;
     let s = i32(params.stride);
@@ -114,7 +114,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
 fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let o = group.z * 8u;
     let c = group.y;
-    let size = params.in_height * params.in_width;
+    let size = plane_size();
     let columns = (WIDTH + 3u) / 4u;
     let rows = (HEIGHT + 1u) / 2u;
     let items = params.batch * rows * columns;
@@ -128,7 +128,7 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         let b = item / (columns * rows);
         let plane = (b * params.in_channels + c) * size;
         let top = i32(i) - i32(params.padding);
-        let columns_at = columns_from(i32(j) - i32(params.padding));
+        let columns_at = columns_from(i32(j) - i32(params.padding), params.in_width);
         let g = load_gradients(o, b, i, j, true);
         let r0 = load_row(plane, top, columns_at);
         let r1 = load_row(plane, top + 1, columns_at);
@@ -221,7 +221,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     let lane = local % lanes;
     let c = first_c + lane;
     let octet = local / lanes;
-    let size = params.in_height * params.in_width;
+    let size = plane_size();
     let pairs = (HEIGHT + 1u) / 2u;
     var t0: Tap; var t1: Tap; var t2: Tap;
     var t3: Tap; var t4: Tap; var t5: Tap;

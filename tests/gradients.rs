@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
-use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d};
+use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d, upsample_conv2d};
 use semivq::ops::linear::{Bias, Linear, linear};
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::{MaxPool2d, max_pool2d};
@@ -148,6 +148,19 @@ fn cases() -> Vec<Case> {
     all.push(case("conv2d without bias", op, &[&x, &w], move |rec, v| {
         conv2d(rec, v[0], v[1], None, same)
     }));
+    for (c, o, size) in [
+        (3, 9, [5, 7]),
+        (11, 8, [3, 9]),
+        (18, 1, [7, 3]),
+        (1, 5, [1, 1]),
+    ] {
+        let (x, w) = ([2, c, size[0], size[1]], [o, c, 3, 3]);
+        let op = Conv2d::after_upsampling(&x, &w).unwrap();
+        let name = format!("upsample_conv2d {c}->{o} of {}x{}", size[0], size[1]);
+        let record =
+            |rec: &mut Recorder<'_>, v: &[Var]| upsample_conv2d(rec, v[0], v[1], Some(v[2]));
+        all.push(case(&name, op, &[&x, &w, &[o]], record));
+    }
     for (window, stride) in [(2, 2), (3, 2), (3, 3), (2, 3)] {
         let x = [2, 3, 11, 8];
         let op = MaxPool2d::new(&x, window, stride).unwrap();

@@ -7,6 +7,10 @@ override TILE: u32 = 8u;        // output channels of a thread, min(O, 8): the r
 override HEIGHT: u32 = 1u;
 override WIDTH: u32 = 1u;
 
+// 2: x has half the height and width, and each of its pixels stands for two by two. in_height and
+// in_width count the pixels that the kernel sees.
+override UP: u32 = 1u;
+
 struct Params {
     batch: u32,
     in_channels: u32,           // C
@@ -30,10 +34,15 @@ struct Params {
 
 const THREADS: u32 = 64u;
 
+// Elements of a channel of x.
+fn plane_size() -> u32 {
+    return (params.in_height / UP) * (params.in_width / UP);
+}
+
 // A pixel of x, zero outside the image; `plane` is the index of its channel's first pixel.
 fn pixel(plane: u32, i: i32, j: i32) -> f32 {
     let inside = i >= 0 && i < i32(params.in_height) && j >= 0 && j < i32(params.in_width);
-    let index = plane + u32(i) * params.in_width + u32(j);
+    let index = plane + (u32(i) / UP) * (params.in_width / UP) + u32(j) / UP;
     return select(0.0, x[select(0u, index, inside)], inside);
 }
 
@@ -51,10 +60,10 @@ struct Columns {
     has_e: vec2<bool>,
 }
 
-fn columns_from(left: i32) -> Columns {
+fn columns_from(left: i32, width: u32) -> Columns {
     let v = vec4(left) + vec4(0, 1, 2, 3);
     let e = vec2(left) + vec2(4, 5);
-    let last = i32(params.in_width) - 1;
+    let last = i32(width) - 1;
     return Columns(
         vec4<u32>(clamp(v, vec4(0), vec4(last))), vec2<u32>(clamp(e, vec2(0), vec2(last))),
         (v >= vec4(0)) & (v <= vec4(last)), (e >= vec2(0)) & (e <= vec2(last)),
@@ -63,9 +72,9 @@ fn columns_from(left: i32) -> Columns {
 
 fn load_row(plane: u32, i: i32, c: Columns) -> Row {
     let inside = i >= 0 && i < i32(params.in_height);
-    let at = plane + u32(clamp(i, 0, i32(params.in_height) - 1)) * params.in_width;
-    let v = vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]);
-    let e = vec2(x[at + c.e.x], x[at + c.e.y]);
+    let at = plane + (u32(clamp(i, 0, i32(params.in_height) - 1)) / UP) * (params.in_width / UP);
+    let v = vec4(x[at + c.v.x / UP], x[at + c.v.y / UP], x[at + c.v.z / UP], x[at + c.v.w / UP]);
+    let e = vec2(x[at + c.e.x / UP], x[at + c.e.y / UP]);
     return Row(
         select(vec4(0.0), v, c.has_v & vec4(inside)),
         select(vec2(0.0), e, c.has_e & vec2(inside)),

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var};
 use crate::ops::activation::Activation;
 use crate::ops::batch_norm::{BatchNormState, batch_norm};
-use crate::ops::conv2d::{Conv2dOptions, conv2d};
+use crate::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
 use crate::ops::linear::{Bias, linear};
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
@@ -42,6 +42,19 @@ pub trait Model {
     fn commitment_weight(&self) -> f32 {
         10.0
     }
+}
+
+/// Weight `[channels, C, K, K]` and bias of a convolution of `x` `[B, C, ..]`.
+fn conv_parameters(
+    rec: &mut Recorder<'_>,
+    x: Var,
+    channels: usize,
+    kernel: usize,
+) -> Result<(Var, Var)> {
+    let inputs = rec.shape(x).get(1).copied().unwrap_or(0);
+    let init = Init::kaiming(inputs * kernel * kernel);
+    let w = rec.parameter("weight", &[channels, inputs, kernel, kernel], init)?;
+    Ok((w, rec.parameter("bias", &[channels], init)?))
 }
 
 /// The layers of a model, each a method; parameters are named as in PyTorch's `state_dict`.
@@ -86,13 +99,21 @@ impl<'r, 'a> Builder<'r, 'a> {
         channels: usize,
         options: Conv2dOptions,
     ) -> Result<Var> {
-        let inputs = self.rec.shape(x).get(1).copied().unwrap_or(0);
-        let shape = [channels, inputs, options.kernel, options.kernel];
-        let init = Init::kaiming(inputs * options.kernel * options.kernel);
         self.rec.scope(name, |rec| {
-            let w = rec.parameter("weight", &shape, init)?;
-            let bias = rec.parameter("bias", &[channels], init)?;
+            let (w, bias) = conv_parameters(rec, x, channels, options.kernel)?;
             conv2d(rec, x, w, Some(bias), options)
+        })
+    }
+
+    /// Nearest upsampling by two, then a 3 by 3 convolution with padding 1: `[B, C, H, W]` to
+    /// `[B, channels, 2H, 2W]`, without the large image in between.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when x is no image.
+    pub fn upsample_conv2d(&mut self, name: &str, x: Var, channels: usize) -> Result<Var> {
+        self.rec.scope(name, |rec| {
+            let (w, bias) = conv_parameters(rec, x, channels, 3)?;
+            upsample_conv2d(rec, x, w, Some(bias))
         })
     }
 

@@ -60,11 +60,9 @@ impl Model for Simple {
         let x = net.conv2d("layers.3", x, features, same)?;
         let x = net.max_pool2d(x, 2, 2)?;
         let x = net.vector_quant("layers.5", x, &self.quantizer)?;
-        let x = net.upsample(x, 2)?;
-        let x = net.conv2d("layers.7", x, 16, same)?;
+        let x = net.upsample_conv2d("layers.7", x, 16)?;
         let x = net.gelu(x);
-        let x = net.upsample(x, 2)?;
-        let x = net.conv2d("layers.10", x, channels, same)?;
+        let x = net.upsample_conv2d("layers.10", x, channels)?;
         if self.output_clamp == OutputClamp::Train || !net.training() {
             return Ok(net.activation(x, Activation::Clamp));
         }

@@ -9,6 +9,9 @@
 //! grad_bias[o]    = sum_{b,i,j} grad_y[b,o,i,j]
 //! ```
 //!
+//! With upsampling by U in front, x is `[B, C, H/U, L/U]` and the formulas see
+//! `x[b,c, h/U, l/U]`; grad_x is the sum over the U by U pixels that were one.
+//!
 //! All gradients are assigned. Those of w and bias are in [`super::conv2d_weight`].
 
 use super::reference::{Real, Reference};
@@ -45,6 +48,7 @@ pub struct Conv2d {
     in_size: [usize; 2],
     pub(super) out_channels: usize,
     pub(super) out_size: [usize; 2],
+    pub(super) upsample: usize,
 }
 
 impl Conv2d {
@@ -83,6 +87,24 @@ impl Conv2d {
             in_size: [height, width],
             out_channels,
             out_size: [out(height), out(width)],
+            upsample: 1,
+        })
+    }
+
+    /// The convolution (3 by 3, stride 1, padding 1) of `x` `[B, C, H, L]` after nearest
+    /// upsampling by two.
+    ///
+    /// # Errors
+    /// [`ShapeError`] when they do not fit.
+    pub fn after_upsampling(x: &[usize], w: &[usize]) -> Result<Self, ShapeError> {
+        let &[batch, channels, height, width] = x else {
+            let message = format!("x must be [B, C, H, W], not {x:?}");
+            return Err(ShapeError::new("upsample_conv2d", message));
+        };
+        let large = [batch, channels, 2 * height, 2 * width];
+        Ok(Self {
+            upsample: 2,
+            ..Self::new(&large, w, Conv2dOptions::SAME_3X3)?
         })
     }
 
@@ -195,16 +217,16 @@ impl Conv2d {
 
     /// Records `y = conv(x, w) + bias`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Option<Var>) {
-        self.convolve(rec, self.params(), y, x, w, bias);
+        let up = ("UP", self.upsample as f64);
+        self.convolve(rec, self.params(), up, [x, w, y], bias);
     }
 
     fn convolve(
         &self,
         rec: &mut Recorder<'_>,
         mut p: Params,
-        to: Var,
-        from: Var,
-        w: Var,
+        scaling: (&'static str, f64),
+        [from, w, to]: [Var; 3],
         bias: Option<Var>,
     ) {
         p.has_bias = u32::from(bias.is_some());
@@ -220,14 +242,15 @@ impl Conv2d {
         let channels = p.out_channels as usize;
         let grid = [groups.div_ceil(fold), channels.div_ceil(OCTET), fold].map(|n| n as u32);
         rec.dispatch_groups(kernel, &p, &[from, w, bias.unwrap_or(w), to], grid)
-            .constants(&self.constants(&p))
+            .constants(&[&self.constants(&p)[..], &[scaling]].concat())
             .flops(2 * self.macs());
     }
 
     /// Records `grad_x` from `grad_y`.
     pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
         if self.options.stride == 1 {
-            return self.convolve(rec, self.mirrored(), grad_x, grad_y, w, None);
+            let down = ("DOWN", f64::from(u8::from(self.upsample == 2)));
+            return self.convolve(rec, self.mirrored(), down, [grad_y, w, grad_x], None);
         }
         let items = self.batch * self.in_channels * self.in_size[0] * self.in_size[1];
         rec.dispatch(&BACKWARD_INPUT, &self.params(), &[w, grad_y, grad_x], items)
@@ -248,27 +271,43 @@ pub fn conv2d(
     options: Conv2dOptions,
 ) -> Result<Var> {
     let op = Conv2d::new(rec.shape(x), rec.shape(w), options)?;
-    let y = rec.temporary("conv2d", &op.output_shape());
-    op.forward(rec, y, x, w, bias);
-    let mut inputs = vec![x, w];
-    inputs.extend(bias);
-    rec.on_backward(y, &inputs, move |rec, grad_y| {
-        rec.contribute_always(w, |rec, grad_w| {
-            let Some(bias) = bias else {
-                op.backward_weight(rec, grad_w, None, grad_y, x);
-                return Ok(());
-            };
-            rec.contribute_always(bias, |rec, grad_bias| {
-                op.backward_weight(rec, grad_w, Some(grad_bias), grad_y, x);
+    Ok(op.apply(rec, x, w, bias))
+}
+
+/// Upsamples `x` `[B, C, H, L]` by two (nearest), then convolves it with `w` `[O, C, 3, 3]`,
+/// padding 1, to `[B, O, 2H, 2L]`; the large image in between is never stored.
+///
+/// # Errors
+/// [`ShapeError`], see [`Conv2d::after_upsampling`].
+pub fn upsample_conv2d(rec: &mut Recorder<'_>, x: Var, w: Var, bias: Option<Var>) -> Result<Var> {
+    let op = Conv2d::after_upsampling(rec.shape(x), rec.shape(w))?;
+    Ok(op.apply(rec, x, w, bias))
+}
+
+impl Conv2d {
+    fn apply(self, rec: &mut Recorder<'_>, x: Var, w: Var, bias: Option<Var>) -> Var {
+        let y = rec.temporary("conv2d", &self.output_shape());
+        self.forward(rec, y, x, w, bias);
+        let mut inputs = vec![x, w];
+        inputs.extend(bias);
+        rec.on_backward(y, &inputs, move |rec, grad_y| {
+            rec.contribute_always(w, |rec, grad_w| {
+                let Some(bias) = bias else {
+                    self.backward_weight(rec, grad_w, None, grad_y, x);
+                    return Ok(());
+                };
+                rec.contribute_always(bias, |rec, grad_bias| {
+                    self.backward_weight(rec, grad_w, Some(grad_bias), grad_y, x);
+                    Ok(())
+                })
+            })?;
+            rec.contribute(x, |rec, grad_x| {
+                self.backward_input(rec, grad_x, grad_y, w);
                 Ok(())
             })
-        })?;
-        rec.contribute(x, |rec, grad_x| {
-            op.backward_input(rec, grad_x, grad_y, w);
-            Ok(())
-        })
-    });
-    Ok(y)
+        });
+        y
+    }
 }
 
 impl Conv2d {
@@ -276,6 +315,7 @@ impl Conv2d {
     fn each_product(&self, mut f: impl FnMut(usize, usize, usize)) {
         let [batch, out_channels, out_height, out_width] = self.output_shape();
         let [in_height, in_width] = self.in_size;
+        let up = self.upsample;
         let Conv2dOptions {
             kernel,
             stride,
@@ -298,10 +338,10 @@ impl Conv2d {
                                     }
                                     f(
                                         ((b * out_channels + o) * out_height + i) * out_width + j,
-                                        ((b * self.in_channels + c) * in_height + h - padding)
-                                            * in_width
-                                            + l
-                                            - padding,
+                                        ((b * self.in_channels + c) * (in_height / up)
+                                            + (h - padding) / up)
+                                            * (in_width / up)
+                                            + (l - padding) / up,
                                         ((o * self.in_channels + c) * kernel + u) * kernel + v,
                                     );
                                 }
