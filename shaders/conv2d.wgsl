@@ -119,15 +119,6 @@ fn forward(
     store_tile(b, o, i, j, tile);
 }
 
-// A row of the small image, its columns -1, 0, 1, 2 as -1, 0, 0, 1, 1, 2.
-fn load_doubled(plane: u32, i: i32, c: Columns) -> Row {
-    let height = i32(params.in_height / 2u);
-    let inside = i >= 0 && i < height;
-    let at = plane + u32(clamp(i, 0, height - 1)) * (params.in_width / 2u);
-    let v = select(vec4(0.0), vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]), c.has_v & vec4(inside));
-    return Row(vec4(v.x, v.y, v.y, v.z), vec2(v.z, v.w));
-}
-
 // Two rows of a tile as one row of the small image: two by two pixels added up.
 fn store_half(b: u32, o: u32, i: u32, j: u32, upper: vec4<f32>, lower: vec4<f32>) {
     if (o >= params.out_channels) { return; }
@@ -192,8 +183,7 @@ fn forward_3x3(
     let o = group.y * 8u;
     let size = plane_size();
     let top = i32(i) - i32(params.padding);
-    // With UP = 2 (and padding 1) four columns of the small image make the six that a tile needs.
-    let columns_at = columns_from(select(i32(j) - i32(params.padding), i32(j) / 2 - 1, UP == 2u), params.in_width / UP);
+    let columns_at = columns_of(j);
     let top_small = i32(i) / 2 - 1;
     var plane = min(b, params.batch - 1u) * params.in_channels * size;
     var t0: Tile;

@@ -128,12 +128,20 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         let b = item / (columns * rows);
         let plane = (b * params.in_channels + c) * size;
         let top = i32(i) - i32(params.padding);
-        let columns_at = columns_from(i32(j) - i32(params.padding), params.in_width);
+        let columns_at = columns_of(j);
         let g = load_gradients(o, b, i, j, true);
-        let r0 = load_row(plane, top, columns_at);
-        let r1 = load_row(plane, top + 1, columns_at);
-        let r2 = load_row(plane, top + 2, columns_at);
-        let r3 = load_row(plane, top + 3, columns_at);
+        var r0: Row; var r1: Row; var r2: Row; var r3: Row;
+        if (UP == 2u) {
+            r0 = load_doubled(plane, i32(i) / 2 - 1, columns_at);
+            r1 = load_doubled(plane, i32(i) / 2, columns_at);
+            r2 = r1;
+            r3 = load_doubled(plane, i32(i) / 2 + 1, columns_at);
+        } else {
+            r0 = load_row(plane, top, columns_at);
+            r1 = load_row(plane, top + 1, columns_at);
+            r2 = load_row(plane, top + 2, columns_at);
+            r3 = load_row(plane, top + 3, columns_at);
+        }
         correlate(&t0, g, r0.v);
         correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
         correlate(&t2, g, vec4(r0.v.zw, r0.e));

@@ -70,13 +70,30 @@ fn columns_from(left: i32, width: u32) -> Columns {
     );
 }
 
+// A row where UP is 1.
 fn load_row(plane: u32, i: i32, c: Columns) -> Row {
     let inside = i >= 0 && i < i32(params.in_height);
-    let at = plane + (u32(clamp(i, 0, i32(params.in_height) - 1)) / UP) * (params.in_width / UP);
-    let v = vec4(x[at + c.v.x / UP], x[at + c.v.y / UP], x[at + c.v.z / UP], x[at + c.v.w / UP]);
-    let e = vec2(x[at + c.e.x / UP], x[at + c.e.y / UP]);
+    let at = plane + u32(clamp(i, 0, i32(params.in_height) - 1)) * params.in_width;
+    let v = vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]);
+    let e = vec2(x[at + c.e.x], x[at + c.e.y]);
     return Row(
         select(vec4(0.0), v, c.has_v & vec4(inside)),
         select(vec2(0.0), e, c.has_e & vec2(inside)),
     );
+}
+
+// The columns that a tile from column j on needs. With UP = 2 (and padding 1), four of the small
+// image make the six.
+fn columns_of(j: u32) -> Columns {
+    let left = select(i32(j) - i32(params.padding), i32(j) / 2 - 1, UP == 2u);
+    return columns_from(left, params.in_width / UP);
+}
+
+// A row of the small image, its columns -1, 0, 1, 2 as -1, 0, 0, 1, 1, 2.
+fn load_doubled(plane: u32, i: i32, c: Columns) -> Row {
+    let height = i32(params.in_height / 2u);
+    let inside = i >= 0 && i < height;
+    let at = plane + u32(clamp(i, 0, height - 1)) * (params.in_width / 2u);
+    let v = select(vec4(0.0), vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]), c.has_v & vec4(inside));
+    return Row(vec4(v.x, v.y, v.y, v.z), vec2(v.z, v.w));
 }
