@@ -1,6 +1,6 @@
 // search: q[n] = argmin_k |z_n - C_k|^2, the lowest k on a tie; the N by K distances are never
 // stored. |z - c|^2 = |z|^2 - 2 (z.c - |c|^2/2): only the bracket depends on k.
-// A thread keeps four vectors against sixteen codes; the codes stand in workgroup memory.
+// A thread keeps four vectors against thirty-two codes; the codes stand in workgroup memory.
 
 struct Params {
     count: u32,                 // N
@@ -32,8 +32,9 @@ fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
     half_norms[k] = 0.5 * sum;
 }
 
-const CHUNK: u32 = 64u;                         // features in workgroup memory at once
-var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][4], four codes a vector
+const BLOCK: u32 = 32u;                         // codes at once
+const CHUNK: u32 = 32u;                         // features in workgroup memory at once
+var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][8], four codes a vector
 
 fn code(k: u32, f: u32) -> f32 {
     let inside = k < params.codes && f < params.features;
@@ -43,9 +44,9 @@ fn code(k: u32, f: u32) -> f32 {
 fn load_codes(k: u32, first: u32, local: u32) -> u32 {
     let features = min(CHUNK, params.features - first);
     workgroupBarrier();
-    for (var i = local; i < 4u * features; i += THREADS) {
-        let f = first + i / 4u;
-        let at = k + 4u * (i % 4u);
+    for (var i = local; i < 8u * features; i += THREADS) {
+        let f = first + i / 8u;
+        let at = k + 4u * (i % 8u);
         codes[i] = vec4(code(at, f), code(at + 1u, f), code(at + 2u, f), code(at + 3u, f));
     }
     workgroupBarrier();
@@ -81,24 +82,36 @@ fn search(
     let n = (linear_group(group, groups) * THREADS + local) * 4u;
     let at = vec4(start(n), start(n + 1u), start(n + 2u), start(n + 3u));
     var best = Best(vec4(FAR), vec4(0u));
-    for (var k = 0u; k < params.codes; k += 16u) {
+    for (var k = 0u; k < params.codes; k += BLOCK) {
         var a0 = vec4(0.0); var a1 = vec4(0.0); var a2 = vec4(0.0); var a3 = vec4(0.0);
         var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
         var a8 = vec4(0.0); var a9 = vec4(0.0); var a10 = vec4(0.0); var a11 = vec4(0.0);
         var a12 = vec4(0.0); var a13 = vec4(0.0); var a14 = vec4(0.0); var a15 = vec4(0.0);
+        var a16 = vec4(0.0); var a17 = vec4(0.0); var a18 = vec4(0.0); var a19 = vec4(0.0);
+        var a20 = vec4(0.0); var a21 = vec4(0.0); var a22 = vec4(0.0); var a23 = vec4(0.0);
+        var a24 = vec4(0.0); var a25 = vec4(0.0); var a26 = vec4(0.0); var a27 = vec4(0.0);
+        var a28 = vec4(0.0); var a29 = vec4(0.0); var a30 = vec4(0.0); var a31 = vec4(0.0);
         for (var first = 0u; first < params.features; first += CHUNK) {
             let features = load_codes(k, first, local);
             for (var f = 0u; f < features; f++) {
                 let o = at + (first + f) * params.positions;
                 let v = vec4(z[o.x], z[o.y], z[o.z], z[o.w]);
-                var c = codes[4u * f];
+                var c = codes[8u * f];
                 a0 += c.x * v; a1 += c.y * v; a2 += c.z * v; a3 += c.w * v;
-                c = codes[4u * f + 1u];
+                c = codes[8u * f + 1u];
                 a4 += c.x * v; a5 += c.y * v; a6 += c.z * v; a7 += c.w * v;
-                c = codes[4u * f + 2u];
+                c = codes[8u * f + 2u];
                 a8 += c.x * v; a9 += c.y * v; a10 += c.z * v; a11 += c.w * v;
-                c = codes[4u * f + 3u];
+                c = codes[8u * f + 3u];
                 a12 += c.x * v; a13 += c.y * v; a14 += c.z * v; a15 += c.w * v;
+                c = codes[8u * f + 4u];
+                a16 += c.x * v; a17 += c.y * v; a18 += c.z * v; a19 += c.w * v;
+                c = codes[8u * f + 5u];
+                a20 += c.x * v; a21 += c.y * v; a22 += c.z * v; a23 += c.w * v;
+                c = codes[8u * f + 6u];
+                a24 += c.x * v; a25 += c.y * v; a26 += c.z * v; a27 += c.w * v;
+                c = codes[8u * f + 7u];
+                a28 += c.x * v; a29 += c.y * v; a30 += c.z * v; a31 += c.w * v;
             }
         }
         compare(&best, k, a0); compare(&best, k + 1u, a1);
@@ -109,6 +122,14 @@ fn search(
         compare(&best, k + 10u, a10); compare(&best, k + 11u, a11);
         compare(&best, k + 12u, a12); compare(&best, k + 13u, a13);
         compare(&best, k + 14u, a14); compare(&best, k + 15u, a15);
+        compare(&best, k + 16u, a16); compare(&best, k + 17u, a17);
+        compare(&best, k + 18u, a18); compare(&best, k + 19u, a19);
+        compare(&best, k + 20u, a20); compare(&best, k + 21u, a21);
+        compare(&best, k + 22u, a22); compare(&best, k + 23u, a23);
+        compare(&best, k + 24u, a24); compare(&best, k + 25u, a25);
+        compare(&best, k + 26u, a26); compare(&best, k + 27u, a27);
+        compare(&best, k + 28u, a28); compare(&best, k + 29u, a29);
+        compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
     if (n < params.count) { q[n] = best.index.x; }
     if (n + 1u < params.count) { q[n + 1u] = best.index.y; }
