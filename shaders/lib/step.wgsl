@@ -6,9 +6,6 @@ struct StepUniform {
     lr: f32,
     bias1: f32,
     bias2_sqrt: f32,
-    seed_low: u32,
-    seed_high: u32,
-    pad: u32,
 }
 
 @group(0) @binding(15) var<uniform> step: StepUniform;

@@ -10,6 +10,7 @@ mod kernel;
 mod memory;
 mod params;
 mod plan;
+mod profile;
 mod readback;
 mod recorder;
 
@@ -18,6 +19,7 @@ pub use device::Gpu;
 pub(crate) use kernel::uniform_struct;
 pub use kernel::{Access, Binding, Field, Kernel, Shader};
 pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Store};
-pub use plan::{KernelTime, Plan, StepUniform};
+pub use plan::{Plan, StepUniform};
+pub use profile::KernelTime;
 pub use readback::{Readback, Staging};
 pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, Var};

@@ -21,23 +21,18 @@ uniform_struct! {
         bias1: f32,
         /// `sqrt(1 - beta2^step)` of AdamW.
         bias2_sqrt: f32,
-        /// Low half of the seed.
-        seed_low: u32,
-        /// High half of the seed.
-        seed_high: u32,
-        pad: u32,
     }
 }
 
 #[derive(Debug)]
-struct Step {
-    pipeline: wgpu::ComputePipeline,
-    group: wgpu::BindGroup,
-    groups: [u32; 3],
-    label: String,
-    kernel: String,
-    flops: u64,
-    bytes: u64,
+pub(super) struct Step {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    pub(super) group: wgpu::BindGroup,
+    pub(super) groups: [u32; 3],
+    pub(super) label: String,
+    pub(super) kernel: String,
+    pub(super) flops: u64,
+    pub(super) bytes: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -47,25 +42,10 @@ struct Place {
     bytes: u64,
 }
 
-/// Time of one dispatch, as [`Plan::profile`] measures it.
-#[derive(Debug, Clone)]
-pub struct KernelTime {
-    /// Layer and kernel.
-    pub label: String,
-    /// `shader::entry`.
-    pub kernel: String,
-    /// Median over the repeats.
-    pub seconds: f64,
-    /// Floating-point operations, where the operation counts them.
-    pub flops: u64,
-    /// Size of all its tensors: the bytes that must move at least once.
-    pub bytes: u64,
-}
-
 /// A flat list of dispatches, ready to run.
 #[derive(Debug)]
 pub struct Plan {
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
     places: Vec<Option<Place>>,
     tensors: Vec<Tensor>,
     step_uniform: wgpu::Buffer,
@@ -276,73 +256,6 @@ impl Plan {
             }
         }
         Ok(())
-    }
-
-    /// Times every dispatch on the device, each in a pass of its own; medians over `repeats` steps.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the adapter has no timestamps.
-    pub async fn profile(
-        &self,
-        gpu: &Gpu,
-        step: &StepUniform,
-        repeats: usize,
-    ) -> Result<Vec<KernelTime>> {
-        if !gpu.has_timestamps() {
-            return Err(Error::Gpu {
-                place: "profile".into(),
-                message: "this adapter has no timestamps".into(),
-            });
-        }
-        let count = 2 * self.steps.len() as u32;
-        let queries = gpu.device.create_query_set(&wgpu::QuerySetDescriptor {
-            label: Some("profile"),
-            ty: wgpu::QueryType::Timestamp,
-            count,
-        });
-        let resolved = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("profile"),
-            size: 8 * u64::from(count),
-            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
-            mapped_at_creation: false,
-        });
-        let mut samples = vec![Vec::new(); self.steps.len()];
-        let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-        for _ in 0..repeats {
-            self.set_step(gpu, step);
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            for (i, step) in self.steps.iter().enumerate() {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some(&step.label),
-                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                        query_set: &queries,
-                        beginning_of_pass_write_index: Some(2 * i as u32),
-                        end_of_pass_write_index: Some(2 * i as u32 + 1),
-                    }),
-                });
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.group, &[]);
-                pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
-            }
-            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-            gpu.queue.submit([encoder.finish()]);
-            let words = read_buffer(gpu, &resolved, 0, resolved.size()).await?;
-            let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&words);
-            for (sample, pair) in samples.iter_mut().zip(ticks.chunks_exact(2)) {
-                sample.push(pair[1].saturating_sub(pair[0]) as f64 * period);
-            }
-        }
-        let times = self.steps.iter().zip(samples).map(|(step, mut sample)| {
-            sample.sort_by(f64::total_cmp);
-            KernelTime {
-                label: step.label.clone(),
-                kernel: step.kernel.clone(),
-                seconds: sample[sample.len() / 2],
-                flops: step.flops,
-                bytes: step.bytes,
-            }
-        });
-        Ok(times.collect())
     }
 }
 

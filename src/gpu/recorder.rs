@@ -186,16 +186,6 @@ impl<'a> Recorder<'a> {
         var
     }
 
-    /// The same memory under another shape of as many elements.
-    ///
-    /// # Panics
-    /// Never; a wrong length is an error of the caller's that the shape contracts catch.
-    pub fn reshape(&mut self, var: Var, shape: &[usize]) -> Var {
-        debug_assert_eq!(self.len(var), shape.iter().product::<usize>());
-        self.tensors[var.0].shape = shape.to_vec();
-        var
-    }
-
     /// Runs `f` with `name.` in front of the names of its parameters.
     ///
     /// # Errors
@@ -425,12 +415,6 @@ impl<'a> Recorder<'a> {
     }
 
     // --------------------------------------------------------------------------------- build
-
-    /// Number of dispatches so far.
-    #[must_use]
-    pub fn dispatch_count(&self) -> usize {
-        self.dispatches.len()
-    }
 
     /// What was recorded, free of the layout, so that the store can be made from it.
     #[must_use]

@@ -10,6 +10,8 @@ const USAGE: &str = "usage: cargo xtask test
          formatting, lints (native and wasm32) and documentation, and runs all tests.
          SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.";
 
+const WASM: &str = "wasm32-unknown-unknown";
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -45,7 +47,6 @@ fn test() -> Result<(), String> {
     set_up()?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let deny = [("RUSTDOCFLAGS", "-D warnings")];
-    let wasm = "wasm32-unknown-unknown";
     run(&cargo, &["fmt", "--all", "--check"], &[])?;
     run(
         &cargo,
@@ -67,7 +68,7 @@ fn test() -> Result<(), String> {
             "semivq",
             "--lib",
             "--target",
-            wasm,
+            WASM,
             "--",
             "-D",
             "warnings",
@@ -105,7 +106,21 @@ fn has_vulkan() -> bool {
     loader && (named || folders.iter().any(manifest))
 }
 
+/// rustup adds the targets of rust-toolchain.toml only when it installs the toolchain itself.
+fn add_wasm_target() -> Result<(), String> {
+    let installed = Command::new("rustup")
+        .args(["target", "list", "--installed"])
+        .output();
+    match installed {
+        Ok(o) if String::from_utf8_lossy(&o.stdout).contains(WASM) => Ok(()),
+        Ok(_) => run("rustup", &["target", "add", WASM], &[]),
+        // No rustup: then the distribution's packages decide what there is.
+        Err(_) => Ok(()),
+    }
+}
+
 fn set_up() -> Result<(), String> {
+    add_wasm_target()?;
     if !cfg!(target_os = "linux") || has_vulkan() {
         return Ok(());
     }
