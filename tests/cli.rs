@@ -394,6 +394,25 @@ fn doctor_says_that_training_can_run(folder: &Path) -> Result<(), Failed> {
     ensure(text.contains("training can run"), text)
 }
 
+fn bench_reports(folder: &Path) -> Result<(), Failed> {
+    let args = ["bench", "--json", "--method", "vq", "--batch", "4"];
+    let report: serde_json::Value = serde_json::from_str(&good(folder, &args)?)?;
+    let row = &report["steps"][0];
+    for number in [
+        &report["ceilings"]["gflops"],
+        &report["ceilings"]["gb_per_second"],
+        &row["step"]["median"],
+        &row["gflop"],
+        &row["dispatches"],
+    ] {
+        ensure(
+            number.as_f64().is_some_and(|v| v > 0.0),
+            format!("{report}"),
+        )?;
+    }
+    Ok(())
+}
+
 #[cfg(unix)]
 fn ctrl_c_ends_in_order(folder: &Path) -> Result<(), Failed> {
     use std::io::{BufRead as _, BufReader};
@@ -459,6 +478,7 @@ fn main() {
             "doctor says that training can run",
             doctor_says_that_training_can_run,
         ),
+        ("bench reports", bench_reports),
         #[cfg(unix)]
         ("Ctrl-C ends in order", ctrl_c_ends_in_order),
     ];
