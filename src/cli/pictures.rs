@@ -107,6 +107,21 @@ pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
     write_file(&path, &file.into_inner())
 }
 
+/// Points of a curve at most; more of them would only blacken the picture.
+const POINTS: usize = 400;
+
+/// Middle step and mean value of neighbouring lines.
+fn mean(chunk: &[StepMetrics], get: fn(&StepMetrics) -> Option<f32>) -> Option<(u32, f32)> {
+    let values: Vec<f32> = chunk.iter().filter_map(get).collect();
+    let middle = chunk.get(chunk.len() / 2)?;
+    (!values.is_empty()).then(|| {
+        (
+            middle.step,
+            values.iter().sum::<f32>() / values.len() as f32,
+        )
+    })
+}
+
 fn draw(
     pixels: &mut [u8],
     size: (u32, u32),
@@ -117,14 +132,20 @@ fn draw(
     let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
     root.fill(&WHITE).map_err(|e| text(&e))?;
     let steps = lines[0].step..lines[lines.len() - 1].step;
+    let every = lines.len().div_ceil(POINTS);
+    let unit = if every == 1 {
+        "step".to_owned()
+    } else {
+        format!("step (means over {every} lines)")
+    };
     for (area, (name, get)) in root
         .split_evenly((curves.len().div_ceil(2), 2))
         .iter()
         .zip(curves)
     {
         let points: Vec<(u32, f32)> = lines
-            .iter()
-            .filter_map(|m| Some((m.step, get(m)?)))
+            .chunks(every)
+            .filter_map(|chunk| mean(chunk, *get))
             .collect();
         let low = points.iter().map(|p| p.1).fold(f32::MAX, f32::min);
         let high = points.iter().map(|p| p.1).fold(f32::MIN, f32::max);
@@ -132,6 +153,7 @@ fn draw(
         let mut chart = ChartBuilder::on(area)
             .caption(*name, ("sans-serif", 18))
             .margin(10)
+            .margin_right(24)
             .x_label_area_size(28)
             .y_label_area_size(52)
             .build_cartesian_2d(steps.clone(), low - margin..high + margin)
@@ -140,7 +162,7 @@ fn draw(
             .configure_mesh()
             .x_labels(6)
             .y_labels(6)
-            .x_desc("step")
+            .x_desc(&unit)
             .light_line_style(WHITE)
             .label_style(("sans-serif", 13))
             .draw()
