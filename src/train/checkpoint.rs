@@ -119,7 +119,9 @@ impl State {
             .map_err(|e| bad(format!("has unreadable metadata ({e})")))?;
         let mut parameters = Vec::new();
         let mut buffers = Vec::new();
-        for (name, view) in file.tensors() {
+        // The reader hands them out in no particular order.
+        let tensors: BTreeMap<_, _> = file.tensors().into_iter().collect();
+        for (name, view) in tensors {
             if view.dtype() != Dtype::F32 {
                 return Err(bad(format!(
                     "holds `{name}` as {:?}, expected F32",
