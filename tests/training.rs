@@ -10,7 +10,7 @@ use semivq::data::{Dataset, Images, synthetic};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
 use semivq::models::{Builder, Model, Simple};
 use semivq::ops::loss::PixelLoss;
-use semivq::train::{Method, Session, SessionOptions, StepMetrics, TrainOptions};
+use semivq::train::{Method, Session, StepMetrics, TrainOptions};
 use semivq::vq::{AlterPenalty, VectorQuant, VectorQuantConfig};
 
 type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
@@ -43,13 +43,12 @@ fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
 }
 
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Result<Session> {
-    let session = SessionOptions {
-        batch: options.batch,
-        lr: options.lr,
-        seed: options.seed,
-        optimizer: options.optimizer,
-    };
-    Session::new(Arc::clone(gpu), options.build_model()?, data, session)
+    Session::new(
+        Arc::clone(gpu),
+        options.build_model()?,
+        data,
+        options.session(),
+    )
 }
 
 /// `steps` more steps and all their metrics.

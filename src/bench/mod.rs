@@ -10,7 +10,7 @@ use crate::gpu::{
     BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
 };
 use crate::ops::{GRID, kernels};
-use crate::train::{Session, SessionOptions, TrainOptions};
+use crate::train::{Session, TrainOptions};
 
 kernels! {
     "bench", [GRID];
@@ -129,13 +129,12 @@ pub async fn step(
     data: Dataset,
 ) -> Result<(StepBench, Session)> {
     let started = Instant::now();
-    let session = SessionOptions {
-        batch: options.batch,
-        lr: options.lr,
-        seed: options.seed,
-        optimizer: options.optimizer,
-    };
-    let mut session = Session::new(Arc::clone(gpu), options.build_model()?, data, session)?;
+    let mut session = Session::new(
+        Arc::clone(gpu),
+        options.build_model()?,
+        data,
+        options.session(),
+    )?;
     block(&mut session, 1).await?;
     let first_step = started.elapsed().as_secs_f64();
     let once = block(&mut session, 2).await?;

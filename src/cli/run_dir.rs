@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use semivq::data::{Dataset, idx, synthetic};
-use semivq::train::{Method, Session, SessionOptions, StepMetrics, TrainOptions};
+use semivq::train::{Method, Session, StepMetrics, TrainOptions};
 use semivq::{Error, Result};
 
 pub const CONFIG: &str = "config.json";
@@ -106,13 +106,7 @@ pub fn open_session(
     options: &TrainOptions,
     data: Dataset,
 ) -> Result<Session> {
-    let session = SessionOptions {
-        batch: options.batch,
-        lr: options.lr,
-        seed: options.seed,
-        optimizer: options.optimizer,
-    };
-    Session::new(gpu, options.build_model()?, data, session)
+    Session::new(gpu, options.build_model()?, data, options.session())
 }
 
 /// Takes up the checkpoint of the run in `dir`.

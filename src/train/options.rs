@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::SessionOptions;
 use crate::error::{Error, Result};
 use crate::models::{Model, OutputClamp, Simple};
 use crate::optim::Optimizer;
@@ -94,6 +95,17 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// What the session trains with.
+    #[must_use]
+    pub fn session(&self) -> SessionOptions {
+        SessionOptions {
+            batch: self.batch,
+            lr: self.lr,
+            seed: self.seed,
+            optimizer: self.optimizer,
+        }
+    }
+
     /// The model that the options describe.
     ///
     /// # Errors
