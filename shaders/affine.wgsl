@@ -31,10 +31,6 @@ struct Params {
 @group(0) @binding(14) var<storage, read_write> grad_codebook: array<f32>;
 @group(0) @binding(16) var<storage, read_write> grad_scale: array<f32>;
 
-fn element(n: u32, f: u32) -> u32 {
-    return ((n / params.positions) * params.features + f) * params.positions + n % params.positions;
-}
-
 fn blend(old: f32, sample: f32, first: bool) -> f32 {
     return select((1.0 - params.momentum) * old + params.momentum * sample, sample, first);
 }

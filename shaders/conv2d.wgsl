@@ -2,8 +2,8 @@
 //
 // The forward entry points also run backward to the input where the stride is 1: that is the
 // convolution of the gradient with the flipped kernel, channels exchanged (w_out, w_in and flip
-// say so). A thread computes a tile of pixels for up to eight output channels; the
-// weights of a workgroup stand in its memory, eight channels of a tap side by side.
+// say so). A thread computes a tile of pixels for up to eight output channels; the weights of a
+// workgroup stand in its memory, eight channels of a tap side by side.
 //
 // Upsampling by two in front of the convolution needs no tensor of its own: forward reads the small
 // image (UP = 2), backward to the input adds up two by two pixels before it stores them (DOWN).
@@ -43,8 +43,7 @@ fn load_weights(o: u32, first: u32, local: u32) -> u32 {
     return taps;
 }
 
-// Four neighbours of a row for eight output channels. Where y has fewer channels, the rest is
-// dead code once params.out_channels is known.
+// Four neighbours of a row for eight output channels; where TILE is less, the rest is dead code.
 struct Tile {
     a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>,
     a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32>,

@@ -54,7 +54,7 @@ fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
 
 var<workgroup> sums: array<vec4<f32>, 576>;     // nine taps of four channels, by thread
 
-// Adds up `tap` over the threads of the workgroup in a fixed order, nine at a time.
+// Nine values a thread, then their sums over the threads in a fixed order.
 fn put(slot: u32, local: u32, value: vec4<f32>) {
     sums[slot * THREADS + local] = value;
 }

@@ -35,11 +35,6 @@ struct Params {
 @group(0) @binding(12) var<storage, read> partial_in: array<f32>;
 @group(0) @binding(13) var<storage, read_write> grad_values: array<f32>;
 
-// Index of feature f of vector n.
-fn element(n: u32, f: u32) -> u32 {
-    return ((n / params.positions) * params.features + f) * params.positions + n % params.positions;
-}
-
 @compute @workgroup_size(64)
 fn forward(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -69,8 +69,7 @@ fn compare(best: ptr<function, Best>, k: u32, dots: vec4<f32>) {
 
 // Index in z of feature 0 of vector n.
 fn start(n: u32) -> u32 {
-    let m = min(n, params.count - 1u);
-    return (m / params.positions) * params.features * params.positions + m % params.positions;
+    return element(min(n, params.count - 1u), 0u);
 }
 
 @compute @workgroup_size(64)

@@ -69,6 +69,8 @@ impl Progress {
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
+            // The bar leaves the cursor behind itself.
+            eprintln!();
         }
     }
 }

@@ -210,8 +210,8 @@ impl Session {
         self.store.layout().parameter_count()
     }
 
-    /// Submits a step and returns the metrics that have come back meanwhile, oldest first; they
-    /// lag a few steps behind.
+    /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
+    /// metrics are returned; so they lag a few steps behind.
     ///
     /// # Errors
     /// [`Error::Diverged`] when a loss that came back is not finite; [`Error::Gpu`] when the

@@ -13,7 +13,7 @@
 //! `scale` stands as `[F, G]`, the way the MLP of [`super::alpha`] leaves it. All gradients are
 //! assigned; the running values are updated in place, in training only.
 
-use super::Vectors;
+use super::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
 use crate::ops::reference::{Real, Reference};
@@ -34,7 +34,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "affine", [GRID, REDUCE];
+    "affine", [GRID, REDUCE, VECTORS];
     Z_STATISTICS = "z_statistics", 256, Params::FIELDS, [Read 1, Write 3, Write 4, Write 7];
     CODEBOOK_STATISTICS = "codebook_statistics", 256, Params::FIELDS, [Read 2, Write 5, Write 6, Write 7];
     MARK_INITIALIZED = "mark_initialized", 1, &[], [Write 7];

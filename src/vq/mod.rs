@@ -19,6 +19,12 @@ pub use config::{AlterPenalty, CodebookNorm, Distance, GammaPolicy, Norm, Vector
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Init, Recorder, Var};
 
+/// The fragment with `element`, the twin of [`Vectors::index`].
+pub(crate) const VECTORS: (&str, &str) = (
+    "lib/vectors.wgsl",
+    include_str!("../../shaders/lib/vectors.wgsl"),
+);
+
 /// How the vectors lie in z: `[outer, F, positions]`, the features on their axis. Vector n is
 /// `z[n / positions, :, n % positions]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@
 //! Both parts of the commitment loss have the same value, so beta only shows in the gradients.
 //! All gradients are assigned. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
 
-use super::Vectors;
+use super::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
 use crate::ops::{GRID, kernels, sum};
@@ -34,7 +34,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "quantize", [GRID];
+    "quantize", [GRID, VECTORS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5, Write 6, Write 7];
     BACKWARD_Z = "backward_z", 256, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
     BACKWARD_VALUES = "backward_values", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 11];

@@ -9,7 +9,7 @@
 //! The N by K distances are never stored. There is no gradient: [`super::quantize`] passes it
 //! straight through.
 
-use super::Vectors;
+use super::{VECTORS, Vectors};
 use crate::gpu::{Recorder, Var, uniform_struct};
 use crate::ops::reference::Real;
 use crate::ops::{GRID, kernels};
@@ -25,7 +25,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "search", [GRID];
+    "search", [GRID, VECTORS];
     NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2];
     SEARCH = "search", 64, Params::FIELDS, [Read 1, Read 3, Read 4, Write 5];
 }

@@ -30,62 +30,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(program: &str, args: &[&str], environment: &[(&str, &str)]) -> Result<(), String> {
-    println!("\n$ {program} {}", args.join(" "));
+/// Runs `program` with the words of `args`, which hold no spaces of their own.
+fn run(program: &str, args: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+    println!("\n$ {program} {args}");
     let status = Command::new(program)
-        .args(args)
+        .args(args.split_whitespace())
         .envs(environment.iter().copied())
         .status()
         .map_err(|e| format!("{program}: {e}"))?;
     if status.success() {
         return Ok(());
     }
-    Err(format!("`{program} {}` failed ({status})", args.join(" ")))
+    Err(format!("`{program} {args}` failed ({status})"))
 }
 
 fn test() -> Result<(), String> {
     set_up()?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let deny = [("RUSTDOCFLAGS", "-D warnings")];
-    run(&cargo, &["fmt", "--all", "--check"], &[])?;
+    run(&cargo, "fmt --all --check", &[])?;
     run(
         &cargo,
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ],
+        "clippy --workspace --all-targets -- -D warnings",
         &[],
     )?;
-    run(
-        &cargo,
-        &[
-            "clippy",
-            "--package",
-            "semivq",
-            "--lib",
-            "--target",
-            WASM,
-            "--",
-            "-D",
-            "warnings",
-        ],
-        &[],
-    )?;
-    run(
-        &cargo,
-        &["doc", "--package", "semivq", "--lib", "--no-deps"],
-        &deny,
-    )?;
+    let wasm = format!("clippy --package semivq --lib --target {WASM} -- -D warnings");
+    run(&cargo, &wasm, &[])?;
+    run(&cargo, "doc --package semivq --lib --no-deps", &deny)?;
     // Mesa's device-select layer complains on machines without a desktop; this is its off switch.
-    run(
-        &cargo,
-        &["test", "--workspace", "--no-fail-fast"],
-        &[("NODEVICE_SELECT", "1")],
-    )
+    let quiet = [("NODEVICE_SELECT", "1")];
+    run(&cargo, "test --workspace --no-fail-fast", &quiet)
 }
 
 /// The Vulkan loader and some driver.
@@ -113,7 +87,7 @@ fn add_wasm_target() -> Result<(), String> {
         .output();
     match installed {
         Ok(o) if String::from_utf8_lossy(&o.stdout).contains(WASM) => Ok(()),
-        Ok(_) => run("rustup", &["target", "add", WASM], &[]),
+        Ok(_) => run("rustup", &format!("target add {WASM}"), &[]),
         // No rustup: then the distribution's packages decide what there is.
         Err(_) => Ok(()),
     }
@@ -124,14 +98,8 @@ fn set_up() -> Result<(), String> {
     if !cfg!(target_os = "linux") || has_vulkan() {
         return Ok(());
     }
-    let packages = [
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "libvulkan1",
-        "mesa-vulkan-drivers",
-    ];
-    let command = format!("apt-get update && apt-get {}", packages.join(" "));
+    let install = "install --yes --no-install-recommends libvulkan1 mesa-vulkan-drivers";
+    let command = format!("apt-get update && apt-get {install}");
     let root = Command::new("id")
         .arg("-u")
         .output()
@@ -149,6 +117,6 @@ fn set_up() -> Result<(), String> {
     }
     println!("no Vulkan driver found: installing one");
     let quiet = [("DEBIAN_FRONTEND", "noninteractive")];
-    run("apt-get", &["update"], &quiet)?;
-    run("apt-get", &packages, &quiet)
+    run("apt-get", "update", &quiet)?;
+    run("apt-get", install, &quiet)
 }
