@@ -8,8 +8,14 @@ use crate::rng::Stream;
 /// Every entry starts at a multiple of this many elements: WebGPU's offset alignment of 256 bytes.
 const ALIGN: usize = 64;
 
-/// The bit pattern of unwritten memory in guarded tests: a NaN.
-pub(super) const POISON: u32 = 0xffff_ffff;
+/// The bit pattern of unwritten gradients in guarded tests: a NaN.
+const POISON: u32 = 0xffff_ffff;
+
+/// That of buffer `slot`. Each has its own: a stray write that copies one buffer's gap into
+/// another's would not be seen otherwise.
+pub(super) fn poison(slot: usize) -> u32 {
+    POISON - 1 - (slot % 0xffff) as u32
+}
 
 /// How a parameter is drawn at first; a function of the seed, its name and the element's index.
 #[derive(Debug, Clone, Copy, PartialEq)]

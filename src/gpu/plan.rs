@@ -3,7 +3,7 @@
 use super::Gpu;
 use super::kernel::{Access, Binding, uniform_struct};
 use super::memory::Placement;
-use super::params::{Arena, POISON, Store};
+use super::params::{Arena, Store, poison};
 use super::readback::read_buffer;
 use super::recorder::{BuildOptions, Recording, Storage, Tensor, Var};
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ struct Place {
     buffer: wgpu::Buffer,
     offset: u64,
     bytes: u64,
+    /// What the gap behind it holds, in a guarded plan.
+    poison: u32,
 }
 
 /// A flat list of dispatches, ready to run.
@@ -248,7 +250,7 @@ impl Plan {
             };
             let words =
                 read_buffer(gpu, &place.buffer, place.offset + place.bytes, self.guard).await?;
-            if words.iter().any(|w| *w != POISON) {
+            if words.iter().any(|w| *w != place.poison) {
                 return Err(Error::Gpu {
                     place: tensor.name.clone(),
                     message: "something was written behind its end".into(),
@@ -296,7 +298,7 @@ fn allocate(
     guard: u64,
 ) -> Result<Vec<wgpu::Buffer>> {
     let mut buffers = Vec::new();
-    for slot in &placement.slots {
+    for (i, slot) in placement.slots.iter().enumerate() {
         let tensor = &recording.tensors[slot.largest];
         check_limit(gpu, tensor, slot.bytes)?;
         let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -309,7 +311,7 @@ fn allocate(
         });
         gpu.check(&format!("allocating {}", tensor.name))?;
         if guard > 0 {
-            let words = vec![POISON; buffer.size() as usize / 4];
+            let words = vec![poison(i); buffer.size() as usize / 4];
             gpu.queue
                 .write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
         }
@@ -336,6 +338,7 @@ fn place_all(
         buffer: store.arena(arena).clone(),
         offset: 4 * offset as u64,
         bytes: 4 * len as u64,
+        poison: 0,
     };
     let mut places = Vec::new();
     for (i, tensor) in recording.tensors.iter().enumerate() {
@@ -353,12 +356,14 @@ fn place_all(
                     buffer: buffer.clone(),
                     offset: 0,
                     bytes: buffer.size() - guard,
+                    poison: 0,
                 })
             }
             Storage::Activation { .. } => placement.slot_of[i].map(|slot| Place {
                 buffer: slots[slot].clone(),
                 offset: 0,
                 bytes: 4 * tensor.len() as u64,
+                poison: poison(slot),
             }),
         };
         places.push(place);
