@@ -60,7 +60,8 @@ pub struct TrainArgs {
         "model", "method", "data", "batch", "lr", "seed", "out", "readme",
     ])]
     pub resume: Option<PathBuf>,
-    /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps
+    /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps. It
+    /// ends at the constant background, because a clamped pixel has no gradient
     #[arg(long)]
     pub readme: bool,
     /// Write a metrics line every so many steps
