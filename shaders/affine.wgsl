@@ -1,7 +1,7 @@
 // affine: the effective codebook C'[k] = bias + scale * C[k], and the statistics behind it.
 //
-// G groups of K/G consecutive codes; scale and bias are [G, F], given by steps because the MLP
-// that makes alpha puts features first.
+// G groups of K/G consecutive codes. The scale is [F, G], as the MLP that makes alpha leaves it; the
+// bias is [G, F].
 
 struct Params {
     codes: u32,                 // K
@@ -9,9 +9,8 @@ struct Params {
     groups: u32,                // G
     count: u32,                 // N
     positions: u32,             // z is [B, F, positions], n = b * positions + s
-    scale_group: u32,           // steps in scale from group to group, feature to feature
-    scale_feature: u32,
     momentum: f32,
+    rate: f32,                  // learning-rate factor of the learned scale and bias
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -30,6 +29,16 @@ struct Params {
 @group(0) @binding(13) var<storage, read> grad_result: array<f32>;
 @group(0) @binding(14) var<storage, read_write> grad_codebook: array<f32>;
 @group(0) @binding(16) var<storage, read_write> grad_scale: array<f32>;
+@group(0) @binding(17) var<storage, read_write> grad_bias: array<f32>;
+@group(0) @binding(18) var<storage, read> learned_scale: array<f32>;
+@group(0) @binding(19) var<storage, read> learned_bias: array<f32>;
+@group(0) @binding(20) var<storage, read> grad_from: array<f32>;
+@group(0) @binding(21) var<storage, read_write> grad_learned: array<f32>;
+
+// Where the scale of group g, feature f stands; `at` is g * F + f.
+fn scale_at(at: u32) -> u32 {
+    return (at % params.features) * params.groups + at / params.features;
+}
 
 fn blend(old: f32, sample: f32, first: bool) -> f32 {
     return select((1.0 - params.momentum) * old + params.momentum * sample, sample, first);
@@ -103,8 +112,31 @@ fn match_moments(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = id.x;
     if (at >= params.groups * params.features) { return; }
     let s = sqrt(ze_var[at] / (c_var[at] + 1e-8));
-    scale0[at] = s;
+    scale0[scale_at(at)] = s;
     bias0[at] = ze_mean[at] - s * c_mean[at];
+}
+
+// Learned:  scale = 1 + rate * s,  bias = rate * b;  s and b are [G, F].
+@compute @workgroup_size(64)
+fn learned(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.x;
+    if (at >= params.groups * params.features) { return; }
+    scale0[scale_at(at)] = 1.0 + params.rate * learned_scale[at];
+    bias0[at] = params.rate * learned_bias[at];
+}
+
+@compute @workgroup_size(64)
+fn learned_backward_scale(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.x;
+    if (at >= params.groups * params.features) { return; }
+    grad_learned[at] = params.rate * grad_from[scale_at(at)];
+}
+
+@compute @workgroup_size(64)
+fn learned_backward_bias(@builtin(global_invocation_id) id: vec3<u32>) {
+    let at = id.x;
+    if (at >= params.groups * params.features) { return; }
+    grad_learned[at] = params.rate * grad_from[at];
 }
 
 // result[f] = [C[:, f]; scale[:, f]; bias[:, f]]: the rows that the MLP sees.
@@ -123,7 +155,7 @@ fn rows(
     if (i < params.codes) {
         value = codebook[i * params.features + f];
     } else if (i < params.codes + params.groups) {
-        value = scale[(i - params.codes) * params.features + f];
+        value = scale[f * params.groups + i - params.codes];
     } else {
         value = bias[(i - params.codes - params.groups) * params.features + f];
     }
@@ -154,11 +186,12 @@ fn apply(
     if (item >= params.codes * params.features) { return; }
     let g = item / params.features / (params.codes / params.groups);
     let f = item % params.features;
-    let factor = scale[g * params.scale_group + f * params.scale_feature];
+    let factor = scale[f * params.groups + g];
     result[item] = bias[g * params.features + f] + factor * codebook[item];
 }
 
-// A workgroup a group and feature:  grad_C = scale * grad_C',  grad_scale = sum_k grad_C' C
+// A workgroup a group and feature:
+//   grad_C = scale * grad_C',  grad_scale = sum_k grad_C' C,  grad_bias = sum_k grad_C'
 @compute @workgroup_size(256)
 fn apply_backward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -170,14 +203,20 @@ fn apply_backward(
     let codes = params.codes / params.groups;
     let g = at / params.features;
     let f = at % params.features;
-    let place = g * params.scale_group + f * params.scale_feature;
+    let place = f * params.groups + g;
     let factor = scale[place];
     var sum = 0.0;
+    var plain = 0.0;
     for (var k = local; k < codes; k += 256u) {
         let item = (g * codes + k) * params.features + f;
         grad_codebook[item] = factor * grad_result[item];
         sum += grad_result[item] * codebook[item];
+        plain += grad_result[item];
     }
     let total = workgroup_sum(local, sum);
-    if (local == 0u) { grad_scale[place] = total; }
+    let total_plain = workgroup_sum(local, plain);
+    if (local == 0u) {
+        grad_scale[place] = total;
+        grad_bias[at] = total_plain;
+    }
 }

@@ -11,6 +11,7 @@
 struct Params {
     codes: u32,
     features: u32,
+    each: u32,                  // 1: gamma is [K, F]; 0: [F]
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,7 +38,7 @@ fn offset(
 ) {
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.codes * params.features) { return; }
-    result[item] = codebook[item] + gamma[item % params.features];
+    result[item] = codebook[item] + gamma[select(item % params.features, item, params.each == 1u)];
 }
 
 @compute @workgroup_size(256)
@@ -52,10 +53,11 @@ fn offset_backward(
     for (var k = local; k < params.codes; k += 256u) {
         let item = k * params.features + f;
         grad_codebook[item] = grad_result[item];
+        if (params.each == 1u) { grad_gamma[item] = grad_result[item]; }
         sum += grad_result[item];
     }
     let total = workgroup_sum(local, sum);
-    if (local == 0u) { grad_gamma[f] = total; }
+    if (local == 0u && params.each == 0u) { grad_gamma[f] = total; }
 }
 
 struct Column {
@@ -93,7 +95,7 @@ fn personalize(
     for (var k = local; k < params.codes; k += 256u) {
         let c = codebook[k * params.features + f];
         let u = max(hidden(f, col, c), vec2(0.0));
-        result[k * params.features + f] = c + v[2u * f] * u.x + v[2u * f + 1u] * u.y + e[f];
+        result[k * params.features + f] = v[2u * f] * u.x + v[2u * f + 1u] * u.y + e[f];
     }
 }
 
@@ -144,7 +146,7 @@ fn personalize_backward_in(
         let du = select(vec2(0.0), grad_result[item] * vs, hidden(f, col, c) > vec2(0.0));
         to_w += vec2(du.x * col.mean + du.y * c, du.x * c + du.y * col.variance);
         to_u += du;
-        grad_codebook[item] = grad_result[item] + du.x * ws.y + du.y * ws.x;
+        grad_codebook[item] = du.x * ws.y + du.y * ws.x;
     }
     let w0 = workgroup_sum(local, to_w.x);
     let w1 = workgroup_sum(local, to_w.y);

@@ -3,6 +3,7 @@
 // What follows takes no notice of the bias (a training batch norm subtracts it again): its
 // gradient is zero, and summing up would leave rounding noise that AdamW blows up to full steps.
 override BIAS_CANCELS: bool = false;
+override HAS_BIAS: bool = true;
 
 struct Params {
     rows: u32,
@@ -30,7 +31,8 @@ fn forward(
     if (item >= params.rows * params.outputs) { return; }
     let o = item % params.outputs;
     let r = item / params.outputs;
-    var sum = bias[o];
+    var sum = 0.0;
+    if (HAS_BIAS) { sum = bias[o]; }
     for (var i = 0u; i < params.inputs; i++) {
         sum += x[r * params.inputs + i] * w[o * params.inputs + i];
     }

@@ -1,12 +1,18 @@
 // quantize: z_q[n] = T[q[n]], the distance to the code, the commitment loss, and the way back.
 //
-//   grad_z   = g + w (1-beta) 2/(NF) (z - z_q)          (straight through; g: gradient of z_d)
+//   grad_z   = e + w (1-beta) 2/(NF) (z - z_q)          (g: gradient of z_d)
+//     straight through  e = g
+//     rotation          e = |z_q|/|z| (g - 2 r (r . g) + 2 u (v . g)),  u = z/|z|, v = z_q/|z_q|,
+//                       r = (u + v)/|u + v|: what turns z into z_q, turned back
 //   grad_z_q = nu g + w beta 2/(NF) (z_q - z)
 //   grad_T[k] = sum of grad_z_q[n] over q[n] = k
 //
 // z, z_q and g have the same layout. The last sum runs in two stages: a thread owns a feature of
 // a chunk of vectors and adds into its own [K] column, so no two threads meet and the order is
 // fixed; it costs the same when all vectors share a code.
+
+// The distance is 1 - cos, of vectors that are unit length already: half the square.
+override COSINE: bool = false;
 
 struct Params {
     count: u32,
@@ -55,8 +61,20 @@ fn forward(
         to_code += e * e;
         to_value += (here - value) * (here - value);
     }
-    d[n] = sqrt(to_code);
+    d[n] = select(sqrt(to_code), 0.5 * to_code, COSINE);
     squares[n] = to_value;
+}
+
+@compute @workgroup_size(64)
+fn lookup(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let n = linear_group(group, groups) * 64u + local;
+    if (n >= params.count) { return; }
+    let row = q[n] * params.features;
+    for (var f = 0u; f < params.features; f++) { z_q[element(n, f)] = values[row + f]; }
 }
 
 @compute @workgroup_size(256)
@@ -68,6 +86,51 @@ fn backward_z(
     let i = linear_group(group, groups) * 256u + local;
     if (i >= params.count * params.features) { return; }
     grad_z[i] = params.through * grad_out[i] + params.to_z * (z[i] - z_q_in[i]);
+}
+
+// The length of a vector, as a divisor.
+fn divisor(squares: f32) -> f32 {
+    return max(sqrt(squares), 1e-6);
+}
+
+@compute @workgroup_size(64)
+fn backward_z_rotated(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let n = linear_group(group, groups) * 64u + local;
+    if (n >= params.count) { return; }
+    var zz = 0.0;
+    var qq = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let at = element(n, f);
+        zz += z[at] * z[at];
+        qq += z_q_in[at] * z_q_in[at];
+    }
+    let to_u = 1.0 / divisor(zz);
+    let to_v = 1.0 / divisor(qq);
+    var sum_squares = 0.0;
+    var v_g = 0.0;
+    var sum_g = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let at = element(n, f);
+        let v = to_v * z_q_in[at];
+        let sum = to_u * z[at] + v;
+        sum_squares += sum * sum;
+        v_g += v * grad_out[at];
+        sum_g += sum * grad_out[at];
+    }
+    // 1e-12: z_q opposite to z, where no turn is the shortest.
+    let along_r = sum_g / max(sum_squares, 1e-12);
+    let scale = params.through * sqrt(qq) * to_u;
+    for (var f = 0u; f < params.features; f++) {
+        let at = element(n, f);
+        let u = to_u * z[at];
+        let sum = u + to_v * z_q_in[at];
+        let turned = grad_out[at] - 2.0 * sum * along_r + 2.0 * u * v_g;
+        grad_z[at] = scale * turned + params.to_z * (z[at] - z_q_in[at]);
+    }
 }
 
 @compute @workgroup_size(64)

@@ -15,14 +15,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read> z: array<f32>;
 @group(0) @binding(4) var<storage, read> half_norms_in: array<f32>;
 @group(0) @binding(5) var<storage, read_write> q: array<u32>;
+@group(0) @binding(6) var<storage, read> limit: array<u32>;
 
 const THREADS: u32 = 64u;
 const FAR: f32 = 3.4e38;
 
-// half_norms[k] = |C_k|^2 / 2
-@compute @workgroup_size(64)
-fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
-    let k = id.x;
+fn half_norm(k: u32) {
     if (k >= params.codes) { return; }
     var sum = 0.0;
     for (var f = 0u; f < params.features; f++) {
@@ -30,6 +28,20 @@ fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
         sum += c * c;
     }
     half_norms[k] = 0.5 * sum;
+}
+
+// half_norms[k] = |C_k|^2 / 2; behind them the number of codes to search.
+@compute @workgroup_size(64)
+fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
+    half_norm(id.x);
+    if (id.x == 0u) { half_norms[params.codes] = f32(params.codes); }
+}
+
+// The same for the first `limit[0]` codes only.
+@compute @workgroup_size(64)
+fn norms_of_first(@builtin(global_invocation_id) id: vec3<u32>) {
+    half_norm(id.x);
+    if (id.x == 0u) { half_norms[params.codes] = f32(min(limit[0], params.codes)); }
 }
 
 const BLOCK: u32 = 32u;                         // codes at once
@@ -58,9 +70,9 @@ struct Best {
     index: vec4<u32>,
 }
 
-fn compare(best: ptr<function, Best>, k: u32, dots: vec4<f32>) {
+fn compare(best: ptr<function, Best>, k: u32, used: u32, dots: vec4<f32>) {
     var norm = FAR;
-    if (k < params.codes) { norm = half_norms_in[k]; }
+    if (k < used) { norm = half_norms_in[k]; }
     let distance = vec4(norm) - dots;
     let closer = distance < (*best).distance;
     (*best).distance = select((*best).distance, distance, closer);
@@ -81,7 +93,8 @@ fn search(
     let n = (linear_group(group, groups) * THREADS + local) * 4u;
     let at = vec4(start(n), start(n + 1u), start(n + 2u), start(n + 3u));
     var best = Best(vec4(FAR), vec4(0u));
-    for (var k = 0u; k < params.codes; k += BLOCK) {
+    let used = u32(half_norms_in[params.codes]);
+    for (var k = 0u; k < used; k += BLOCK) {
         var a0 = vec4(0.0); var a1 = vec4(0.0); var a2 = vec4(0.0); var a3 = vec4(0.0);
         var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
         var a8 = vec4(0.0); var a9 = vec4(0.0); var a10 = vec4(0.0); var a11 = vec4(0.0);
@@ -113,22 +126,22 @@ fn search(
                 a28 += c.x * v; a29 += c.y * v; a30 += c.z * v; a31 += c.w * v;
             }
         }
-        compare(&best, k, a0); compare(&best, k + 1u, a1);
-        compare(&best, k + 2u, a2); compare(&best, k + 3u, a3);
-        compare(&best, k + 4u, a4); compare(&best, k + 5u, a5);
-        compare(&best, k + 6u, a6); compare(&best, k + 7u, a7);
-        compare(&best, k + 8u, a8); compare(&best, k + 9u, a9);
-        compare(&best, k + 10u, a10); compare(&best, k + 11u, a11);
-        compare(&best, k + 12u, a12); compare(&best, k + 13u, a13);
-        compare(&best, k + 14u, a14); compare(&best, k + 15u, a15);
-        compare(&best, k + 16u, a16); compare(&best, k + 17u, a17);
-        compare(&best, k + 18u, a18); compare(&best, k + 19u, a19);
-        compare(&best, k + 20u, a20); compare(&best, k + 21u, a21);
-        compare(&best, k + 22u, a22); compare(&best, k + 23u, a23);
-        compare(&best, k + 24u, a24); compare(&best, k + 25u, a25);
-        compare(&best, k + 26u, a26); compare(&best, k + 27u, a27);
-        compare(&best, k + 28u, a28); compare(&best, k + 29u, a29);
-        compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
+        compare(&best, k, used, a0); compare(&best, k + 1u, used, a1);
+        compare(&best, k + 2u, used, a2); compare(&best, k + 3u, used, a3);
+        compare(&best, k + 4u, used, a4); compare(&best, k + 5u, used, a5);
+        compare(&best, k + 6u, used, a6); compare(&best, k + 7u, used, a7);
+        compare(&best, k + 8u, used, a8); compare(&best, k + 9u, used, a9);
+        compare(&best, k + 10u, used, a10); compare(&best, k + 11u, used, a11);
+        compare(&best, k + 12u, used, a12); compare(&best, k + 13u, used, a13);
+        compare(&best, k + 14u, used, a14); compare(&best, k + 15u, used, a15);
+        compare(&best, k + 16u, used, a16); compare(&best, k + 17u, used, a17);
+        compare(&best, k + 18u, used, a18); compare(&best, k + 19u, used, a19);
+        compare(&best, k + 20u, used, a20); compare(&best, k + 21u, used, a21);
+        compare(&best, k + 22u, used, a22); compare(&best, k + 23u, used, a23);
+        compare(&best, k + 24u, used, a24); compare(&best, k + 25u, used, a25);
+        compare(&best, k + 26u, used, a26); compare(&best, k + 27u, used, a27);
+        compare(&best, k + 28u, used, a28); compare(&best, k + 29u, used, a29);
+        compare(&best, k + 30u, used, a30); compare(&best, k + 31u, used, a31);
     }
     if (n < params.count) { q[n] = best.index.x; }
     if (n + 1u < params.count) { q[n + 1u] = best.index.y; }

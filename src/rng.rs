@@ -20,6 +20,15 @@ pub fn pcg4d(v: [u32; 4]) -> [u32; 4] {
     [x, y, z, w]
 }
 
+/// The number of the stream called `name`.
+#[must_use]
+pub fn number_of(name: &str) -> u32 {
+    // FNV-1a: any fixed spreading of names over streams would do.
+    name.bytes().fold(0x811c_9dc5_u32, |h, b| {
+        (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+    })
+}
+
 /// A stream of random numbers that can be read at any index.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
@@ -37,11 +46,16 @@ impl Stream {
     /// The stream called `name` of `seed`.
     #[must_use]
     pub fn named(seed: u64, name: &str) -> Self {
-        // FNV-1a: any fixed spreading of names over streams would do.
-        let hash = name.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        Self::new(seed, hash)
+        Self::new(seed, number_of(name))
+    }
+
+    /// The part of stream `stream` that belongs to `step`: what the kernels draw from, see
+    /// `shaders/lib/random.wgsl`.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of a u64")]
+    pub fn at_step(seed: u64, stream: u32, step: u32) -> Self {
+        let [a, b, c, _] = pcg4d([seed as u32, (seed >> 32) as u32, stream, step]);
+        Self::new(u64::from(a) | u64::from(b) << 32, c)
     }
 
     /// Four random words at `index`.

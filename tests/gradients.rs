@@ -12,14 +12,16 @@ use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Sto
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d, upsample_conv2d};
-use semivq::ops::linear::{Bias, Linear, linear};
+use semivq::ops::group_norm::{GroupNorm, group_norm};
+use semivq::ops::linear::{Bias, Linear, linear, linear_without_bias};
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::{MaxPool2d, max_pool2d};
 use semivq::ops::reference::Reference;
 use semivq::ops::upsample::{Upsample, upsample_nearest};
 use semivq::vq::Vectors;
-use semivq::vq::affine::{self, Apply};
+use semivq::vq::affine::{self, Apply, Transform};
 use semivq::vq::gamma::{self, Table};
+use semivq::vq::norm::{self, Length, VectorNorm};
 use semivq::vq::search::{self, search};
 use support::{normals, share_of_tolerance};
 
@@ -192,6 +194,11 @@ fn cases() -> Vec<Case> {
             }));
         }
     }
+    let op = Linear::new(&[19, 23], &[31, 23], Bias::Absent).unwrap();
+    let shapes: [&[usize]; 2] = [&[19, 23], &[31, 23]];
+    all.push(case("linear without bias", op, &shapes, |rec, v| {
+        linear_without_bias(rec, v[0], v[1])
+    }));
     let op = Linear::new(&[13, 67], &[9, 67], Bias::Matters).unwrap();
     all.push(case(
         "linear",
@@ -231,8 +238,35 @@ fn cases() -> Vec<Case> {
         "affine",
         op,
         &[&[21, 5], &[5, 3], &[3, 5]],
-        |rec, v| Ok(affine::apply(rec, v[0], v[1], v[2])),
+        |rec, v| {
+            let (scale, bias) = (v[1], v[2]);
+            Ok(affine::apply(rec, v[0], Transform { scale, bias }))
+        },
     ));
+    let op = VectorNorm {
+        vectors: Vectors {
+            outer: 3,
+            features: 7,
+            positions: 11,
+        },
+        length: Length::Unit(1e-6),
+    };
+    all.push(case("unit vectors", op, &[&[3, 7, 11]], move |rec, v| {
+        Ok(norm::normalize(rec, v[0], &op.vectors, op.length))
+    }));
+    for (shape, groups) in [([3, 12, 5, 7], 4), ([2, 10, 17, 31], 5)] {
+        let op = GroupNorm::new(&shape, groups, 1e-6).unwrap();
+        let name = format!("group_norm {shape:?} in {groups}");
+        let c = shape[1];
+        all.push(case(&name, op, &[&shape, &[c], &[c]], move |rec, v| {
+            group_norm(rec, v[0], groups, 1e-6, Some((v[1], v[2])))
+        }));
+        let op = GroupNorm::new(&shape, c, 1e-5).unwrap();
+        let name = format!("instance_norm {shape:?}");
+        all.push(case(&name, op, &[&shape], move |rec, v| {
+            group_norm(rec, v[0], c, 1e-5, None)
+        }));
+    }
     let op = Table {
         codes: 277,
         features: 3,

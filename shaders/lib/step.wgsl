@@ -6,6 +6,9 @@ struct StepUniform {
     lr: f32,
     bias1: f32,
     bias2_sqrt: f32,
+    seed_low: u32,
+    seed_high: u32,
+    epoch_steps: u32,           // of the data, at least 1
 }
 
 @group(0) @binding(15) var<uniform> step: StepUniform;

@@ -139,6 +139,45 @@ impl Gpu {
         future.await
     }
 
+    /// A storage buffer with `bytes`, padded to whole words.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] names it `label` when it is larger than the device binds.
+    pub(crate) fn storage(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+        let buffer = self.zeros(label, bytes.len().div_ceil(4))?;
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(4), 0);
+        self.queue.write_buffer(&buffer, 0, &padded);
+        Ok(buffer)
+    }
+
+    /// A storage buffer of `words` words, all zero.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] names it `label` when it is larger than the device binds.
+    pub(crate) fn zeros(&self, label: &str, words: usize) -> Result<wgpu::Buffer> {
+        let allowed = self.limits.max_storage_buffer_binding_size;
+        let size = 4 * words as u64;
+        if size > allowed {
+            return Err(Error::Limit {
+                tensor: label.to_owned(),
+                bytes: size,
+                limit: "max_storage_buffer_binding_size",
+                allowed,
+            });
+        }
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.check(label)?;
+        Ok(buffer)
+    }
+
     /// The pipeline of `kernel` under `constants`, built at the first request.
     pub(crate) fn pipeline(
         &self,

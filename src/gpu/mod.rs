@@ -18,8 +18,8 @@ pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, pa
 pub use device::Gpu;
 pub(crate) use kernel::uniform_struct;
 pub use kernel::{Access, Binding, Field, Kernel, Shader};
-pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Store};
+pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role, Store};
 pub use plan::{Plan, StepUniform};
 pub use profile::KernelTime;
 pub use readback::{Readback, Staging};
-pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, Var};
+pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, TapeMark, Var};

@@ -22,8 +22,8 @@ pub(super) fn poison(slot: usize) -> u32 {
 pub enum Init {
     /// Uniform in [-bound, bound].
     Uniform(f32),
-    /// Standard normal.
-    Normal,
+    /// Normal with this standard deviation.
+    Normal(f32),
     /// All equal.
     Constant(f32),
 }
@@ -41,7 +41,7 @@ impl Init {
         (0..len as u32)
             .map(|i| match self {
                 Self::Uniform(bound) => bound * (2.0 * stream.uniform(i) - 1.0),
-                Self::Normal => stream.normal(i),
+                Self::Normal(deviation) => deviation * stream.normal(i),
                 Self::Constant(value) => value,
             })
             .collect()
@@ -60,6 +60,15 @@ pub struct ParameterSpec {
     offset: usize,
 }
 
+/// What a buffer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Evaluation needs it: a running mean, say.
+    Model,
+    /// Only training does: a velocity, a countdown.
+    Training,
+}
+
 /// A tensor that is kept from step to step but not trained, e.g. a running mean.
 #[derive(Debug, Clone)]
 pub struct BufferSpec {
@@ -67,8 +76,10 @@ pub struct BufferSpec {
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// Its first value.
-    pub fill: f32,
+    /// Its first values.
+    pub init: Init,
+    /// Whether it is part of the model (PyTorch's `state_dict`) or only of how it is trained.
+    pub role: Role,
     offset: usize,
 }
 
@@ -128,7 +139,7 @@ impl ParameterLayout {
     ///
     /// # Errors
     /// [`Error::Config`] when the name is taken with another shape.
-    pub fn buffer(&mut self, name: &str, shape: &[usize], fill: f32) -> Result<usize> {
+    pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init, role: Role) -> Result<usize> {
         if let Some(index) = self.buffers.iter().position(|p| p.name == name) {
             known(name, &self.buffers[index].shape, shape)?;
             return Ok(index);
@@ -139,7 +150,8 @@ impl ParameterLayout {
         self.buffers.push(BufferSpec {
             name: name.to_owned(),
             shape: shape.to_vec(),
-            fill,
+            init,
+            role,
             offset,
         });
         Ok(self.buffers.len() - 1)
@@ -264,7 +276,8 @@ impl Store {
             store.upload(gpu, Arena::Parameters, spec.offset, &values);
         }
         for spec in &store.layout.buffers {
-            let values = vec![spec.fill; spec.shape.iter().product()];
+            let len = spec.shape.iter().product();
+            let values = spec.init.values(seed, &spec.name, len);
             store.upload(gpu, Arena::Buffers, spec.offset, &values);
         }
         gpu.check("allocating the parameters")?;

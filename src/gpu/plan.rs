@@ -21,6 +21,24 @@ uniform_struct! {
         bias1: f32,
         /// `sqrt(1 - beta2^step)` of AdamW.
         bias2_sqrt: f32,
+        /// Low and high half of the run's seed.
+        seed_low: u32,
+        seed_high: u32,
+        /// Steps of an epoch.
+        epoch_steps: u32,
+    }
+}
+
+impl StepUniform {
+    /// The same with the run's seed.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "the halves of a u64")]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self {
+            seed_low: seed as u32,
+            seed_high: (seed >> 32) as u32,
+            ..self
+        }
     }
 }
 
@@ -365,6 +383,8 @@ fn place_all(
                 bytes: 4 * tensor.len() as u64,
                 poison: poison(slot),
             }),
+            // Made after its base, so that stands in the list already.
+            Storage::View(base) => places.get(base.0).cloned().flatten(),
         };
         places.push(place);
     }

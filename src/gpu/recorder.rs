@@ -1,8 +1,9 @@
 //! Recording a computation: tensors, dispatches, and the way back through them.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
-use super::params::{Arena, Init, ParameterLayout};
+use super::params::{Arena, Init, ParameterLayout, Role};
 use super::plan::Plan;
 use super::{Gpu, Kernel, Store};
 use crate::error::Result;
@@ -29,6 +30,8 @@ pub enum Storage {
         /// Exempt from reuse.
         kept: bool,
     },
+    /// The memory of another tensor, in another shape.
+    View(Var),
 }
 
 #[derive(Debug, Clone)]
@@ -91,7 +94,12 @@ pub struct BuildOptions {
     pub guarded: bool,
 }
 
-type Backward = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
+type Backward = Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>;
+type Update = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
+
+/// A place on the tape, see [`Recorder::early_backward`].
+#[derive(Debug, Clone, Copy)]
+pub struct TapeMark(usize);
 
 /// Records the dispatches of a computation.
 ///
@@ -103,8 +111,13 @@ pub struct Recorder<'a> {
     pub(super) dispatches: Vec<Dispatch>,
     training: bool,
     tape: Vec<Backward>,
+    updates: Vec<Update>,
     gradients: HashMap<Var, Var>,
     differentiable: HashSet<Var>,
+    /// Tensors whose gradient is that of another one.
+    stand_ins: HashMap<Var, Var>,
+    /// Parameters whose gradient is not the one that is trained with, during an early backward.
+    private: HashSet<Var>,
     scope: Vec<String>,
 }
 
@@ -127,8 +140,11 @@ impl<'a> Recorder<'a> {
             dispatches: Vec::new(),
             training,
             tape: Vec::new(),
+            updates: Vec::new(),
             gradients: HashMap::new(),
             differentiable: HashSet::new(),
+            stand_ins: HashMap::new(),
+            private: HashSet::new(),
             scope: Vec::new(),
         }
     }
@@ -180,10 +196,42 @@ impl<'a> Recorder<'a> {
 
     /// Exempts `var` from reuse, so that the host can read it after a step.
     pub fn keep(&mut self, var: Var) -> Var {
-        if let Storage::Activation { kept } = &mut self.tensors[var.0].storage {
+        let base = self.base(var);
+        if let Storage::Activation { kept } = &mut self.tensors[base.0].storage {
             *kept = true;
         }
         var
+    }
+
+    /// The same elements as `var` in another shape, gradient included.
+    ///
+    /// # Panics
+    /// When the number of elements differs.
+    pub fn view(&mut self, var: Var, shape: &[usize]) -> Var {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            self.len(var),
+            "a view has as many elements"
+        );
+        let base = self.base(var);
+        let name = self.tensors[var.0].name.clone();
+        let view = self.add(name, shape, Storage::View(base));
+        self.share_gradient(view, var);
+        view
+    }
+
+    /// The tensor whose memory `var` is.
+    fn base(&self, var: Var) -> Var {
+        match self.tensors[var.0].storage {
+            Storage::View(base) => base,
+            _ => var,
+        }
+    }
+
+    /// The full name of `var`, in a checkpoint if it is a parameter or a buffer.
+    #[must_use]
+    pub fn name(&self, var: Var) -> &str {
+        &self.tensors[var.0].name
     }
 
     /// Runs `f` with `name.` in front of the names of its parameters.
@@ -216,13 +264,33 @@ impl<'a> Recorder<'a> {
         Ok(var)
     }
 
-    /// A tensor that lasts from step to step but is not trained.
+    /// A tensor of the model that lasts from step to step but is not trained.
     ///
     /// # Errors
     /// [`crate::Error::Config`] when the name is taken with another shape.
     pub fn buffer(&mut self, name: &str, shape: &[usize], fill: f32) -> Result<Var> {
+        self.lasting(name, shape, Init::Constant(fill), Role::Model)
+    }
+
+    /// Like [`Self::parameter`], but without a gradient: no optimiser moves it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the name is taken with another shape.
+    pub fn frozen(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+        self.lasting(name, shape, init, Role::Model)
+    }
+
+    /// A tensor that lasts from step to step and that only training needs, such as a velocity.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the name is taken with another shape.
+    pub fn state(&mut self, name: &str, shape: &[usize], fill: f32) -> Result<Var> {
+        self.lasting(name, shape, Init::Constant(fill), Role::Training)
+    }
+
+    fn lasting(&mut self, name: &str, shape: &[usize], init: Init, role: Role) -> Result<Var> {
         let name = self.scoped(name);
-        let index = self.layout.buffer(&name, shape, fill)?;
+        let index = self.layout.buffer(&name, shape, init, role)?;
         Ok(self.add(name, shape, Storage::Buffer(index)))
     }
 
@@ -276,7 +344,7 @@ impl<'a> Recorder<'a> {
             kernel,
             constants: Vec::new(),
             params: bytemuck::bytes_of(params).to_vec(),
-            tensors: tensors.to_vec(),
+            tensors: tensors.iter().map(|v| self.base(*v)).collect(),
             groups,
             label,
             flops: 0,
@@ -294,7 +362,19 @@ impl<'a> Recorder<'a> {
     /// Whether a gradient of `var` is wanted.
     #[must_use]
     pub fn differentiable(&self, var: Var) -> bool {
-        self.differentiable.contains(&var)
+        self.differentiable.contains(&self.owner(var))
+    }
+
+    /// Says that the gradient of `stand_in` is that of `var`: whatever one of them gets, goes to
+    /// the same sum.
+    pub fn share_gradient(&mut self, stand_in: Var, var: Var) {
+        let owner = self.owner(var);
+        self.stand_ins.insert(stand_in, owner);
+    }
+
+    /// The tensor that the gradient of `var` is stored under.
+    fn owner(&self, var: Var) -> Var {
+        self.stand_ins.get(&var).copied().unwrap_or(var)
     }
 
     /// Says how to run backward from `output` to `inputs`. `backward` gets the gradient of
@@ -303,7 +383,7 @@ impl<'a> Recorder<'a> {
         &mut self,
         output: Var,
         inputs: &[Var],
-        backward: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()> + 'static,
+        backward: impl Fn(&mut Recorder<'_>, Var) -> Result<()> + 'static,
     ) {
         if !inputs.iter().any(|v| self.differentiable(*v)) {
             return;
@@ -311,8 +391,8 @@ impl<'a> Recorder<'a> {
         self.differentiable.insert(output);
         let scope = self.scope.clone();
         self.tape
-            .push(Box::new(move |rec| match rec.gradient(output) {
-                Some(gradient) => rec.within(scope, |rec| backward(rec, gradient)),
+            .push(Rc::new(move |rec| match rec.gradient(output) {
+                Some(gradient) => rec.within(&scope, |rec| backward(rec, gradient)),
                 None => Ok(()),
             }));
     }
@@ -321,13 +401,24 @@ impl<'a> Recorder<'a> {
     pub fn on_backward_root(
         &mut self,
         inputs: &[Var],
-        backward: impl FnOnce(&mut Recorder<'_>) -> Result<()> + 'static,
+        backward: impl Fn(&mut Recorder<'_>) -> Result<()> + 'static,
     ) {
         if inputs.iter().any(|v| self.differentiable(*v)) {
             let scope = self.scope.clone();
             self.tape
-                .push(Box::new(move |rec| rec.within(scope, backward)));
+                .push(Rc::new(move |rec| rec.within(&scope, &backward)));
         }
+    }
+
+    /// Says what a step changes by itself once all gradients are there, before the optimiser: the
+    /// in-place step of a codebook, say. Part of [`Self::backward`].
+    pub fn after_backward(
+        &mut self,
+        update: impl FnOnce(&mut Recorder<'_>) -> Result<()> + 'static,
+    ) {
+        let scope = self.scope.clone();
+        self.updates
+            .push(Box::new(move |rec| rec.within(&scope, update)));
     }
 
     /// Says that `output` depends on `inputs`; for operations whose way back is a root.
@@ -337,8 +428,8 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn within<T>(&mut self, scope: Vec<String>, f: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = std::mem::replace(&mut self.scope, scope);
+    fn within<T>(&mut self, scope: &[String], f: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.scope, scope.to_vec());
         let result = f(self);
         self.scope = outer;
         result
@@ -347,12 +438,12 @@ impl<'a> Recorder<'a> {
     /// The gradient of `var` recorded so far.
     #[must_use]
     pub fn gradient(&self, var: Var) -> Option<Var> {
-        self.gradients.get(&var).copied()
+        self.gradients.get(&self.owner(var)).copied()
     }
 
     /// Takes `gradient` as the (so far only) gradient of `var`.
     pub fn seed_gradient(&mut self, var: Var, gradient: Var) {
-        self.gradients.insert(var, gradient);
+        self.gradients.insert(self.owner(var), gradient);
     }
 
     /// Records a contribution to the gradient of `var`: `write` records what *assigns* the tensor
@@ -368,6 +459,7 @@ impl<'a> Recorder<'a> {
         if !self.differentiable(var) {
             return Ok(());
         }
+        let var = self.owner(var);
         let shape = self.shape(var).to_vec();
         let name = format!("grad {}", self.tensors[var.0].name);
         if let Some(sum) = self.gradient(var) {
@@ -377,7 +469,7 @@ impl<'a> Recorder<'a> {
             return Ok(());
         }
         let storage = match self.tensors[var.0].storage {
-            Storage::Parameter(index) => Storage::Gradient(index),
+            Storage::Parameter(index) if !self.private.contains(&var) => Storage::Gradient(index),
             _ => Storage::Activation { kept: false },
         };
         let gradient = self.add(name, &shape, storage);
@@ -411,7 +503,48 @@ impl<'a> Recorder<'a> {
         while let Some(step) = self.tape.pop() {
             step(self)?;
         }
+        for update in std::mem::take(&mut self.updates) {
+            update(self)?;
+        }
         Ok(())
+    }
+
+    /// The end of the tape as it is now.
+    #[must_use]
+    pub fn tape_mark(&self) -> TapeMark {
+        TapeMark(self.tape.len())
+    }
+
+    /// Runs what was recorded since `from` backward once, now, from `gradient` of `output`; it
+    /// stays on the tape for [`Self::backward`]. Returns the gradient of parameter `of`, which is
+    /// not added to the one that is trained with; those of all other parameters are.
+    ///
+    /// # Errors
+    /// Those of the operations.
+    pub fn early_backward(
+        &mut self,
+        from: TapeMark,
+        output: Var,
+        gradient: Var,
+        of: Var,
+    ) -> Result<Option<Var>> {
+        let start = HashMap::from([(self.owner(output), gradient)]);
+        let outer = std::mem::replace(&mut self.gradients, start);
+        self.private.insert(of);
+        let steps: Vec<Backward> = self.tape[from.0..].to_vec();
+        let mut result = Ok(());
+        for step in steps.iter().rev() {
+            result = result.and_then(|()| step(self));
+        }
+        self.private.remove(&of);
+        let found = std::mem::replace(&mut self.gradients, outer);
+        result?;
+        for (var, gradient) in &found {
+            if let Storage::Gradient(_) = self.tensors[gradient.0].storage {
+                self.gradients.insert(*var, *gradient);
+            }
+        }
+        Ok(found.get(&of).copied())
     }
 
     // --------------------------------------------------------------------------------- build

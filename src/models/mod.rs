@@ -174,12 +174,14 @@ impl<'r, 'a> Builder<'r, 'a> {
         self.activation(x, Activation::Gelu)
     }
 
-    /// The quantiser; its record becomes the model's.
+    /// The quantiser; its record becomes the model's. With the in-place optimiser, which takes care of
+    /// the commitment loss, that loss is left out of what is trained.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when z lacks the feature axis.
     pub fn vector_quant(&mut self, name: &str, z: Var, quantizer: &VectorQuant) -> Result<Var> {
-        let weight = self.commitment_weight;
+        let inplace = quantizer.config().inplace_optimizer.is_some();
+        let weight = if inplace { 0.0 } else { self.commitment_weight };
         let (out, record) = self
             .rec
             .scope(name, |rec| quantizer.apply(rec, z, weight))?;

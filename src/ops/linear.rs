@@ -25,6 +25,8 @@ pub enum Bias {
     Matters,
     /// A batch norm in training subtracts it again.
     Cancels,
+    /// There is none.
+    Absent,
 }
 
 /// The shape contract.
@@ -94,6 +96,7 @@ impl Linear {
             &[x, w, bias, y],
             self.rows * self.outputs,
         )
+        .constants(&[("HAS_BIAS", f64::from(u8::from(self.bias != Bias::Absent)))])
         .flops(self.flops());
     }
 
@@ -118,7 +121,7 @@ impl Linear {
         x: Var,
     ) {
         let items = self.outputs * self.inputs;
-        let cancels = f64::from(u8::from(self.bias == Bias::Cancels));
+        let cancels = f64::from(u8::from(self.bias != Bias::Matters));
         rec.dispatch(
             &BACKWARD_WEIGHT,
             &self.params(),
@@ -153,15 +156,39 @@ pub fn linear(rec: &mut Recorder<'_>, x: Var, w: Var, bias: Var, effect: Bias) -
     Ok(y)
 }
 
+/// Applies `w` `[O, I]` to the rows of `x` `[R, I]`.
+///
+/// # Errors
+/// [`ShapeError`], see [`Linear::new`].
+pub fn linear_without_bias(rec: &mut Recorder<'_>, x: Var, w: Var) -> Result<Var> {
+    let op = Linear::new(rec.shape(x), rec.shape(w), Bias::Absent)?;
+    let y = rec.temporary("linear", &[op.rows, op.outputs]);
+    // The binding is there all the same; w stands in, and is not read through it.
+    op.forward(rec, y, x, w, w);
+    rec.on_backward(y, &[x, w], move |rec, grad_y| {
+        rec.contribute(w, |rec, grad_w| {
+            let unused = rec.temporary("no bias", &[op.outputs]);
+            op.backward_weight(rec, grad_w, unused, grad_y, x);
+            Ok(())
+        })?;
+        rec.contribute(x, |rec, grad_x| {
+            op.backward_input(rec, grad_x, grad_y, w);
+            Ok(())
+        })
+    });
+    Ok(y)
+}
+
 impl Reference for Linear {
-    /// Inputs `x, w, bias`.
+    /// Inputs `x, w`, and `bias` where there is one.
     fn forward<T: Real>(&self, inputs: &[Vec<T>]) -> Vec<T> {
         let mut y = Vec::new();
         for r in 0..self.rows {
             for o in 0..self.outputs {
                 let products = (0..self.inputs)
                     .map(|i| inputs[0][r * self.inputs + i] * inputs[1][o * self.inputs + i]);
-                y.push(inputs[2][o] + products.sum());
+                let bias = inputs.get(2).map_or(T::of(0.0), |bias| bias[o]);
+                y.push(bias + products.sum());
             }
         }
         y

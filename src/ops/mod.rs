@@ -13,6 +13,7 @@ pub mod batch_norm;
 pub mod conv2d;
 pub mod conv2d_weight;
 pub mod gather;
+pub mod group_norm;
 pub mod linear;
 pub mod loss;
 pub mod max_pool2d;
@@ -33,6 +34,12 @@ pub(crate) const REDUCE: (&str, &str) = (
 /// The fragment with the step's uniform at binding 15.
 pub(crate) const STEP: (&str, &str) =
     ("lib/step.wgsl", include_str!("../../shaders/lib/step.wgsl"));
+
+/// The fragment with random numbers; needs [`STEP`].
+pub(crate) const RANDOM: (&str, &str) = (
+    "lib/random.wgsl",
+    include_str!("../../shaders/lib/random.wgsl"),
+);
 
 /// Declares the shader of a file and its kernels.
 macro_rules! kernels {
@@ -68,6 +75,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         conv2d::KERNELS,
         conv2d_weight::KERNELS,
         gather::KERNELS,
+        group_norm::KERNELS,
         linear::KERNELS,
         loss::KERNELS,
         max_pool2d::KERNELS,
@@ -76,11 +84,18 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         crate::optim::adamw::KERNELS,
         crate::optim::sgd::KERNELS,
         crate::vq::affine::KERNELS,
-        crate::vq::gamma::KERNELS,
-        crate::vq::search::KERNELS,
-        crate::vq::quantize::KERNELS,
-        crate::vq::usage::KERNELS,
         crate::vq::alpha::KERNELS,
+        crate::vq::clusters::KERNELS,
+        crate::vq::ema::KERNELS,
+        crate::vq::fsq::KERNELS,
+        crate::vq::gamma::KERNELS,
+        crate::vq::inplace::KERNELS,
+        crate::vq::kmeans::KERNELS,
+        crate::vq::norm::KERNELS,
+        crate::vq::quantize::KERNELS,
+        crate::vq::replace::KERNELS,
+        crate::vq::search::KERNELS,
+        crate::vq::usage::KERNELS,
         crate::bench::KERNELS,
     ];
     files.concat()

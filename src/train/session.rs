@@ -77,31 +77,6 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// A storage buffer with `words`.
-fn resident(gpu: &Gpu, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
-    let allowed = gpu.limits().max_storage_buffer_binding_size;
-    let size = (bytes.len() as u64).next_multiple_of(4);
-    if size > allowed {
-        return Err(Error::Limit {
-            tensor: label.to_owned(),
-            bytes: size,
-            limit: "max_storage_buffer_binding_size",
-            allowed,
-        });
-    }
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size,
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let mut padded = bytes.to_vec();
-    padded.resize(size as usize, 0);
-    gpu.queue.write_buffer(&buffer, 0, &padded);
-    gpu.check(label)?;
-    Ok(buffer)
-}
-
 impl Session {
     /// Records the training step and draws the parameters.
     ///
@@ -124,16 +99,9 @@ impl Session {
                 options.batch
             )));
         }
-        let images = resident(
-            &gpu,
-            &format!("the training images of `{}`", data.name),
-            &data.train.pixels,
-        )?;
-        let order = resident(
-            &gpu,
-            "the order of the images",
-            &vec![0; 4 * data.train.len()],
-        )?;
+        let label = format!("the training images of `{}`", data.name);
+        let images = gpu.storage(&label, &data.train.pixels)?;
+        let order = gpu.zeros("the order of the images", data.train.len())?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true);
         let [c, h, w] = data.train.shape;

@@ -6,16 +6,18 @@
 //! ```text
 //! scale0 = sqrt(var_z / (var_c + 1e-8))        bias0 = mean_z - scale0 mean_c      (no gradient)
 //! rows[f] = [C[:, f]; scale0[:, f]; bias0[:, f]]        grad_C[k, f] = grad_rows[f, k]
+//! learned:  scale = 1 + lr s      bias = lr b         grad_s = lr grad_scale,  grad_b = lr grad_bias
 //! C'[k]   = bias + scale C[k]
-//! grad_C  = scale grad_C'                               grad_scale = sum_{k in group} grad_C' C
+//! grad_C  = scale grad_C'         grad_scale = sum_{k in group} grad_C' C
+//!                                 grad_bias  = sum_{k in group} grad_C'
 //! ```
 //!
-//! `scale` stands as `[F, G]`, the way the MLP of [`super::alpha`] leaves it. All gradients are
-//! assigned; the running values are updated in place, in training only.
+//! `scale` stands as `[F, G]`, the way the MLP of [`super::alpha`] leaves it; s and b are `[G, F]`.
+//! All gradients are assigned; the running values are updated in place, in training only.
 
 use super::{VECTORS, Vectors};
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{Init, Recorder, Var, uniform_struct};
 use crate::ops::reference::{Real, Reference};
 use crate::ops::{GRID, REDUCE, kernels};
 
@@ -27,9 +29,8 @@ uniform_struct! {
         groups: u32,
         count: u32,
         positions: u32,
-        scale_group: u32,
-        scale_feature: u32,
         momentum: f32,
+        rate: f32,
     }
 }
 
@@ -38,11 +39,14 @@ kernels! {
     Z_STATISTICS = "z_statistics", 256, Params::FIELDS, [Read 1, Write 3, Write 4, Write 7];
     CODEBOOK_STATISTICS = "codebook_statistics", 256, Params::FIELDS, [Read 2, Write 5, Write 6, Write 7];
     MARK_INITIALIZED = "mark_initialized", 1, &[], [Write 7];
+    LEARNED = "learned", 64, Params::FIELDS, [Read 18, Read 19, Write 8, Write 9];
+    LEARNED_BACKWARD_SCALE = "learned_backward_scale", 64, Params::FIELDS, [Read 20, Write 21];
+    LEARNED_BACKWARD_BIAS = "learned_backward_bias", 64, Params::FIELDS, [Read 20, Write 21];
     MATCH_MOMENTS = "match_moments", 64, Params::FIELDS, [Write 3, Write 4, Write 5, Write 6, Write 8, Write 9];
     ROWS = "rows", 64, Params::FIELDS, [Read 2, Read 10, Read 11, Write 12];
     ROWS_BACKWARD = "rows_backward", 64, Params::FIELDS, [Read 13, Write 14];
     APPLY = "apply", 64, Params::FIELDS, [Read 2, Read 10, Read 11, Write 12];
-    APPLY_BACKWARD = "apply_backward", 256, Params::FIELDS, [Read 2, Read 10, Read 13, Write 14, Write 16];
+    APPLY_BACKWARD = "apply_backward", 256, Params::FIELDS, [Read 2, Read 10, Read 13, Write 14, Write 16, Write 17];
 }
 
 fn params(codes: usize, features: usize, groups: usize) -> Params {
@@ -50,8 +54,6 @@ fn params(codes: usize, features: usize, groups: usize) -> Params {
         codes: codes as u32,
         features: features as u32,
         groups: groups as u32,
-        scale_group: 1,
-        scale_feature: groups as u32,
         momentum: 0.1,
         ..Params::default()
     }
@@ -62,69 +64,96 @@ fn size(rec: &Recorder<'_>, codebook: Var) -> (usize, usize) {
     (shape[0], shape[1])
 }
 
-/// Scale and bias that match the moments of the codebook to those of z, each `[G, F]`.
+/// A scale `[F, G]` and a bias `[G, F]` of the codebook.
 #[derive(Debug, Clone, Copy)]
-pub struct Moments {
-    /// Ratio of the standard deviations.
-    pub scale0: Var,
-    /// Difference of the means, after scaling.
-    pub bias0: Var,
+pub struct Transform {
+    /// Factor of the codes.
+    pub scale: Var,
+    /// What is added to them.
+    pub bias: Var,
 }
 
-/// Records the update of the running moments (in training) and [`Moments`] from them.
+/// Records the learned transform; both its parameters start at zero, so it starts as identity.
+///
+/// # Errors
+/// Those of declaring the parameters.
+pub fn learned(rec: &mut Recorder<'_>, codebook: Var, groups: usize, lr: f32) -> Result<Transform> {
+    let (codes, features) = size(rec, codebook);
+    let params = Params {
+        rate: lr,
+        ..params(codes, features, groups)
+    };
+    let count = groups * features;
+    let s = rec.parameter("scale", &[groups, features], Init::Constant(0.0))?;
+    let b = rec.parameter("bias", &[groups, features], Init::Constant(0.0))?;
+    let transform = Transform {
+        scale: rec.temporary("scale", &[features, groups]),
+        bias: rec.temporary("bias", &[groups, features]),
+    };
+    let tensors = [s, b, transform.scale, transform.bias];
+    rec.dispatch(&LEARNED, &params, &tensors, count);
+    for (output, input, kernel) in [
+        (transform.scale, s, &LEARNED_BACKWARD_SCALE),
+        (transform.bias, b, &LEARNED_BACKWARD_BIAS),
+    ] {
+        rec.on_backward(output, &[input], move |rec, grad| {
+            rec.contribute(input, |rec, grad_input| {
+                rec.dispatch(kernel, &params, &[grad, grad_input], count);
+                Ok(())
+            })
+        });
+    }
+    Ok(transform)
+}
+
+/// Records the update of the running moments (in training) and, from them, the transform that
+/// gives the codebook the moments of z.
 ///
 /// # Errors
 /// Those of declaring the buffers.
 pub fn match_moments(
     rec: &mut Recorder<'_>,
-    z: Var,
-    vectors: &Vectors,
+    z: Option<(Var, &Vectors)>,
     codebook: Var,
     groups: usize,
-) -> Result<Moments> {
+) -> Result<Transform> {
     let (codes, features) = size(rec, codebook);
-    let params = Params {
-        count: vectors.count() as u32,
-        positions: vectors.positions as u32,
-        ..params(codes, features, groups)
-    };
+    let params = params(codes, features, groups);
     let shape = [groups, features];
     let ze_mean = rec.buffer("running_ze_mean", &shape, 0.0)?;
     let ze_var = rec.buffer("running_ze_var", &shape, 1.0)?;
     let c_mean = rec.buffer("running_c_mean", &shape, 0.0)?;
     let c_var = rec.buffer("running_c_var", &shape, 1.0)?;
     let initialized = rec.buffer("running_statistics_initialized", &[1], 0.0)?;
-    if rec.training() {
+    if let Some((z, vectors)) = z.filter(|_| rec.training()) {
+        let params = Params {
+            count: vectors.count() as u32,
+            positions: vectors.positions as u32,
+            ..params
+        };
         let tensors = [z, ze_mean, ze_var, initialized];
         rec.dispatch_per_group(&Z_STATISTICS, &params, &tensors, features);
         let tensors = [codebook, c_mean, c_var, initialized];
         rec.dispatch_per_group(&CODEBOOK_STATISTICS, &params, &tensors, groups * features);
         rec.dispatch(&MARK_INITIALIZED, &(), &[initialized], 1);
     }
-    let moments = Moments {
-        scale0: rec.temporary("scale0", &shape),
-        bias0: rec.temporary("bias0", &shape),
+    let moments = Transform {
+        scale: rec.temporary("scale0", &[features, groups]),
+        bias: rec.temporary("bias0", &shape),
     };
-    let tensors = [
-        ze_mean,
-        ze_var,
-        c_mean,
-        c_var,
-        moments.scale0,
-        moments.bias0,
-    ];
+    let tensors = [ze_mean, ze_var, c_mean, c_var, moments.scale, moments.bias];
     rec.dispatch(&MATCH_MOMENTS, &params, &tensors, groups * features);
     Ok(moments)
 }
 
 /// Records the MLP's rows `[F, K + 2G]`; without moments the transposed codebook `[F, K]`.
-pub fn rows(rec: &mut Recorder<'_>, codebook: Var, moments: Option<Moments>) -> Var {
+pub fn rows(rec: &mut Recorder<'_>, codebook: Var, moments: Option<Transform>) -> Var {
     let (codes, features) = size(rec, codebook);
-    let groups = moments.map_or(0, |m| rec.shape(m.scale0)[0]);
+    let groups = moments.map_or(0, |m| rec.shape(m.bias)[0]);
     let params = params(codes, features, groups);
     let width = codes + 2 * groups;
     let result = rec.temporary("rows", &[features, width]);
-    let (scale0, bias0) = moments.map_or((codebook, codebook), |m| (m.scale0, m.bias0));
+    let (scale0, bias0) = moments.map_or((codebook, codebook), |m| (m.scale, m.bias));
     rec.dispatch(
         &ROWS,
         &params,
@@ -156,8 +185,9 @@ pub struct Apply {
     pub groups: usize,
 }
 
-/// Records `bias + scale * codebook`, scale `[F, G]`, bias `[G, F]`.
-pub fn apply(rec: &mut Recorder<'_>, codebook: Var, scale: Var, bias: Var) -> Var {
+/// Records `bias + scale * codebook`.
+pub fn apply(rec: &mut Recorder<'_>, codebook: Var, transform: Transform) -> Var {
+    let Transform { scale, bias } = transform;
     let (codes, features) = size(rec, codebook);
     let groups = rec.shape(bias)[0];
     let params = params(codes, features, groups);
@@ -168,12 +198,14 @@ pub fn apply(rec: &mut Recorder<'_>, codebook: Var, scale: Var, bias: Var) -> Va
         &[codebook, scale, bias, result],
         codes * features,
     );
-    rec.on_backward(result, &[codebook, scale], move |rec, grad| {
-        rec.contribute_always(codebook, |rec, grad_codebook| {
-            rec.contribute_always(scale, |rec, grad_scale| {
-                let tensors = [codebook, scale, grad, grad_codebook, grad_scale];
-                rec.dispatch_per_group(&APPLY_BACKWARD, &params, &tensors, groups * features);
-                Ok(())
+    rec.on_backward(result, &[codebook, scale, bias], move |rec, grad| {
+        rec.contribute_always(codebook, |rec, to_codebook| {
+            rec.contribute_always(scale, |rec, to_scale| {
+                rec.contribute_always(bias, |rec, to_bias| {
+                    let tensors = [codebook, scale, grad, to_codebook, to_scale, to_bias];
+                    rec.dispatch_per_group(&APPLY_BACKWARD, &params, &tensors, groups * features);
+                    Ok(())
+                })
             })
         })
     });
@@ -191,7 +223,7 @@ impl Apply {
 }
 
 impl Reference for Apply {
-    /// Inputs `codebook, scale [F, G], bias [G, F]`; the bias has no gradient.
+    /// Inputs `codebook, scale [F, G], bias [G, F]`.
     fn forward<T: Real>(&self, inputs: &[Vec<T>]) -> Vec<T> {
         let effective = inputs[0].iter().enumerate().map(|(item, c)| {
             let (g, f) = self.place(item);
@@ -201,16 +233,13 @@ impl Reference for Apply {
     }
 
     fn backward<T: Real>(&self, inputs: &[Vec<T>], grad_y: &[T]) -> Vec<Vec<T>> {
-        let mut grads: Vec<Vec<T>> = inputs[..2]
-            .iter()
-            .map(|v| vec![T::of(0.0); v.len()])
-            .collect();
+        let mut grads: Vec<Vec<T>> = inputs.iter().map(|v| vec![T::of(0.0); v.len()]).collect();
         for (item, g) in grad_y.iter().enumerate() {
             let (group, f) = self.place(item);
             grads[0][item] += inputs[1][f * self.groups + group] * *g;
             grads[1][f * self.groups + group] += inputs[0][item] * *g;
+            grads[2][group * self.features + f] += *g;
         }
-        grads.push(Vec::new());
         grads
     }
 }

@@ -33,9 +33,9 @@ kernels! {
 ///
 /// # Errors
 /// Those of declaring the parameters.
-pub fn alpha(rec: &mut Recorder<'_>, codebook: Var, moments: affine::Moments) -> Result<Var> {
+pub fn alpha(rec: &mut Recorder<'_>, codebook: Var, moments: affine::Transform) -> Result<Var> {
     let codes = rec.shape(codebook)[0];
-    let groups = rec.shape(moments.scale0)[0];
+    let groups = rec.shape(moments.bias)[0];
     let rows = affine::rows(rec, codebook, Some(moments));
     let alpha = rec.scope("mlp_std", |rec| mlp::mlp(rec, rows, codes / 4, groups))?;
     Ok(rec.keep(alpha))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fsq::MAX_CHANNELS;
 use crate::error::{Error, Result};
 
 /// Penalty on alpha (Approach 1).
@@ -71,6 +72,32 @@ pub enum Distance {
     Cosine,
 }
 
+/// What a dead code becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplacePolicy {
+    /// A random vector of the batch.
+    #[default]
+    InputRandom,
+    /// A centroid of the batch.
+    InputKmeans,
+    /// A copy of a code in use, the likelier the more vectors it has.
+    #[serde(rename = "self")]
+    Own,
+}
+
+/// How the gradient of the quantised vector becomes that of the vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// As it is (Bengio et al. 2013).
+    #[default]
+    StraightThrough,
+    /// Turned and scaled as the vector must be to become its code: the rotation trick (Fifty et
+    /// al. 2024).
+    Rotation,
+}
+
 /// All options of a [`super::VectorQuant`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -101,8 +128,18 @@ pub struct VectorQuantConfig {
     pub gamma_policy: GammaPolicy,
     /// Steps unused before a code is replaced; 0 never.
     pub replace_freq: usize,
+    /// What a code becomes that is replaced.
+    pub replace_policy: ReplacePolicy,
     /// Learning rate and momentum of the in-place step of the codebook.
     pub inplace_optimizer: Option<(f32, f32)>,
+    /// The codebook is an exponential moving average of its vectors with this decay.
+    pub ema_decay: Option<f32>,
+    /// SimVQ: the codebook is frozen, a linear map of it is learned.
+    pub simvq: bool,
+    /// Finite scalar quantisation: the number of values of each channel, in place of a codebook.
+    pub fsq_levels: Option<Vec<usize>>,
+    /// How the gradient passes the quantiser.
+    pub estimator: Estimator,
     /// Axis of the features.
     pub dim: usize,
     /// Normalisation of z.
@@ -134,7 +171,12 @@ impl Default for VectorQuantConfig {
             use_learnable_gamma: false,
             gamma_policy: GammaPolicy::Default,
             replace_freq: 0,
+            replace_policy: ReplacePolicy::InputRandom,
             inplace_optimizer: None,
+            ema_decay: None,
+            simvq: false,
+            fsq_levels: None,
+            estimator: Estimator::StraightThrough,
             dim: 1,
             norm: Norm::None,
             cb_norm: CodebookNorm::None,
@@ -189,29 +231,131 @@ impl VectorQuantConfig {
                 "penalty_weight weighs the penalty on alpha, so it needs use_learnable_std".into(),
             );
         }
-        self.refuse_unbuilt()
+        if self.using_statistics && !self.affine() {
+            return refuse(
+                "using_statistics says how the codebook is affine, so it needs affine_lr above 0"
+                    .into(),
+            );
+        }
+        if self.norm == Norm::Gn && !self.feature_size.is_multiple_of(32) {
+            return refuse(format!(
+                "norm gn has 32 groups, which do not divide feature_size ({})",
+                self.feature_size
+            ));
+        }
+        if let Some((lr, momentum)) = self.inplace_optimizer {
+            if !(lr.is_finite() && lr > 0.0 && (0.0..1.0).contains(&momentum)) {
+                return refuse(format!(
+                    "inplace_optimizer needs a learning rate above 0 and a momentum in [0, 1), not {lr},{momentum}"
+                ));
+            }
+            if self.beta != 1.0 {
+                return refuse(format!(
+                    "inplace_optimizer moves the codebook towards z, all of the commitment loss: it needs beta 1, not {}",
+                    self.beta
+                ));
+            }
+        }
+        if let Some(decay) = self.ema_decay {
+            if !(0.0..1.0).contains(&decay) {
+                return refuse(format!("ema_decay must be in [0, 1), not {decay}"));
+            }
+        }
+        self.refuse_pairs()?;
+        self.validate_levels()
     }
 
-    /// Options of the seed that this version does not have yet.
-    fn refuse_unbuilt(&self) -> Result<()> {
-        let unbuilt = [
-            ("affine_lr", self.affine_lr > 0.0 && !self.use_learnable_std),
-            (
-                "using_statistics",
-                self.using_statistics && !self.use_learnable_std,
-            ),
-            ("replace_freq", self.replace_freq > 0),
+    /// Whether C' is an affine function of C, learned or not.
+    #[must_use]
+    pub fn affine(&self) -> bool {
+        self.affine_lr > 0.0 || self.use_learnable_std
+    }
+
+    /// The options that are switched on and work on a codebook, by name.
+    fn of_a_codebook(&self) -> Vec<&'static str> {
+        let all = [
+            ("affine_lr", self.affine_lr > 0.0),
+            ("use_learnable_std", self.use_learnable_std),
+            ("use_learnable_gamma", self.use_learnable_gamma),
+            ("sync_nu", self.sync_nu > 0.0),
             ("inplace_optimizer", self.inplace_optimizer.is_some()),
-            ("norm", self.norm != Norm::None),
+            ("ema_decay", self.ema_decay.is_some()),
+            ("simvq", self.simvq),
+            ("replace_freq", self.replace_freq > 0),
             ("cb_norm", self.cb_norm != CodebookNorm::None),
             ("kmeans_init", self.kmeans_init),
-            ("dist", self.dist != Distance::Euclidean),
+            ("dist cosine", self.dist == Distance::Cosine),
+            ("estimator rotation", self.estimator == Estimator::Rotation),
         ];
-        match unbuilt.iter().find(|(_, asked)| *asked) {
+        let on = all.into_iter().filter(|(_, on)| *on);
+        on.map(|(name, _)| name).collect()
+    }
+
+    /// Pairs of options that exclude each other.
+    fn refuse_pairs(&self) -> Result<()> {
+        let on = self.of_a_codebook();
+        let pairs = [
+            (
+                "ema_decay",
+                &["inplace_optimizer"][..],
+                "both move the codebook",
+            ),
+            (
+                "ema_decay",
+                &["affine_lr", "use_learnable_std"],
+                "the average puts each code where its vectors are, whatever the scale",
+            ),
+            (
+                "simvq",
+                &[
+                    "inplace_optimizer",
+                    "ema_decay",
+                    "replace_freq",
+                    "kmeans_init",
+                ],
+                "the codebook of simvq is frozen, only its linear map is learned",
+            ),
+        ];
+        for (name, others, why) in pairs {
+            let other = others.iter().find(|other| on.contains(other));
+            if let (true, Some(other)) = (on.contains(&name), other) {
+                return Err(Error::Config(format!(
+                    "{name} and {other} exclude each other: {why}"
+                )));
+            }
+        }
+        if self.ema_decay.is_some() && self.sync_nu > 0.0 && !self.use_learnable_gamma {
+            return Err(Error::Config(
+                "sync_nu sends the decoder's gradient to the codes, and with ema_decay no gradient reaches them".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether `fsq_levels` make the codes, and stand alone.
+    fn validate_levels(&self) -> Result<()> {
+        let Some(levels) = &self.fsq_levels else {
+            return Ok(());
+        };
+        let refuse = |message: String| Err(Error::Config(message));
+        if levels.is_empty() || levels.len() > MAX_CHANNELS || levels.iter().any(|l| *l < 3) {
+            return refuse(format!(
+                "fsq_levels must be 1 to {MAX_CHANNELS} numbers of at least 3, not {levels:?}"
+            ));
+        }
+        let codes = levels.iter().try_fold(1_usize, |a, l| a.checked_mul(*l));
+        if codes != Some(self.num_codes) {
+            return refuse(format!(
+                "fsq_levels {levels:?} make {} codes, but num_codes is {}",
+                codes.map_or("too many".into(), |c| c.to_string()),
+                self.num_codes
+            ));
+        }
+        match self.of_a_codebook().first() {
             None => Ok(()),
-            Some((name, _)) => Err(Error::Config(format!(
-                "{name} is not available in this version; leave it at its default"
-            ))),
+            Some(other) => refuse(format!(
+                "fsq_levels and {other} exclude each other: finite scalar quantisation has no codebook"
+            )),
         }
     }
 }

@@ -4,11 +4,11 @@
 //! the number of vectors:
 //!
 //! ```text
-//! default      gamma = MLP(C'^T)^T [1, F]       T[k] = C'[k] + gamma
-//!              grad_C' = grad_T                 grad_gamma[f] = sum_k grad_T[k,f]
+//! default      gamma = MLP(C'^T)^T [1, F]
 //! personalize  per channel f, with mean and biased variance over the codes,
 //!              u0 = w0 mean + w1 C'[k,f] + b    u1 = w0 C'[k,f] + w1 var + b
-//!              T[k,f] = C'[k,f] + v0 relu(u0) + v1 relu(u1) + e
+//!              gamma[k,f] = v0 relu(u0) + v1 relu(u1) + e
+//! T = C' + gamma      grad_C' = grad_T          grad_gamma = grad_T, default: summed over k
 //! ```
 //!
 //! All gradients are assigned; those of `personalize` go through mean and variance too.
@@ -24,6 +24,7 @@ uniform_struct! {
     struct Params {
         codes: u32,
         features: u32,
+        each: u32,
     }
 }
 
@@ -37,7 +38,7 @@ kernels! {
         [Read 1, Read 4, Write 5, Read 7, Read 8, Read 9, Write 11, Write 12];
 }
 
-/// Records the table `[K, F]` of what the codes stand for.
+/// Records gamma: `[F, 1]` for all codes or, personalized, `[K, F]`.
 ///
 /// # Errors
 /// Those of declaring the parameters.
@@ -46,8 +47,7 @@ pub fn gamma(rec: &mut Recorder<'_>, codebook: Var, policy: GammaPolicy) -> Resu
         GammaPolicy::Default => {
             let features = rec.shape(codebook)[1];
             let rows = affine::rows(rec, codebook, None);
-            let gamma = rec.scope("_layer", |rec| mlp::mlp(rec, rows, features, 1))?;
-            Ok(offset(rec, codebook, gamma))
+            rec.scope("_layer", |rec| mlp::mlp(rec, rows, features, 1))
         }
         GammaPolicy::Personalize => {
             let features = rec.shape(codebook)[1];
@@ -64,7 +64,7 @@ pub fn gamma(rec: &mut Recorder<'_>, codebook: Var, policy: GammaPolicy) -> Resu
     }
 }
 
-/// The shape contract of both.
+/// The shape contract of [`personalize`].
 #[derive(Debug, Clone, Copy)]
 pub struct Table {
     /// K
@@ -78,12 +78,16 @@ fn params(rec: &Recorder<'_>, codebook: Var) -> Params {
     Params {
         codes: shape[0] as u32,
         features: shape[1] as u32,
+        each: 0,
     }
 }
 
-/// Records `codebook + gamma`, gamma one value a feature.
+/// Records `codebook + gamma`, gamma one value a feature or one a code and feature.
 pub fn offset(rec: &mut Recorder<'_>, codebook: Var, gamma: Var) -> Var {
-    let params = params(rec, codebook);
+    let params = Params {
+        each: u32::from(rec.len(gamma) == rec.len(codebook)),
+        ..params(rec, codebook)
+    };
     let shape = rec.shape(codebook).to_vec();
     let table = rec.temporary("table", &shape);
     rec.dispatch(
@@ -104,19 +108,19 @@ pub fn offset(rec: &mut Recorder<'_>, codebook: Var, gamma: Var) -> Var {
     table
 }
 
-/// Records the table of Approach 3 from `[w [F,2], b [F], v [F,2], e [F]]`.
+/// Records gamma `[K, F]` of Approach 3 from `[w [F,2], b [F], v [F,2], e [F]]`.
 pub fn personalize(rec: &mut Recorder<'_>, codebook: Var, [w, b, v, e]: [Var; 4]) -> Var {
     let params = params(rec, codebook);
     let shape = rec.shape(codebook).to_vec();
     let features = shape[1];
-    let table = rec.temporary("table", &shape);
+    let gamma = rec.temporary("gamma", &shape);
     rec.dispatch_per_group(
         &PERSONALIZE,
         &params,
-        &[codebook, table, w, b, v, e],
+        &[codebook, gamma, w, b, v, e],
         features,
     );
-    rec.on_backward(table, &[codebook, w, b, v, e], move |rec, grad| {
+    rec.on_backward(gamma, &[codebook, w, b, v, e], move |rec, grad| {
         rec.contribute_always(v, |rec, grad_v| {
             rec.contribute_always(e, |rec, grad_e| {
                 let tensors = [codebook, grad, w, b, grad_v, grad_e];
@@ -134,7 +138,7 @@ pub fn personalize(rec: &mut Recorder<'_>, codebook: Var, [w, b, v, e]: [Var; 4]
             })
         })
     });
-    table
+    gamma
 }
 
 impl Table {
@@ -156,14 +160,14 @@ impl Reference for Table {
             return Vec::new();
         };
         let relu = |u: T| if u > T::of(0.0) { u } else { T::of(0.0) };
-        let mut out = codebook.clone();
+        let mut out = vec![T::of(0.0); codebook.len()];
         for f in 0..self.features {
             let (mean, var) = self.column(codebook, f);
             for k in 0..self.codes {
                 let c = codebook[k * self.features + f];
                 let u0 = w[2 * f] * mean + w[2 * f + 1] * c + b[f];
                 let u1 = w[2 * f] * c + w[2 * f + 1] * var + b[f];
-                out[k * self.features + f] += v[2 * f] * relu(u0) + v[2 * f + 1] * relu(u1) + e[f];
+                out[k * self.features + f] = v[2 * f] * relu(u0) + v[2 * f + 1] * relu(u1) + e[f];
             }
         }
         out
@@ -186,7 +190,7 @@ impl Reference for Table {
                 let u1 = w0 * c + w1 * var + b[f];
                 let gate = |u: T, v: T| if u > zero { g * v } else { zero };
                 let (d0, d1) = (gate(u0, v[2 * f]), gate(u1, v[2 * f + 1]));
-                grads[0][item] += g + d0 * w1 + d1 * w0;
+                grads[0][item] += d0 * w1 + d1 * w0;
                 grads[1][2 * f] += d0 * mean + d1 * c;
                 grads[1][2 * f + 1] += d0 * c + d1 * var;
                 grads[2][f] += d0 + d1;

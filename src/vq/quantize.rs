@@ -5,15 +5,20 @@
 //!
 //! ```text
 //! z_q[n] = T[q[n]]      d[n] = |z_n - C'[q[n]]|      loss = mean (z - z_q)^2
-//! grad_z    = g + w (1-beta) 2/(NF) (z - z_q)
+//! grad_z    = e + w (1-beta) 2/(NF) (z - z_q)
+//!     straight through  e = g
+//!     rotation          e = |z_q|/|z| R^T g,  R = I - 2 r r^T + 2 v u^T turns z towards z_q,
+//!                       u = z/|z|,  v = z_q/|z_q|,  r = (u + v)/|u + v|
 //! grad_z_q  = nu g + w beta 2/(NF) (z_q - z)
 //! grad_T[k] = sum_{n: q[n] = k} grad_z_q[n]
 //! ```
 //!
 //! Both parts of the commitment loss have the same value, so beta only shows in the gradients.
-//! All gradients are assigned. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
+//! All gradients are assigned. The rotation trick is Fifty et al. 2024; |z_q|/|z| and R are held
+//! constant. With `cosine` both z and C' are unit vectors and d is `1 - cos`. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
 
-use super::{VECTORS, Vectors};
+use super::clusters::chunks;
+use super::{Estimator, VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
 use crate::ops::{GRID, kernels, sum};
@@ -36,7 +41,9 @@ uniform_struct! {
 kernels! {
     "quantize", [GRID, VECTORS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5, Write 6, Write 7];
+    LOOKUP = "lookup", 64, Params::FIELDS, [Read 2, Read 4, Write 5];
     BACKWARD_Z = "backward_z", 256, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
+    BACKWARD_Z_ROTATED = "backward_z_rotated", 64, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
     BACKWARD_VALUES = "backward_values", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 11];
     BACKWARD_VALUES_SUM = "backward_values_sum", 64, Params::FIELDS, [Read 12, Write 13];
 }
@@ -50,11 +57,17 @@ pub struct Quantized {
     pub d: Var,
     /// Commitment loss, a scalar.
     pub loss: Var,
+    /// Squared distance of each vector to what its code stands for `[N]`.
+    pub squares: Var,
 }
 
-/// Weights of the gradients.
+/// How the gradients are formed.
 #[derive(Debug, Clone, Copy)]
 pub struct Weights {
+    /// How the gradient of the output becomes that of z.
+    pub estimator: Estimator,
+    /// Whether z and the codebook are unit vectors, and the distance is that of cosines.
+    pub cosine: bool,
     /// Weight of the commitment loss in training.
     pub commitment: f32,
     /// Share of the codebook side in it.
@@ -80,11 +93,8 @@ pub fn quantize(
     let (count, features) = (vectors.count(), vectors.features);
     let codes = rec.shape(values)[0];
     let scale = 2.0 * f64::from(weights.commitment) / (count * features) as f64;
-    // At most 4 MiB of partial sums, at least 32 vectors a thread.
-    let chunks = ((1 << 20) / (codes * features))
-        .clamp(1, 256)
-        .min(count.div_ceil(32));
-    let mut params = Params {
+    let chunks = chunks(count, codes, features);
+    let params = Params {
         count: count as u32,
         features: features as u32,
         codes: codes as u32,
@@ -100,14 +110,19 @@ pub fn quantize(
     let d = rec.temporary("d", &[count]);
     let squares = rec.temporary("squares", &[count]);
     let tensors = [z, q, codebook, values, z_q, d, squares];
-    rec.dispatch(&FORWARD, &params, &tensors, count);
+    let cosine = f64::from(u8::from(weights.cosine));
+    rec.dispatch(&FORWARD, &params, &tensors, count)
+        .constants(&[("COSINE", cosine)]);
     let loss = sum::sum(rec, "cmt_loss", squares, 1.0 / (count * features) as f32);
     // The loss is a root, so this runs whether or not something comes from above.
     rec.mark_derived(z_q, &[z, values]);
     rec.on_backward_root(&[z, values], move |rec| {
         let upstream = rec.gradient(z_q);
         let grad_out = upstream.unwrap_or(z_q);
-        params.through = f32::from(u8::from(upstream.is_some()));
+        let params = Params {
+            through: f32::from(u8::from(upstream.is_some())),
+            ..params
+        };
         rec.contribute(values, |rec, grad_values| {
             let partial = rec.temporary("partial", &[chunks, codes, features]);
             rec.dispatch(
@@ -125,14 +140,35 @@ pub fn quantize(
             Ok(())
         })?;
         rec.contribute(z, |rec, grad_z| {
-            rec.dispatch(
-                &BACKWARD_Z,
-                &params,
-                &[z, z_q, grad_out, grad_z],
-                count * features,
-            );
+            let tensors = [z, z_q, grad_out, grad_z];
+            match weights.estimator {
+                Estimator::StraightThrough => {
+                    rec.dispatch(&BACKWARD_Z, &params, &tensors, count * features)
+                }
+                Estimator::Rotation => rec.dispatch(&BACKWARD_Z_ROTATED, &params, &tensors, count),
+            };
             Ok(())
         })
     });
-    Ok(Quantized { z_q, d, loss })
+    Ok(Quantized {
+        z_q,
+        d,
+        loss,
+        squares,
+    })
+}
+
+/// Records `values[q]` alone, in the layout that `vectors` says: what codes stand for, without z.
+pub fn lookup(rec: &mut Recorder<'_>, q: Var, values: Var, vectors: &Vectors) -> Var {
+    let params = Params {
+        count: vectors.count() as u32,
+        features: vectors.features as u32,
+        codes: rec.shape(values)[0] as u32,
+        positions: vectors.positions as u32,
+        ..Params::default()
+    };
+    let shape = [vectors.outer, vectors.features, vectors.positions];
+    let z_q = rec.temporary("z_q", &shape);
+    rec.dispatch(&LOOKUP, &params, &[q, values, z_q], vectors.count());
+    z_q
 }

@@ -15,7 +15,7 @@ use crate::ops::reference::Real;
 use crate::ops::{GRID, kernels};
 
 uniform_struct! {
-    /// Uniform of both entry points.
+    /// Uniform of all entry points.
     struct Params {
         count: u32,
         features: u32,
@@ -27,11 +27,33 @@ uniform_struct! {
 kernels! {
     "search", [GRID, VECTORS];
     NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2];
+    NORMS_OF_FIRST = "norms_of_first", 64, Params::FIELDS, [Read 1, Read 6, Write 2];
     SEARCH = "search", 64, Params::FIELDS, [Read 1, Read 3, Read 4, Write 5];
 }
 
 /// Records the search of `codebook` `[K, F]` and returns the codes `[N]` (integers).
 pub fn search(rec: &mut Recorder<'_>, z: Var, vectors: &Vectors, codebook: Var) -> Var {
+    record(rec, z, vectors, codebook, None)
+}
+
+/// The same among the first `limit[0]` (an integer on the device) codes; with none of them 0.
+pub fn search_first(
+    rec: &mut Recorder<'_>,
+    z: Var,
+    vectors: &Vectors,
+    codebook: Var,
+    limit: Var,
+) -> Var {
+    record(rec, z, vectors, codebook, Some(limit))
+}
+
+fn record(
+    rec: &mut Recorder<'_>,
+    z: Var,
+    vectors: &Vectors,
+    codebook: Var,
+    limit: Option<Var>,
+) -> Var {
     let codes = rec.shape(codebook)[0];
     let params = Params {
         count: vectors.count() as u32,
@@ -39,8 +61,14 @@ pub fn search(rec: &mut Recorder<'_>, z: Var, vectors: &Vectors, codebook: Var) 
         codes: codes as u32,
         positions: vectors.positions as u32,
     };
-    let half_norms = rec.temporary("half norms", &[codes]);
-    rec.dispatch(&NORMS, &params, &[codebook, half_norms], codes);
+    let half_norms = rec.temporary("half norms", &[codes + 1]);
+    match limit {
+        None => rec.dispatch(&NORMS, &params, &[codebook, half_norms], codes),
+        Some(limit) => {
+            let tensors = [codebook, limit, half_norms];
+            rec.dispatch(&NORMS_OF_FIRST, &params, &tensors, codes)
+        }
+    };
     let q = rec.temporary("q", &[vectors.count()]);
     let threads = vectors.count().div_ceil(4);
     rec.dispatch(&SEARCH, &params, &[codebook, z, half_norms, q], threads)

@@ -4,11 +4,20 @@
 //!
 //! ```text
 //! perplexity   = exp(-sum_k p_k log(p_k + 1e-7))
-//! active_ratio = 100 #{p_k > 0} / K
+//! active_ratio = 100 #{p_k > 0} / K          top_share = 100 max p
+//! age_k        = steps since code k was used last
 //! ```
+//!
+//! In training the first two are also taken over a window of the last epoch's worth of vectors: a
+//! ring of 64 counts a code, each of one step or, where an epoch has more steps than that, of a few
+//! (the window is then the last epoch to within a 64th).
 
+use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, REDUCE, kernels};
+use crate::ops::{GRID, REDUCE, STEP, kernels};
+
+/// Places of the ring, the same number as in the shader.
+const BUCKETS: usize = 64;
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -19,13 +28,17 @@ uniform_struct! {
 }
 
 kernels! {
-    "usage", [GRID, REDUCE];
+    "usage", [GRID, REDUCE, STEP];
     CLEAR = "clear", 64, Params::FIELDS, [Write 2];
     COUNT = "count", 64, Params::FIELDS, [Read 1, Write 2];
-    SUMMARIZE = "summarize", 256, Params::FIELDS, [Read 3, Write 4, Write 5];
+    SUMMARIZE = "summarize", 256, Params::FIELDS, [Read 3, Write 4, Write 5, Write 16];
+    TRACK = "track", 64, Params::FIELDS, [Read 3, Write 6, Write 7, Write 8, Step 15];
+    SUMMARIZE_WINDOW = "summarize_window", 256, Params::FIELDS,
+        [Read 9, Read 10, Write 4, Write 5, Write 11, Write 12];
+    COUNT_BAD = "count_bad", 256, Params::FIELDS, [Read 13, Write 14];
 }
 
-/// Counts and their two summaries.
+/// Counts of a batch and their summaries.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// Vectors of each code `[K]`, integers.
@@ -34,24 +47,103 @@ pub struct Usage {
     pub perplexity: Var,
     /// Percent of the codes that were used, a scalar.
     pub active_ratio: Var,
+    /// Percent of the vectors that the most used code has, a scalar.
+    pub top_share: Var,
+}
+
+/// The same over the last epoch's worth of vectors, in training.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    /// Vectors of each code `[K]`, as f32: the usage histogram.
+    pub counts: Var,
+    /// A scalar in [1, K].
+    pub perplexity: Var,
+    /// Percent of the codes that were used, a scalar.
+    pub active_ratio: Var,
+    /// Steps since each code was used last `[K]`.
+    pub age: Var,
+    /// Their mean, a scalar.
+    pub age_mean: Var,
+    /// Their maximum, a scalar.
+    pub age_max: Var,
+}
+
+/// Records how many of `q` `[N]` are each of `codes` codes.
+pub fn counts(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Var {
+    let count = rec.len(q);
+    let params = params(count, codes);
+    let counts = rec.temporary("counts", &[codes]);
+    rec.dispatch(&CLEAR, &params, &[counts], codes);
+    rec.dispatch(&COUNT, &params, &[q, counts], count);
+    counts
+}
+
+fn params(count: usize, codes: usize) -> Params {
+    Params {
+        count: count as u32,
+        codes: codes as u32,
+    }
+}
+
+fn scalars<const S: usize>(rec: &mut Recorder<'_>, names: [&str; S]) -> [Var; S] {
+    names.map(|name| {
+        let var = rec.temporary(name, &[1]);
+        rec.keep(var)
+    })
 }
 
 /// Records the usage of `codes` codes by `q` `[N]`.
 pub fn usage(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Usage {
-    let count = rec.len(q);
-    let params = Params {
-        count: count as u32,
-        codes: codes as u32,
-    };
-    let counts = rec.temporary("counts", &[codes]);
-    rec.dispatch(&CLEAR, &params, &[counts], codes);
-    rec.dispatch(&COUNT, &params, &[q, counts], count);
-    let perplexity = rec.temporary("perplexity", &[1]);
-    let active_ratio = rec.temporary("active_ratio", &[1]);
-    rec.dispatch(&SUMMARIZE, &params, &[counts, perplexity, active_ratio], 1);
+    let counts = counts(rec, q, codes);
+    rec.keep(counts);
+    let names = ["perplexity", "active_ratio", "top_share"];
+    let [perplexity, active_ratio, top_share] = scalars(rec, names);
+    let tensors = [counts, perplexity, active_ratio, top_share];
+    let params = params(rec.len(q), codes);
+    rec.dispatch_per_group(&SUMMARIZE, &params, &tensors, 1);
     Usage {
-        counts: rec.keep(counts),
-        perplexity: rec.keep(perplexity),
-        active_ratio: rec.keep(active_ratio),
+        counts,
+        perplexity,
+        active_ratio,
+        top_share,
     }
+}
+
+/// Records ages and the window from the `counts` of a step.
+///
+/// # Errors
+/// Those of declaring the state.
+pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
+    let codes = rec.len(counts);
+    let params = params(0, codes);
+    let ring = rec.state("usage_ring", &[BUCKETS, codes], 0.0)?;
+    let age = rec.state("usage_age", &[codes], 0.0)?;
+    let window = rec.temporary("window", &[codes]);
+    rec.keep(window);
+    rec.dispatch(&TRACK, &params, &[counts, ring, age, window], codes);
+    let names = [
+        "epoch_perplexity",
+        "epoch_active_ratio",
+        "age_mean",
+        "age_max",
+    ];
+    let [perplexity, active_ratio, age_mean, age_max] = scalars(rec, names);
+    let tensors = [window, age, perplexity, active_ratio, age_mean, age_max];
+    rec.dispatch_per_group(&SUMMARIZE_WINDOW, &params, &tensors, 1);
+    Ok(Window {
+        counts: window,
+        perplexity,
+        active_ratio,
+        age,
+        age_mean,
+        age_max,
+    })
+}
+
+/// Records how many of `squares` `[N]` are no finite numbers, as a scalar.
+pub fn count_bad(rec: &mut Recorder<'_>, squares: Var) -> Var {
+    let [bad] = scalars(rec, ["bad_vectors"]);
+    let params = params(rec.len(squares), 0);
+    rec.dispatch_per_group(&COUNT_BAD, &params, &[squares, bad], 1);
+    bad
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
-use semivq::gpu::{Arena, Gpu, Store};
+use semivq::gpu::{Arena, Gpu, Role, Store};
 
 use crate::support::share_of_tolerance;
 
@@ -175,7 +175,8 @@ impl Case {
             loaded += 1;
         }
         let layout = store.layout();
-        let wanted = layout.parameters().len() + layout.buffers().len();
+        let of_the_model = layout.buffers().iter().filter(|b| b.role == Role::Model);
+        let wanted = layout.parameters().len() + of_the_model.count();
         if loaded != wanted {
             return Err(
                 format!("the file holds {loaded} parameters, the layer has {wanted}").into(),

@@ -4,6 +4,7 @@ use semivq::gpu::{BuildOptions, Gpu, Init, ParameterLayout, Recorder, StepUnifor
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNormState, batch_norm};
 use semivq::ops::conv2d::{Conv2dOptions, conv2d};
+use semivq::ops::group_norm::group_norm;
 use semivq::ops::linear::{Bias, linear};
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::max_pool2d;
@@ -41,6 +42,15 @@ fn record(case: &Case, rec: &mut Recorder<'_>, x: Var) -> Fallible<Var> {
         "linear" => {
             let (w, bias) = (parameter(rec, "weight")?, parameter(rec, "bias")?);
             linear(rec, x, w, bias, Bias::Matters)?
+        }
+        "group_norm" => {
+            let affine = (parameter(rec, "weight")?, parameter(rec, "bias")?);
+            let groups = case.number("groups")? as usize;
+            group_norm(rec, x, groups, 1e-6, Some(affine))?
+        }
+        "instance_norm2d" => {
+            let channels = rec.shape(x)[1];
+            group_norm(rec, x, channels, 1e-5, None)?
         }
         "max_pool2d" => max_pool2d(rec, x, 2, 2)?,
         "upsample_nearest2x" => upsample_nearest(rec, x, 2)?,

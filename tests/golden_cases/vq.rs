@@ -70,6 +70,10 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     plan.check_guards(gpu).await?;
     store.check_gradient_guards(gpu).await?;
     case.compare_codes("out.q", &plan.read_u32(gpu, record.q).await?)?;
+    if case.tensor("out.z").is_ok() {
+        let z = rows(&plan.read(gpu, record.z).await?, &vectors);
+        case.compare("out.z", &z, LAYER)?;
+    }
     let z_q = rows(&plan.read(gpu, record.z_q).await?, &vectors);
     case.compare("out.z_q", &z_q, LAYER)?;
     for (name, var) in [
@@ -82,7 +86,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     ] {
         case.compare(name, &plan.read(gpu, var).await?, LAYER)?;
     }
-    if let Some(alpha) = record.alpha {
+    if let Some(alpha) = record.scale {
         let alpha = transposed(&plan.read(gpu, alpha).await?, groups);
         case.compare("out.alpha", &alpha, LAYER)?;
     }

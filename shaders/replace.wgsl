@@ -1,0 +1,192 @@
+// replace: codes that nobody used for a while become something near the vectors.
+//
+// A countdown a code; at 0 the code gets a new row plus noise of 1 % of that row's length, and its
+// countdown starts again. `slots` says of each code whether it is due (0: no; i + 1: the i-th due
+// one), `due` holds their number. Nothing is read back: with no code due every kernel ends at once.
+
+struct Params {
+    codes: u32,                 // K
+    features: u32,              // F
+    count: u32,                 // N
+    positions: u32,             // z is [B, F, positions], n = b * positions + s
+    patience: f32,              // steps unused before a code is replaced
+    samples: u32,               // rows that k-means looks at
+    stream: u32,                // of the random numbers, this and the next two
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> counts: array<u32>;
+@group(0) @binding(2) var<storage, read_write> countdown: array<f32>;
+@group(0) @binding(3) var<storage, read_write> slots: array<u32>;
+@group(0) @binding(4) var<storage, read_write> due: array<u32>;
+@group(0) @binding(5) var<storage, read> slots_in: array<u32>;
+@group(0) @binding(6) var<storage, read> due_in: array<u32>;
+@group(0) @binding(7) var<storage, read> z: array<f32>;
+@group(0) @binding(8) var<storage, read_write> codebook: array<f32>;
+@group(0) @binding(9) var<storage, read_write> parents: array<u32>;
+@group(0) @binding(10) var<storage, read> parents_in: array<u32>;
+@group(0) @binding(11) var<storage, read_write> samples: array<f32>;
+@group(0) @binding(12) var<storage, read> samples_in: array<f32>;
+@group(0) @binding(13) var<storage, read_write> centroids: array<f32>;
+@group(0) @binding(14) var<storage, read> centroids_in: array<f32>;
+@group(0) @binding(16) var<storage, read_write> sizes: array<f32>;
+
+const NOISE: f32 = 0.01;
+
+var<workgroup> starts: array<f32, 257>;
+
+// Each thread owns consecutive codes: how many a thread.
+fn codes_of_thread() -> u32 {
+    return (params.codes + 255u) / 256u;
+}
+
+// Exclusive sums over the threads; starts[256] is the total.
+fn scan(local: u32, value: f32) {
+    workgroupBarrier();
+    starts[local + 1u] = value;
+    workgroupBarrier();
+    if (local == 0u) {
+        starts[0] = 0.0;
+        for (var i = 1u; i <= 256u; i++) { starts[i] += starts[i - 1u]; }
+    }
+    workgroupBarrier();
+}
+
+// One workgroup: countdowns, and the list of due codes in their order.
+@compute @workgroup_size(256)
+fn tick(@builtin(local_invocation_index) local: u32) {
+    let first = local * codes_of_thread();
+    let end = min(first + codes_of_thread(), params.codes);
+    var mine = 0.0;
+    for (var k = first; k < end; k++) {
+        var left = countdown[k] - 1.0;
+        if (counts[k] > 0u) { left = params.patience; }
+        slots[k] = 0u;
+        if (left <= 0.0) {
+            left = params.patience;
+            slots[k] = 1u;
+            mine += 1.0;
+        }
+        countdown[k] = left;
+    }
+    scan(local, mine);
+    var next = u32(starts[local]);
+    for (var k = first; k < end; k++) {
+        if (slots[k] > 0u) {
+            next += 1u;
+            slots[k] = next;
+        }
+    }
+    if (local == 0u) { due[0] = u32(starts[256]); }
+}
+
+fn noise(k: u32, f: u32, length: f32) -> f32 {
+    return NOISE * length * random_normal(params.stream + 1u, k * params.features + f);
+}
+
+// input_random: a random vector of the batch.
+@compute @workgroup_size(64)
+fn from_rows(@builtin(global_invocation_id) id: vec3<u32>) {
+    let k = id.x;
+    if (k >= params.codes || slots_in[k] == 0u) { return; }
+    let n = random_below(params.stream, k, params.count);
+    var squares = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let value = z[element(n, f)];
+        squares += value * value;
+    }
+    let length = sqrt(squares);
+    for (var f = 0u; f < params.features; f++) {
+        codebook[k * params.features + f] = z[element(n, f)] + noise(k, f, length);
+    }
+}
+
+fn weight(k: u32) -> f32 {
+    return exp(2.0 * f32(counts[k]) / f32(params.count)) - 1.0;
+}
+
+// self: for each due code a code in use, drawn with weight exp(2 share) - 1. One workgroup.
+@compute @workgroup_size(256)
+fn draw_parents(@builtin(local_invocation_index) local: u32) {
+    let first = local * codes_of_thread();
+    let end = min(first + codes_of_thread(), params.codes);
+    var mine = 0.0;
+    for (var k = first; k < end; k++) { mine += weight(k); }
+    scan(local, mine);
+    let number = due_in[0];
+    for (var i = local; i < number; i += 256u) {
+        let at = unit(random_words(params.stream, i).x) * starts[256];
+        var thread = 0u;
+        while (thread < 255u && starts[thread + 1u] <= at) { thread += 1u; }
+        var sum = starts[thread];
+        var parent = 0u;
+        // The last code in use before the sum passes `at`; rounding must not lead to an unused one.
+        let last = min((thread + 1u) * codes_of_thread(), params.codes);
+        for (var k = thread * codes_of_thread(); k < last && sum <= at; k++) {
+            if (counts[k] > 0u) { parent = k; }
+            sum += weight(k);
+        }
+        parents[i] = parent;
+    }
+}
+
+@compute @workgroup_size(64)
+fn from_codes(@builtin(global_invocation_id) id: vec3<u32>) {
+    let k = id.x;
+    if (k >= params.codes || slots_in[k] == 0u) { return; }
+    let row = parents_in[slots_in[k] - 1u] * params.features;
+    var squares = 0.0;
+    for (var f = 0u; f < params.features; f++) { squares += codebook[row + f] * codebook[row + f]; }
+    let length = sqrt(squares);
+    for (var f = 0u; f < params.features; f++) {
+        codebook[k * params.features + f] = codebook[row + f] + noise(k, f, length);
+    }
+}
+
+// input_kmeans: rows to cluster, spread evenly over the batch, one from each part of it.
+@compute @workgroup_size(64)
+fn sample_rows(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 64u + local;
+    if (i >= params.samples) { return; }
+    var n = i;
+    if (params.samples < params.count) {
+        let part = f32(params.count) / f32(params.samples);
+        let inside = unit(random_words(params.stream, i).x);
+        n = min(u32((f32(i) + inside) * part), params.count - 1u);
+    }
+    for (var f = 0u; f < params.features; f++) { samples[i * params.features + f] = z[element(n, f)]; }
+}
+
+// A centroid for each due code, from a random row.
+@compute @workgroup_size(64)
+fn seed_centroids(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if (i >= due_in[0]) { return; }
+    let n = random_below(params.stream + 2u, i, params.samples);
+    for (var f = 0u; f < params.features; f++) {
+        centroids[i * params.features + f] = samples_in[n * params.features + f];
+    }
+}
+
+@compute @workgroup_size(64)
+fn from_centroids(@builtin(global_invocation_id) id: vec3<u32>) {
+    let k = id.x;
+    if (k >= params.codes || slots_in[k] == 0u) { return; }
+    let row = (slots_in[k] - 1u) * params.features;
+    var squares = 0.0;
+    for (var f = 0u; f < params.features; f++) { squares += centroids_in[row + f] * centroids_in[row + f]; }
+    let length = sqrt(squares);
+    for (var f = 0u; f < params.features; f++) {
+        codebook[k * params.features + f] = centroids_in[row + f] + noise(k, f, length);
+    }
+}
+
+// A replaced code starts with the cluster size of a new one.
+@compute @workgroup_size(64)
+fn reset_sizes(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < params.codes && slots_in[id.x] > 0u) { sizes[id.x] = 1.0; }
+}

@@ -1,0 +1,98 @@
+//! The sum of the vectors of each code, and what is computed from it.
+//!
+//! z holds N vectors of F features, q `[N]` their codes, n_k the vectors of code k:
+//!
+//! ```text
+//! sums[k]      = sum_{n: q[n] = k} z_n
+//! pull         grad_T[k] = 2/(NF) (n_k T[k] - sums[k])      (of mean (T[q] - z)^2)
+//! centroids    c_k <- sums[k] / n_k where n_k > 0
+//! ```
+
+use super::{VECTORS, Vectors};
+use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::ops::{GRID, kernels};
+
+uniform_struct! {
+    /// Uniform of all entry points.
+    struct Params {
+        count: u32,
+        features: u32,
+        codes: u32,
+        positions: u32,
+        chunks: u32,
+        factor: f32,
+    }
+}
+
+kernels! {
+    "clusters", [GRID, VECTORS];
+    ADD_UP = "add_up", 64, Params::FIELDS, [Read 1, Read 2, Write 3];
+    JOIN = "join", 64, Params::FIELDS, [Read 4, Write 5];
+    PULL = "pull", 64, Params::FIELDS, [Read 6, Read 7, Read 8, Write 9];
+    MOVE = "move_centroids", 64, Params::FIELDS, [Read 6, Read 7, Write 10];
+}
+
+/// Parts that N vectors are divided into for a deterministic sum over `[K, F]`: at most 4 MiB of
+/// partial sums, at least 32 vectors a part.
+pub(super) fn chunks(count: usize, codes: usize, features: usize) -> usize {
+    ((1 << 20) / (codes * features))
+        .clamp(1, 256)
+        .min(count.div_ceil(32))
+}
+
+/// How many vectors each code has, and their sum.
+#[derive(Debug, Clone, Copy)]
+pub struct Clusters {
+    /// Vectors of each code `[K]`, integers.
+    pub counts: Var,
+    /// Their sums `[K, F]`.
+    pub sums: Var,
+    params: Params,
+}
+
+/// Records the sums of the vectors of `z` by their codes `q`; `counts` `[K]` are there already.
+pub fn clusters(
+    rec: &mut Recorder<'_>,
+    z: Var,
+    q: Var,
+    vectors: &Vectors,
+    counts: Var,
+) -> Clusters {
+    let (codes, features) = (rec.len(counts), vectors.features);
+    let chunks = chunks(vectors.count(), codes, features);
+    let params = Params {
+        count: vectors.count() as u32,
+        features: features as u32,
+        codes: codes as u32,
+        positions: vectors.positions as u32,
+        chunks: chunks as u32,
+        factor: (2.0 / (vectors.count() * features) as f64) as f32,
+    };
+    let partial = rec.temporary("partial", &[chunks, codes, features]);
+    let sums = rec.temporary("sums", &[codes, features]);
+    rec.dispatch(&ADD_UP, &params, &[z, q, partial], chunks * features);
+    rec.dispatch(&JOIN, &params, &[partial, sums], codes * features);
+    Clusters {
+        counts,
+        sums,
+        params,
+    }
+}
+
+impl Clusters {
+    /// Records the gradient `[K, F]` of `mean (T[q] - z)^2` with respect to T.
+    pub fn pull(&self, rec: &mut Recorder<'_>, values: Var) -> Var {
+        let shape = rec.shape(values).to_vec();
+        let grad = rec.temporary("pull", &shape);
+        let tensors = [self.sums, self.counts, values, grad];
+        rec.dispatch(&PULL, &self.params, &tensors, shape[0] * shape[1]);
+        grad
+    }
+
+    /// Records the move of `centroids` `[K, F]` to the means of their clusters.
+    pub fn move_centroids(&self, rec: &mut Recorder<'_>, centroids: Var) {
+        let tensors = [self.sums, self.counts, centroids];
+        let count = rec.len(centroids);
+        rec.dispatch(&MOVE, &self.params, &tensors, count);
+    }
+}
