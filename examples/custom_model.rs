@@ -21,7 +21,7 @@ impl Model for Mine {
         "mine"
     }
 
-    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> semivq::Result<Var> {
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> semivq::Result<Var> {
         let halve = Conv2dOptions {
             kernel: 4,
             stride: 2,
@@ -30,9 +30,15 @@ impl Model for Mine {
         let x = net.conv2d("encoder.0", images, 24, halve)?;
         let x = net.batch_norm("encoder.1", x)?;
         let x = net.activation(x, Activation::Elu);
-        let z = net.conv2d("encoder.3", x, 16, halve)?;
-        let x = net.vector_quant("quantizer", z, &self.quantizer)?;
-        let x = net.upsample(x, 4)?;
+        net.conv2d("encoder.3", x, 16, halve)
+    }
+
+    fn quantizer(&self) -> (&str, &VectorQuant) {
+        ("quantizer", &self.quantizer)
+    }
+
+    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> semivq::Result<Var> {
+        let x = net.upsample(z, 4)?;
         let x = net.conv2d("decoder.1", x, 24, Conv2dOptions::SAME_3X3)?;
         let x = net.gelu(x);
         net.conv2d("decoder.3", x, 1, Conv2dOptions::SAME_3X3)

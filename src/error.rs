@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// The loss turned NaN or infinite.
     #[error(
-        "the loss is {value} at step {step}; lower --lr (now {lr:e}){hint}. \
+        "the loss is {value} at step {step}{vectors}; lower --lr (now {lr:e}){hint}. \
          The last good checkpoint is kept"
     )]
     Diverged {
@@ -86,6 +86,8 @@ pub enum Error {
         step: u32,
         /// The loss.
         value: f32,
+        /// How many vectors before the quantiser were not finite; may be empty.
+        vectors: String,
         /// The learning rate in force.
         lr: f32,
         /// A second thing to try; may be empty.

@@ -11,7 +11,7 @@ use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Sto
 use semivq::models::{Builder, Model, Simple};
 use semivq::ops::loss::PixelLoss;
 use semivq::train::{Method, Session, StepMetrics, TrainOptions};
-use semivq::vq::{AlterPenalty, VectorQuant, VectorQuantConfig};
+use semivq::vq::{AlterPenalty, Norm, VectorQuant, VectorQuantConfig};
 
 type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
 
@@ -45,7 +45,7 @@ fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Result<Session> {
     Session::new(
         Arc::clone(gpu),
-        options.build_model()?,
+        options.build_model(data.train.shape[0])?,
         data,
         options.session(),
     )
@@ -80,8 +80,8 @@ fn ensure(holds: bool, message: impl Into<String>) -> Result<(), Failed> {
 fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
         let mut session = session(&gpu, &options(method, 8, 3e-3), data(8, 4))?;
-        let metrics = run(&mut session, 150)?;
-        let (first, last) = (metrics[0].rec_loss, metrics[149].rec_loss);
+        let metrics = run(&mut session, 200)?;
+        let (first, last) = (metrics[0].rec_loss, metrics[199].rec_loss);
         ensure(
             last < 0.25 * first,
             format!("{method:?}: {first} became {last} only"),
@@ -256,36 +256,124 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let mut wide = options(Method::Vq, 8, 1e-3);
     wide.vq.num_codes = 3_000_000;
     refused(&wide, data(8, 4), "codebook.weight")?;
-    for (change, want) in [
+    let default = VectorQuantConfig::default;
+    let nonsense = [
         (
             VectorQuantConfig {
                 num_codes: 0,
-                ..Default::default()
+                ..default()
             },
             "num_codes",
         ),
         (
             VectorQuantConfig {
                 beta: 1.5,
-                ..Default::default()
+                ..default()
             },
             "beta must be in [0, 1]",
         ),
         (
             VectorQuantConfig {
                 affine_groups: 7,
-                ..Default::default()
+                affine_lr: 1.0,
+                ..default()
             },
-            "affine_groups",
+            "affine_groups (7) must divide num_codes (256)",
         ),
         (
             VectorQuantConfig {
-                replace_freq: 7,
-                ..Default::default()
+                inplace_optimizer: Some((10.0, 0.9)),
+                ..default()
             },
-            "replace_freq",
+            "it needs beta 1, not 0.97125",
         ),
-    ] {
+        (
+            VectorQuantConfig {
+                inplace_optimizer: Some((10.0, 1.0)),
+                beta: 1.0,
+                ..default()
+            },
+            "momentum in [0, 1)",
+        ),
+        (
+            VectorQuantConfig {
+                using_statistics: true,
+                ..default()
+            },
+            "using_statistics",
+        ),
+        (
+            VectorQuantConfig {
+                norm: Norm::Gn,
+                feature_size: 48,
+                ..default()
+            },
+            "norm gn has 32 groups",
+        ),
+        (
+            VectorQuantConfig {
+                ema_decay: Some(1.0),
+                ..default()
+            },
+            "ema_decay must be in [0, 1)",
+        ),
+        (
+            VectorQuantConfig {
+                ema_decay: Some(0.9),
+                inplace_optimizer: Some((1.0, 0.9)),
+                beta: 1.0,
+                ..default()
+            },
+            "ema_decay and inplace_optimizer exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                ema_decay: Some(0.9),
+                use_learnable_std: true,
+                ..default()
+            },
+            "ema_decay and use_learnable_std exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                ema_decay: Some(0.9),
+                sync_nu: 1.0,
+                ..default()
+            },
+            "sync_nu",
+        ),
+        (
+            VectorQuantConfig {
+                simvq: true,
+                replace_freq: 5,
+                ..default()
+            },
+            "simvq and replace_freq exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                fsq_levels: Some(vec![8, 6, 5]),
+                ..default()
+            },
+            "make 240 codes, but num_codes is 256",
+        ),
+        (
+            VectorQuantConfig {
+                fsq_levels: Some(vec![16, 16]),
+                replace_freq: 3,
+                ..default()
+            },
+            "fsq_levels and replace_freq exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                fsq_levels: Some(vec![2, 128]),
+                ..default()
+            },
+            "at least 3",
+        ),
+    ];
+    for (change, want) in nonsense {
         let mut options = options(Method::Vq, 8, 1e-3);
         options.vq = change;
         refused(&options, data(8, 4), want)?;

@@ -131,7 +131,7 @@ pub async fn step(
     let started = Instant::now();
     let mut session = Session::new(
         Arc::clone(gpu),
-        options.build_model()?,
+        options.build_model(data.train.shape[0])?,
         data,
         options.session(),
     )?;

@@ -6,12 +6,49 @@ use clap::Args;
 use semivq::models::OutputClamp;
 use semivq::optim::Optimizer;
 use semivq::train::{Method, TrainOptions};
-use semivq::vq::{AlterPenalty, CodebookNorm, Distance, GammaPolicy, Norm};
+use semivq::vq::{
+    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
+    VectorQuantConfig,
+};
 use serde::de::DeserializeOwned;
 
 /// A word that the library knows, such as `approach1`; the error lists all of them.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(text.into()).map_err(|e| e.to_string())
+}
+
+/// A value, or the word `none` that takes back what a method set.
+type OrNone<T> = Option<T>;
+
+fn or_none<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<OrNone<T>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    parse(text).map(Some)
+}
+
+fn pair_or_none(text: &str) -> Result<OrNone<(f32, f32)>, String> {
+    or_none(text, pair)
+}
+
+fn number_or_none(text: &str) -> Result<OrNone<f32>, String> {
+    or_none(text, |text| {
+        text.parse()
+            .map_err(|_| "want a number, for example 0.99, or none".into())
+    })
+}
+
+/// The levels of finite scalar quantisation; a type of its own, since clap takes a `Vec` for many
+/// values.
+#[derive(Clone, Debug)]
+struct Levels(Vec<usize>);
+
+fn levels_or_none(text: &str) -> Result<OrNone<Levels>, String> {
+    or_none(text, |text| {
+        let numbers: Option<Vec<usize>> = text.split(',').map(|t| t.trim().parse().ok()).collect();
+        let want = || "want numbers, for example 8,6,5, or none".into();
+        numbers.map(Levels).ok_or_else(want)
+    })
 }
 
 fn pair(text: &str) -> Result<(f32, f32), String> {
@@ -21,7 +58,7 @@ fn pair(text: &str) -> Result<(f32, f32), String> {
         .collect();
     match numbers[..] {
         [lr, momentum] => Ok((lr, momentum)),
-        _ => Err("want LR,MOMENTUM, for example 10,0.9".into()),
+        _ => Err("want LR,MOMENTUM, for example 10,0.9, or none".into()),
     }
 }
 
@@ -30,8 +67,7 @@ pub struct TrainArgs {
     /// Model: simple
     #[arg(long, default_value = "simple")]
     pub model: String,
-    /// Method: vq (baseline), approach1 (learnable standard deviation alpha), approach2 (learnable
-    /// offset gamma), approach3 (gamma per vector)
+    /// Method: a named setting of the options below, which override it; `semivq methods` lists them
     #[arg(long, default_value = "vq", value_parser = word::<Method>)]
     pub method: Method,
     /// Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images
@@ -94,11 +130,11 @@ pub struct VqArgs {
     #[arg(long)]
     affine_groups: Option<usize>,
     /// Affine codebook from running moments
-    #[arg(long)]
-    using_statistics: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    using_statistics: Option<bool>,
     /// Learn alpha, the standard deviation of the codebook (Approach 1)
-    #[arg(long)]
-    use_learnable_std: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    use_learnable_std: Option<bool>,
     /// Penalty on alpha: default, between1 or small
     #[arg(long, value_parser = word::<AlterPenalty>)]
     alter_penalty: Option<AlterPenalty>,
@@ -106,17 +142,33 @@ pub struct VqArgs {
     #[arg(long)]
     penalty_weight: Option<f32>,
     /// Learn gamma, an offset of the quantised vector (Approach 2)
-    #[arg(long)]
-    use_learnable_gamma: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    use_learnable_gamma: Option<bool>,
     /// Gamma for all vectors (default) or each (personalize, Approach 3)
     #[arg(long, value_parser = word::<GammaPolicy>)]
     gamma_policy: Option<GammaPolicy>,
     /// Steps unused before a code is replaced [default: 0, never]
     #[arg(long)]
     replace_freq: Option<usize>,
-    /// In-place step of the codebook: learning rate and momentum
-    #[arg(long, value_name = "LR,MOMENTUM", value_parser = pair)]
-    inplace_optimizer: Option<(f32, f32)>,
+    /// What a replaced code becomes: input_random (a vector of the batch), input_kmeans (a centroid
+    /// of it) or self (a copy of a code in use)
+    #[arg(long, value_parser = word::<ReplacePolicy>)]
+    replace_policy: Option<ReplacePolicy>,
+    /// In-place step of the codebook: learning rate and momentum, or none
+    #[arg(long, value_name = "LR,MOMENTUM", value_parser = pair_or_none)]
+    inplace_optimizer: Option<OrNone<(f32, f32)>>,
+    /// Codebook as an exponential moving average with this decay, or none
+    #[arg(long, value_name = "DECAY", value_parser = number_or_none)]
+    ema_decay: Option<OrNone<f32>>,
+    /// SimVQ: a frozen codebook under a learned linear map
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    simvq: Option<bool>,
+    /// Finite scalar quantisation in place of a codebook: values of each channel, or none
+    #[arg(long, value_name = "L,L,..", value_parser = levels_or_none)]
+    fsq_levels: Option<OrNone<Levels>>,
+    /// Gradient through the quantiser: straight_through or rotation
+    #[arg(long, value_parser = word::<Estimator>)]
+    estimator: Option<Estimator>,
     /// Axis of the features [default: 1]
     #[arg(long)]
     dim: Option<usize>,
@@ -127,14 +179,14 @@ pub struct VqArgs {
     #[arg(long, value_parser = word::<CodebookNorm>)]
     cb_norm: Option<CodebookNorm>,
     /// Codebook from k-means of a warm-up batch
-    #[arg(long)]
-    kmeans_init: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    kmeans_init: Option<bool>,
     /// Distance: euclidean or cosine
     #[arg(long, value_parser = word::<Distance>)]
     dist: Option<Distance>,
     /// No quantisation: the plain autoencoder
-    #[arg(long)]
-    no_vq: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_vq: Option<bool>,
 }
 
 #[derive(Args)]
@@ -197,8 +249,7 @@ impl TrainArgs {
             self.loss.commitment_weight.as_ref(),
         );
         options.optimizer = self.loss.optimizer();
-        self.method.apply(&mut options.vq);
-        self.vq.apply(&mut options);
+        self.vq.apply(self.method, &mut options.vq);
         (options, self.steps.unwrap_or(steps))
     }
 
@@ -224,28 +275,43 @@ impl TrainArgs {
 }
 
 impl VqArgs {
-    fn apply(&self, options: &mut TrainOptions) {
-        let vq = &mut options.vq;
+    /// The method's options, and the flags over them.
+    fn apply(&self, method: Method, vq: &mut VectorQuantConfig) {
         set(&mut vq.feature_size, self.feature_size.as_ref());
         set(&mut vq.num_codes, self.num_codes.as_ref());
+        method.apply(vq);
         set(&mut vq.beta, self.beta.as_ref());
         set(&mut vq.sync_nu, self.sync_nu.as_ref());
         set(&mut vq.affine_lr, self.affine_lr.as_ref());
         set(&mut vq.affine_groups, self.affine_groups.as_ref());
+        set(&mut vq.using_statistics, self.using_statistics.as_ref());
+        set(&mut vq.use_learnable_std, self.use_learnable_std.as_ref());
         set(&mut vq.alter_penalty, self.alter_penalty.as_ref());
         set(&mut vq.penalty_weight, self.penalty_weight.as_ref());
+        set(
+            &mut vq.use_learnable_gamma,
+            self.use_learnable_gamma.as_ref(),
+        );
         set(&mut vq.gamma_policy, self.gamma_policy.as_ref());
         set(&mut vq.replace_freq, self.replace_freq.as_ref());
+        set(&mut vq.replace_policy, self.replace_policy.as_ref());
+        set(&mut vq.inplace_optimizer, self.inplace_optimizer.as_ref());
+        set(&mut vq.ema_decay, self.ema_decay.as_ref());
+        set(&mut vq.simvq, self.simvq.as_ref());
+        set(&mut vq.estimator, self.estimator.as_ref());
         set(&mut vq.dim, self.dim.as_ref());
         set(&mut vq.norm, self.norm.as_ref());
         set(&mut vq.cb_norm, self.cb_norm.as_ref());
+        set(&mut vq.kmeans_init, self.kmeans_init.as_ref());
         set(&mut vq.dist, self.dist.as_ref());
-        vq.using_statistics |= self.using_statistics;
-        vq.use_learnable_std |= self.use_learnable_std;
-        vq.use_learnable_gamma |= self.use_learnable_gamma;
-        vq.kmeans_init |= self.kmeans_init;
-        vq.no_vq |= self.no_vq;
-        vq.inplace_optimizer = self.inplace_optimizer;
+        set(&mut vq.no_vq, self.no_vq.as_ref());
+        if let Some(levels) = &self.fsq_levels {
+            vq.fsq_levels = levels.clone().map(|levels| levels.0);
+            if let (Some(levels), None) = (&vq.fsq_levels, self.num_codes) {
+                // Wrapping only for levels that are refused anyway.
+                vq.num_codes = levels.iter().fold(1, |a, l| a.wrapping_mul(*l));
+            }
+        }
     }
 }
 

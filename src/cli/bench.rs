@@ -16,7 +16,7 @@ pub struct BenchArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Only this method: vq, approach1, approach2 or approach3
+    /// Only this method, see `semivq methods`
     #[arg(long)]
     method: Option<String>,
     /// Only this batch size [default: 32 and 256]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use semivq::data::Images;
-use semivq::train::Evaluation;
+use semivq::train::{Evaluation, Session};
 use semivq::{Error, Result};
 
 use super::run_dir::{self, io_error};
@@ -48,11 +48,19 @@ pub fn line(test: &Evaluation) -> String {
     )
 }
 
+/// The session of the run in `dir`, on its own data or on `data`, as it was at its last checkpoint.
+/// Its training plan is not used, so it is recorded for the smallest batch.
+pub async fn open_run(device: &DeviceArgs, dir: &Path, data: Option<&Path>) -> Result<Session> {
+    let mut options = run_dir::read_options(dir)?;
+    let data = run_dir::load_data(&options, data)?;
+    options.batch = 1;
+    let mut session = run_dir::open_session(device.open().await?, &options, data)?;
+    run_dir::restore(&mut session, dir)?;
+    Ok(session)
+}
+
 pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
-    let options = run_dir::read_options(&args.dir)?;
-    let data = run_dir::load_data(&options, args.data.as_deref())?;
-    let mut session = run_dir::open_session(device.open().await?, &smallest(options), data)?;
-    run_dir::restore(&mut session, &args.dir)?;
+    let session = open_run(device, &args.dir, args.data.as_deref()).await?;
     let test = session.evaluate(&session.data().test).await?;
     if args.json {
         let text = serde_json::to_string(&test).unwrap_or_default();
@@ -63,14 +71,7 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The options with the smallest training batch: the training plan is not used here.
-fn smallest(mut options: semivq::train::TrainOptions) -> semivq::train::TrainOptions {
-    options.batch = 1;
-    options
-}
-
 pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
-    let options = run_dir::read_options(&args.dir)?;
     let out = args
         .out
         .clone()
@@ -87,15 +88,13 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
         }
         targets.push(target);
     }
-    let data = run_dir::load_data(&options, None)?;
-    let channels = data.train.shape[0];
+    let session = open_run(device, &args.dir, None).await?;
+    let channels = session.data().train.shape[0];
     let images: Vec<Images> = args
         .images
         .iter()
         .map(|p| read_png(p, channels))
         .collect::<Result<_>>()?;
-    let mut session = run_dir::open_session(device.open().await?, &smallest(options), data)?;
-    run_dir::restore(&mut session, &args.dir)?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
     for (image, target) in images.iter().zip(&targets) {
         let result = session.reconstruct(image).await?;
@@ -106,7 +105,7 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
 }
 
 /// A PNG with the model's number of channels.
-fn read_png(path: &Path, channels: usize) -> Result<Images> {
+pub fn read_png(path: &Path, channels: usize) -> Result<Images> {
     let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
     let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
         .map_err(|e| Error::file(path, format!("is no readable PNG image ({e})")))?;

@@ -11,8 +11,10 @@ macro_rules! out {
 
 mod args;
 mod bench;
+mod codes;
 mod doctor;
 mod eval;
+mod methods;
 mod pictures;
 mod progress;
 mod run_dir;
@@ -36,6 +38,7 @@ use semivq::{Error, Result};
 Start here:
   semivq doctor                       what GPU is there, and can it train?
   semivq train                        train on the built-in images, results in runs/
+  semivq methods                      what --method can be
   semivq train --method approach1 --data DIR   the learnable standard deviation, on IDX files
   semivq eval runs/vq-1               the test figures of a run"
 )]
@@ -82,6 +85,12 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Pass PNG images through a run's autoencoder
     Reconstruct(eval::ReconstructArgs),
+    /// Images to codes: a .npy file of int32 [B, H, W]
+    Encode(codes::EncodeArgs),
+    /// Codes back to images, PNGs
+    Decode(codes::DecodeArgs),
+    /// The methods that --method takes: what they do, their options, their papers
+    Methods,
     /// Adapters, limits, features, and what is missing; exit code 0 only if training can run
     Doctor,
     /// Time training steps, kernels, and the adapter's own ceilings
@@ -97,6 +106,9 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(&cli.device, args).await,
             Command::Eval(args) => eval::eval(&cli.device, args).await,
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
+            Command::Encode(args) => codes::encode(&cli.device, args).await,
+            Command::Decode(args) => codes::decode(&cli.device, args).await,
+            Command::Methods => Ok(methods::run()),
             Command::Doctor => doctor::run(&cli.device).await,
             Command::Bench(args) => bench::run(&cli.device, args).await,
         }

@@ -106,7 +106,8 @@ pub fn open_session(
     options: &TrainOptions,
     data: Dataset,
 ) -> Result<Session> {
-    Session::new(gpu, options.build_model()?, data, options.session())
+    let model = options.build_model(data.train.shape[0])?;
+    Session::new(gpu, model, data, options.session())
 }
 
 /// Takes up the checkpoint of the run in `dir`.

@@ -82,7 +82,7 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
     if steps == 0 {
         return Err(Error::Config("steps must be at least 1".into()));
     }
-    options.build_model()?;
+    options.build_model(1)?;
     let data = run_dir::load_data(&options, None)?;
     let began = Instant::now();
     let session = run_dir::open_session(Arc::clone(gpu), &options, data)?;

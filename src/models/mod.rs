@@ -4,7 +4,7 @@ mod simple;
 
 pub use simple::{OutputClamp, Simple};
 
-use crate::error::Result;
+use crate::error::{Result, ShapeError};
 use crate::gpu::{Init, Recorder, Var};
 use crate::ops::activation::Activation;
 use crate::ops::batch_norm::{BatchNormState, batch_norm};
@@ -20,13 +20,39 @@ pub trait Model {
     /// Its name, for reports and checkpoints.
     fn name(&self) -> &str;
 
-    /// Describes the way from `images` `[B, C, H, W]` to their reconstruction of the same shape.
-    /// It is called once for each plan (training, evaluation, each batch size), and must declare
-    /// the same parameters each time.
+    /// Describes the way from `images` `[B, C, H, W]` to z `[B, F, ..]`. This and [`Self::decode`]
+    /// are called once for each plan (training, evaluation, each batch size), and must declare the
+    /// same parameters each time.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when the layers do not fit the images.
-    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var>;
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var>;
+
+    /// The quantiser between the two, and the name of its parameters.
+    fn quantizer(&self) -> (&str, &VectorQuant);
+
+    /// Describes the way from the quantised z to the reconstruction, of the images' shape.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the layers do not fit z.
+    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var>;
+
+    /// All of it, from `images` to their reconstruction.
+    ///
+    /// # Errors
+    /// Those of the parts, and [`crate::ShapeError`] when the reconstruction has another shape.
+    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
+        let z = self.encode(net, images)?;
+        let (name, quantizer) = self.quantizer();
+        let z = net.vector_quant(name, z, quantizer)?;
+        let output = self.decode(net, z)?;
+        let (got, want) = (net.rec.shape(output), net.rec.shape(images));
+        if got != want {
+            let message = format!("the reconstruction is {got:?}, the images are {want:?}");
+            return Err(ShapeError::new("model", message).into());
+        }
+        Ok(output)
+    }
 
     /// Values of a black and a white pixel.
     fn pixel_range(&self) -> (f32, f32) {

@@ -27,17 +27,25 @@ pub struct Simple {
     quantizer: VectorQuant,
     output_clamp: OutputClamp,
     commitment_weight: f32,
+    channels: usize,
 }
 
 impl Simple {
-    /// The model around `quantizer`.
+    /// The model around `quantizer`, for images of one channel.
     #[must_use]
     pub fn new(quantizer: VectorQuant, output_clamp: OutputClamp, commitment_weight: f32) -> Self {
         Self {
             quantizer,
             output_clamp,
             commitment_weight,
+            channels: 1,
         }
+    }
+
+    /// The same for images of `channels` channels.
+    #[must_use]
+    pub fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
     }
 }
 
@@ -50,19 +58,24 @@ impl Model for Simple {
         self.commitment_weight
     }
 
-    fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
-        let channels = net.rec.shape(images)[1];
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
         let features = self.quantizer.config().feature_size;
         let same = Conv2dOptions::SAME_3X3;
         let x = net.conv2d("layers.0", images, 16, same)?;
         let x = net.max_pool2d(x, 2, 2)?;
         let x = net.gelu(x);
         let x = net.conv2d("layers.3", x, features, same)?;
-        let x = net.max_pool2d(x, 2, 2)?;
-        let x = net.vector_quant("layers.5", x, &self.quantizer)?;
-        let x = net.upsample_conv2d("layers.7", x, 16)?;
+        net.max_pool2d(x, 2, 2)
+    }
+
+    fn quantizer(&self) -> (&str, &VectorQuant) {
+        ("layers.5", &self.quantizer)
+    }
+
+    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var> {
+        let x = net.upsample_conv2d("layers.7", z, 16)?;
         let x = net.gelu(x);
-        let x = net.upsample_conv2d("layers.10", x, channels)?;
+        let x = net.upsample_conv2d("layers.10", x, self.channels)?;
         if self.output_clamp == OutputClamp::Train || !net.training() {
             return Ok(net.activation(x, Activation::Clamp));
         }

@@ -3,8 +3,9 @@
 //! Its tensors are the parameters and buffers, under the names of PyTorch's `state_dict`, and
 //! nothing else, so that `load_state_dict(load_file(path))` takes it as it is. What only a resumed
 //! run needs stands in the file's metadata, as JSON under the key `semivq`: the step (which, with
-//! the seed, is the state of the generator and of the data order), the run's options, and the
-//! optimiser's moments, each a base64 text of little-endian f32.
+//! the seed, is the state of the generator and of the data order), the run's options, the
+//! optimiser's moments, and what only training keeps of a layer (velocities, countdowns, usage), each
+//! a base64 text of little-endian f32.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gpu::ParameterLayout;
+use crate::gpu::{ParameterLayout, Role};
 
 /// Name, shape and values.
 pub type Named = (String, Vec<usize>, Vec<f32>);
@@ -37,6 +38,8 @@ pub struct State {
     pub parameters: Vec<Named>,
     /// Running statistics and the like.
     pub buffers: Vec<Named>,
+    /// What training keeps besides: velocities, countdowns, usage.
+    pub training: Vec<Named>,
     /// First moments of all parameters.
     pub moment1: Vec<Named>,
     /// Second moments of all parameters.
@@ -51,6 +54,8 @@ struct Meta {
     options: serde_json::Value,
     moment1: BTreeMap<String, String>,
     moment2: BTreeMap<String, String>,
+    #[serde(default)]
+    training: BTreeMap<String, String>,
 }
 
 fn encode(moments: &[Named]) -> BTreeMap<String, String> {
@@ -69,7 +74,7 @@ fn decode(moments: BTreeMap<String, String>) -> Result<Vec<Named>> {
     let one = |(name, text): (String, String)| {
         let bytes = STANDARD.decode(text).unwrap_or_default();
         if bytes.is_empty() || !bytes.len().is_multiple_of(4) {
-            return Err(bad(format!("the optimiser state of `{name}` is damaged")));
+            return Err(bad(format!("the training state `{name}` is damaged")));
         }
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         Ok((name, vec![values.len()], values))
@@ -90,6 +95,7 @@ impl State {
             options: self.options.clone(),
             moment1: encode(&self.moment1),
             moment2: encode(&self.moment2),
+            training: encode(&self.training),
         };
         let failed = |e: &dyn std::fmt::Display| bad(format!("cannot write the checkpoint: {e}"));
         // One key, because a map of several would be written in any order.
@@ -147,6 +153,7 @@ impl State {
             buffers,
             moment1: decode(meta.moment1)?,
             moment2: decode(meta.moment2)?,
+            training: decode(meta.training)?,
         })
     }
 
@@ -169,6 +176,7 @@ impl State {
                 layout
                     .buffers()
                     .iter()
+                    .filter(|b| b.role == Role::Model)
                     .map(|b| (b.name.as_str(), b.shape.as_slice())),
             )
             .collect();
@@ -199,6 +207,14 @@ impl State {
         if !complete(&self.moment1) || !complete(&self.moment2) {
             return Err(bad("lacks a part of the optimiser state"));
         }
+        for spec in layout.buffers().iter().filter(|b| b.role == Role::Training) {
+            let held = self.training.iter().find(|(name, ..)| *name == spec.name);
+            let len: usize = spec.shape.iter().product();
+            if held.is_none_or(|(_, _, values)| values.len() != len) {
+                let name = &spec.name;
+                return Err(bad(format!("lacks the training state `{name}`; {other}")));
+            }
+        }
         Ok(())
     }
 }
@@ -217,6 +233,7 @@ mod tests {
             options: serde_json::json!({"lr": 0.5}),
             parameters: vec![named("a.weight", &[1.0, -2.5]), named("b.weight", &[0.25])],
             buffers: vec![named("a.running_mean", &[9.0])],
+            training: vec![named("a.velocity", &[0.5, -0.5])],
             moment1: vec![named("a.weight", &[0.1, 0.2]), named("b.weight", &[0.3])],
             moment2: vec![named("a.weight", &[0.4, 0.5]), named("b.weight", &[0.6])],
         }

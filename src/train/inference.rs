@@ -79,11 +79,7 @@ impl Inference {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device fails.
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
-        let (low, high) = self.range;
-        let values: Vec<f32> = pixels
-            .iter()
-            .map(|p| low + (high - low) / 255.0 * f32::from(*p))
-            .collect();
+        let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
         self.plan.run(gpu, &StepUniform::default());
         Ok(Inferred {
@@ -96,14 +92,18 @@ impl Inference {
             },
         })
     }
+}
 
-    /// A reconstruction as bytes.
-    #[must_use]
-    pub fn to_bytes(&self, values: &[f32]) -> Vec<u8> {
-        let (low, high) = self.range;
-        let byte = |v: &f32| (255.0 * (v - low) / (high - low)).round().clamp(0.0, 255.0) as u8;
-        values.iter().map(byte).collect()
-    }
+/// Bytes as values between those of a black and a white pixel.
+pub(super) fn to_values(pixels: &[u8], (low, high): (f32, f32)) -> Vec<f32> {
+    let value = |p: &u8| low + (high - low) / 255.0 * f32::from(*p);
+    pixels.iter().map(value).collect()
+}
+
+/// The way back.
+pub(super) fn to_bytes(values: &[f32], (low, high): (f32, f32)) -> Vec<u8> {
+    let byte = |v: &f32| (255.0 * (v - low) / (high - low)).round().clamp(0.0, 255.0) as u8;
+    values.iter().map(byte).collect()
 }
 
 /// Sums batches up to an [`Evaluation`].

@@ -1,10 +1,16 @@
 //! Training: the session, its options, metrics and checkpoints.
 
 pub mod checkpoint;
+mod codes;
 mod inference;
+mod methods;
+mod metrics;
 mod options;
 mod session;
 
+pub use codes::{Codes, Decoder, Encoder};
 pub use inference::{Evaluation, Inference};
-pub use options::{Method, TrainOptions};
-pub use session::{Session, SessionOptions, StepMetrics};
+pub use methods::Method;
+pub use metrics::StepMetrics;
+pub use options::TrainOptions;
+pub use session::{CodeUsage, Session, SessionOptions};

@@ -2,51 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SessionOptions;
+use super::{Method, SessionOptions};
 use crate::error::{Error, Result};
 use crate::models::{Model, OutputClamp, Simple};
 use crate::optim::Optimizer;
-use crate::vq::{GammaPolicy, VectorQuant, VectorQuantConfig};
-
-/// A named setting of the quantiser's options.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Plain vector quantisation.
-    Vq,
-    /// Learnable standard deviation of the codebook.
-    Approach1,
-    /// Learnable offset.
-    Approach2,
-    /// Learnable offset of each vector.
-    Approach3,
-}
-
-impl Method {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Vq, Self::Approach1, Self::Approach2, Self::Approach3];
-
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Vq => "vq",
-            Self::Approach1 => "approach1",
-            Self::Approach2 => "approach2",
-            Self::Approach3 => "approach3",
-        }
-    }
-
-    /// Switches its options on.
-    pub fn apply(self, config: &mut VectorQuantConfig) {
-        config.use_learnable_std = self == Self::Approach1;
-        config.use_learnable_gamma = matches!(self, Self::Approach2 | Self::Approach3);
-        config.gamma_policy = match self {
-            Self::Approach3 => GammaPolicy::Personalize,
-            _ => GammaPolicy::Default,
-        };
-    }
-}
+use crate::vq::{VectorQuant, VectorQuantConfig};
 
 /// A run's options. The defaults are those of the seed's README, but for `output_clamp`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,11 +66,11 @@ impl TrainOptions {
         }
     }
 
-    /// The model that the options describe.
+    /// The model that the options describe, for images of `channels` channels.
     ///
     /// # Errors
     /// [`Error::Config`] names the option that is out of range.
-    pub fn build_model(&self) -> Result<Box<dyn Model>> {
+    pub fn build_model(&self, channels: usize) -> Result<Box<dyn Model>> {
         let refuse = |message: String| Err(Error::Config(message));
         if self.model != "simple" {
             return refuse(format!("unknown model `{}`; there is: simple", self.model));
@@ -128,10 +88,7 @@ impl TrainOptions {
             return refuse("batch and log_every must be at least 1".into());
         }
         let quantizer = VectorQuant::new(self.vq.clone())?;
-        Ok(Box::new(Simple::new(
-            quantizer,
-            self.output_clamp,
-            self.commitment_weight,
-        )))
+        let simple = Simple::new(quantizer, self.output_clamp, self.commitment_weight);
+        Ok(Box::new(simple.with_channels(channels)))
     }
 }

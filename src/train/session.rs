@@ -4,39 +4,35 @@
 use std::sync::Arc;
 
 use super::checkpoint::State;
-use super::inference::{Evaluation, Inference, Tally};
+use super::codes::{Codes, Decoder, Encoder};
+use super::inference::{Evaluation, Inference, Tally, to_bytes, to_values};
+use super::metrics::{RecordInfo, Scalars, StepMetrics};
 use crate::data::{Dataset, Images};
 use crate::error::{Error, Result};
-use crate::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, Store, Var};
+use crate::gpu::{
+    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, Role, StepUniform, Store,
+    Var,
+};
 use crate::models::{Builder, Model};
+use crate::ops::gather::gather;
 use crate::optim::Optimizer;
 use crate::rng::Stream;
+use crate::vq::Vectors;
+use crate::vq::kmeans::{KMeansOptions, kmeans};
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;
 
-/// What a step reports.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct StepMetrics {
-    /// Counts from 1.
-    pub step: u32,
-    /// Reconstruction loss of the batch.
-    pub rec_loss: f32,
-    /// Commitment loss; absent without a quantiser, as all below.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub cmt_loss: Option<f32>,
-    /// Perplexity of the batch.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub perplexity: Option<f32>,
-    /// Percent of the codes that the batch used.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub active_ratio: Option<f32>,
-    /// Mean of alpha, with Approach 1.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub alpha_mean: Option<f32>,
-    /// The penalty on alpha, where it has a weight.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub alpha_penalty: Option<f32>,
+/// Images that are evaluated, encoded or decoded at once.
+const BATCH: usize = 256;
+
+/// How the codes were used, see [`Session::code_usage`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeUsage {
+    /// Vectors of each code over the last epoch's worth of them.
+    pub counts: Vec<f32>,
+    /// Steps since each code was used last.
+    pub ages: Vec<f32>,
 }
 
 /// What a session trains with.
@@ -60,12 +56,13 @@ pub struct Session {
     options: SessionOptions,
     store: Store,
     plan: Plan,
-    scalars: Vec<(&'static str, Var)>,
+    scalars: Scalars,
+    record: Option<RecordInfo>,
+    images: wgpu::Buffer,
     order: wgpu::Buffer,
     epoch: Option<u32>,
     readback: Readback,
     step: u32,
-    codes: usize,
 }
 
 impl std::fmt::Debug for Session {
@@ -75,6 +72,21 @@ impl std::fmt::Debug for Session {
             .field("step", &self.step)
             .finish_non_exhaustive()
     }
+}
+
+/// The batch of a step, gathered from the resident images.
+fn gather_batch(
+    rec: &mut Recorder<'_>,
+    model: &dyn Model,
+    data: &Dataset,
+    images: &wgpu::Buffer,
+    order: &wgpu::Buffer,
+    batch: usize,
+) -> Result<Var> {
+    let [c, h, w] = data.train.shape;
+    let resident = rec.external("data set", &[data.train.pixels.len() / 4], images);
+    let order = rec.external("order", &[data.train.len()], order);
+    gather(rec, resident, order, &[batch, c, h, w], model.pixel_range())
 }
 
 impl Session {
@@ -104,12 +116,14 @@ impl Session {
         let order = gpu.zeros("the order of the images", data.train.len())?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true);
-        let [c, h, w] = data.train.shape;
-        let shape = [options.batch, c, h, w];
-        let resident = rec.external("data set", &[data.train.pixels.len() / 4], &images);
-        let order_var = rec.external("order", &[data.train.len()], &order);
-        let batch =
-            crate::ops::gather::gather(&mut rec, resident, order_var, &shape, model.pixel_range())?;
+        let batch = gather_batch(
+            &mut rec,
+            model.as_ref(),
+            &data,
+            &images,
+            &order,
+            options.batch,
+        )?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let record = net.record();
@@ -118,20 +132,12 @@ impl Session {
             .apply(&mut rec, "rec_loss", output, batch, 1.0)?;
         rec.backward()?;
         options.optimizer.record(&mut rec);
-        let mut scalars = vec![("rec_loss", rec_loss)];
-        let mut codes = 0;
-        if let Some(record) = record {
-            codes = rec.len(record.counts);
-            scalars.push(("cmt_loss", record.loss));
-            scalars.push(("perplexity", record.perplexity));
-            scalars.push(("active_ratio", record.active_ratio));
-            scalars.extend(record.alpha_mean.map(|v| ("alpha_mean", v)));
-            scalars.extend(record.penalty.map(|v| ("alpha_penalty", v)));
-        }
+        let scalars = Scalars::new(rec_loss, record.as_ref());
+        let record = record.map(|record| RecordInfo::new(&rec, &record));
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;
-        let readback = Readback::new(&gpu, SLOTS, scalars.len());
+        let readback = Readback::new(&gpu, SLOTS, scalars.vars().count());
         Ok(Self {
             gpu,
             model,
@@ -140,11 +146,12 @@ impl Session {
             store,
             plan,
             scalars,
+            record,
+            images,
             order,
             epoch: None,
             readback,
             step: 0,
-            codes,
         })
     }
 
@@ -178,6 +185,73 @@ impl Session {
         self.store.layout().parameter_count()
     }
 
+    /// Steps of an epoch.
+    fn epoch_steps(&self) -> u32 {
+        (self.data.train.len() / self.options.batch) as u32
+    }
+
+    /// Writes the order of the images of `epoch`, unless it is there already.
+    fn order_epoch(&mut self, epoch: u32) {
+        if self.epoch != Some(epoch) {
+            let order =
+                Stream::new(self.options.seed, epoch).permutation(self.data.train.len() as u32);
+            self.gpu
+                .queue
+                .write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
+            self.epoch = Some(epoch);
+        }
+    }
+
+    /// With `kmeans_init`: the codebook becomes the centroids of the first batch's vectors. Done by
+    /// the first step; a run that is resumed has its codebook already.
+    async fn start_codebook(&mut self) -> Result<()> {
+        let (_, quantizer) = self.model.quantizer();
+        if !quantizer.config().kmeans_init || quantizer.config().no_vq {
+            return Ok(());
+        }
+        let config = quantizer.config().clone();
+        // The forward half of a training step, with parameters of its own, so that it changes nothing.
+        let mut layout = ParameterLayout::default();
+        let mut rec = Recorder::new(&mut layout, true);
+        let model = self.model.as_ref();
+        let options = &self.options;
+        let (images, order) = (&self.images, &self.order);
+        let batch = gather_batch(&mut rec, model, &self.data, images, order, options.batch)?;
+        let mut net = Builder::new(&mut rec, 0.0);
+        model.forward(&mut net, batch)?;
+        let Some(record) = net.record() else {
+            return Ok(());
+        };
+        let Some(codebook) = record.codebook else {
+            return Ok(());
+        };
+        let name = rec.name(codebook).to_owned();
+        let vectors = Vectors::new(rec.shape(record.z), config.dim, config.feature_size)?;
+        let recording = rec.finish();
+        let store = Store::new(&self.gpu, layout, options.seed)?;
+        let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
+        plan.run(&self.gpu, &StepUniform::default());
+        let z = plan.read(&self.gpu, record.z).await?;
+        let rows: Vec<f32> = (0..vectors.count())
+            .flat_map(|n| (0..vectors.features).map(move |f| (n, f)))
+            .map(|(n, f)| z[vectors.index(n, f)])
+            .collect();
+        let options = KMeansOptions::new(config.num_codes, options.seed);
+        let found = kmeans(&self.gpu, &rows, vectors.features, options).await?;
+        let arena = if self
+            .store
+            .layout()
+            .parameters()
+            .iter()
+            .any(|p| p.name == name)
+        {
+            Arena::Parameters
+        } else {
+            Arena::Buffers
+        };
+        self.store.write(&self.gpu, arena, &name, &found.centroids)
+    }
+
     /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
     /// metrics are returned; so they lag a few steps behind.
     ///
@@ -196,24 +270,24 @@ impl Session {
                 (slot, metrics)
             }
         };
-        let batches = (self.data.train.len() / self.options.batch) as u32;
-        let epoch = self.step / batches;
-        if self.epoch != Some(epoch) {
-            let order =
-                Stream::new(self.options.seed, epoch).permutation(self.data.train.len() as u32);
-            self.gpu
-                .queue
-                .write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
-            self.epoch = Some(epoch);
+        let batches = self.epoch_steps();
+        self.order_epoch(self.step / batches);
+        if self.step == 0 {
+            self.start_codebook().await?;
         }
-        let mut uniform = self.options.optimizer.step(self.step + 1, self.options.lr);
-        uniform.batch_start = self.step % batches * self.options.batch as u32;
+        let optimizer = &self.options.optimizer;
+        let uniform = StepUniform {
+            batch_start: self.step % batches * self.options.batch as u32,
+            epoch_steps: batches,
+            ..optimizer.step(self.step + 1, self.options.lr)
+        }
+        .with_seed(self.options.seed);
         self.plan.set_step(&self.gpu, &uniform);
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
         self.plan.encode(&mut encoder);
         let mut sources = Vec::new();
-        for (_, var) in &self.scalars {
-            sources.push(self.plan.location(*var)?);
+        for var in self.scalars.vars() {
+            sources.push(self.plan.location(var)?);
         }
         Readback::copy(&mut encoder, &slot, &sources);
         let submission = self.gpu.queue.submit([encoder.finish()]);
@@ -230,32 +304,25 @@ impl Session {
         let Some((step, values)) = self.readback.next(&self.gpu).await? else {
             return Ok(None);
         };
-        let get = |name: &str| {
-            let at = self.scalars.iter().position(|(n, _)| *n == name);
-            at.map(|i| values[i])
-        };
-        let metrics = StepMetrics {
-            step,
-            rec_loss: values[0],
-            cmt_loss: get("cmt_loss"),
-            perplexity: get("perplexity"),
-            active_ratio: get("active_ratio"),
-            alpha_mean: get("alpha_mean"),
-            alpha_penalty: get("alpha_penalty"),
-        };
-        for value in [Some(metrics.rec_loss), metrics.cmt_loss]
-            .into_iter()
-            .flatten()
-        {
-            if !value.is_finite() {
-                return Err(self.diverged(step, value));
-            }
+        let metrics = self.scalars.metrics(step, &values);
+        let bad = metrics.bad_vectors.unwrap_or(0.0) as u32;
+        let losses = [Some(metrics.rec_loss), metrics.cmt_loss];
+        let lost = losses.into_iter().flatten().find(|v| !v.is_finite());
+        if lost.is_some() || bad > 0 {
+            return Err(self.diverged(step, lost.unwrap_or(metrics.rec_loss), bad));
         }
         Ok(Some(metrics))
     }
 
-    fn diverged(&self, step: u32, value: f32) -> Error {
-        let hint = if self.scalars.iter().any(|(n, _)| *n == "alpha_penalty") {
+    fn diverged(&self, step: u32, value: f32, bad: u32) -> Error {
+        let vectors = match &self.record {
+            Some(record) if bad > 0 => format!(
+                " ({bad} of the {} vectors before the quantiser are NaN or infinite)",
+                record.vectors
+            ),
+            _ => String::new(),
+        };
+        let hint = if self.scalars.has("alpha_penalty") {
             " or --penalty-weight: the penalty on alpha has no lower bound"
         } else {
             ""
@@ -263,9 +330,25 @@ impl Session {
         Error::Diverged {
             step,
             value,
+            vectors,
             lr: self.options.lr,
             hint: hint.into(),
         }
+    }
+
+    /// The usage histogram over the last epoch's worth of vectors and the ages of the codes (steps
+    /// since a code was used last), each `[K]`; `None` without a quantiser.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn code_usage(&self) -> Result<Option<CodeUsage>> {
+        let Some((counts, age)) = self.record.and_then(|record| record.window) else {
+            return Ok(None);
+        };
+        Ok(Some(CodeUsage {
+            counts: self.plan.read(&self.gpu, counts).await?,
+            ages: self.plan.read(&self.gpu, age).await?,
+        }))
     }
 
     /// Figures over `images`, in evaluation mode; nothing of the model changes.
@@ -274,8 +357,8 @@ impl Session {
     /// As [`Inference::new`] and [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
         let [c, h, w] = images.shape;
-        let batch = images.len().min(256);
-        let mut tally = Tally::new(self.codes);
+        let batch = images.len().min(BATCH);
+        let mut tally = Tally::new(self.record.map_or(0, |record| record.codes));
         let mut plan: Option<(usize, Inference)> = None;
         let mut start = 0;
         while start < images.len() {
@@ -310,7 +393,73 @@ impl Session {
         let inferred = inference.run(&self.gpu, &images.pixels).await?;
         Ok(Images {
             shape: images.shape,
-            pixels: inference.to_bytes(&inferred.images),
+            pixels: to_bytes(&inferred.images, self.model.pixel_range()),
+            labels: None,
+        })
+    }
+
+    /// The codes of `images`, in evaluation mode.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`] and [`Encoder::run`].
+    pub async fn encode(&self, images: &Images) -> Result<Codes> {
+        let [c, h, w] = images.shape;
+        let mut all: Option<Codes> = None;
+        let mut plan: Option<(usize, Encoder)> = None;
+        for start in (0..images.len()).step_by(BATCH) {
+            let count = BATCH.min(images.len() - start);
+            let encoder = match plan.take() {
+                Some((size, encoder)) if size == count => encoder,
+                _ => {
+                    let shape = [count, c, h, w];
+                    Encoder::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?
+                }
+            };
+            let bytes = images.range(start, start + count);
+            let values = to_values(bytes, self.model.pixel_range());
+            let codes = encoder.run(&self.gpu, &values).await?;
+            match &mut all {
+                None => all = Some(codes),
+                Some(all) => {
+                    all.shape[0] += count;
+                    all.values.extend(codes.values);
+                }
+            }
+            plan = Some((count, encoder));
+        }
+        all.ok_or_else(|| Error::Config("there are no images to encode".into()))
+    }
+
+    /// The images that `codes` stand for, as bytes, in evaluation mode.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
+    pub async fn decode(&self, codes: &Codes) -> Result<Images> {
+        let number = self.record.map_or(0, |record| record.codes);
+        let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
+        if let Some(bad) = codes.values.iter().find(|code| !exists(code)) {
+            return Err(Error::Config(format!(
+                "code {bad} does not exist: the model has {number}, from 0"
+            )));
+        }
+        let mut pixels = Vec::new();
+        let mut shape = [0; 3];
+        let mut plan: Option<(usize, Decoder)> = None;
+        for start in (0..codes.len()).step_by(BATCH) {
+            let count = BATCH.min(codes.len() - start);
+            let part = codes.range(start, start + count);
+            let decoder = match plan.take() {
+                Some((size, decoder)) if size == count => decoder,
+                _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &part.shape)?,
+            };
+            let values = decoder.run(&self.gpu, &part.values).await?;
+            pixels.extend(to_bytes(&values, self.model.pixel_range()));
+            shape.copy_from_slice(&decoder.image_shape()[1..]);
+            plan = Some((count, decoder));
+        }
+        Ok(Images {
+            shape,
+            pixels,
             labels: None,
         })
     }
@@ -322,13 +471,23 @@ impl Session {
     /// [`Error::Diverged`] when a parameter is not finite, so that a good checkpoint is never
     /// replaced by a bad one.
     pub async fn checkpoint(&self, options: serde_json::Value) -> Result<Vec<u8>> {
+        let layout = self.store.layout();
+        let role_of = |name: &str| {
+            let spec = layout.buffers().iter().find(|b| b.name == name);
+            spec.map(|b| b.role)
+        };
+        let buffers = self.store.read(&self.gpu, Arena::Buffers).await?;
+        let (buffers, training) = buffers
+            .into_iter()
+            .partition(|(name, ..)| role_of(name) == Some(Role::Model));
         let state = State {
             model: self.model.name().to_owned(),
             step: self.step,
             seed: self.options.seed,
             options,
             parameters: self.store.read(&self.gpu, Arena::Parameters).await?,
-            buffers: self.store.read(&self.gpu, Arena::Buffers).await?,
+            buffers,
+            training,
             moment1: self.store.read(&self.gpu, Arena::Moment1).await?,
             moment2: self.store.read(&self.gpu, Arena::Moment2).await?,
         };
@@ -337,7 +496,7 @@ impl Session {
             .flat_map(|(_, _, values)| values)
             .find(|v| !v.is_finite())
         {
-            return Err(self.diverged(self.step + 1, *bad));
+            return Err(self.diverged(self.step + 1, *bad, 0));
         }
         state.to_bytes()
     }
@@ -352,6 +511,7 @@ impl Session {
         for (arena, tensors) in [
             (Arena::Parameters, &state.parameters),
             (Arena::Buffers, &state.buffers),
+            (Arena::Buffers, &state.training),
             (Arena::Moment1, &state.moment1),
             (Arena::Moment2, &state.moment2),
         ] {

@@ -256,10 +256,10 @@ impl VectorQuantConfig {
                 ));
             }
         }
-        if let Some(decay) = self.ema_decay {
-            if !(0.0..1.0).contains(&decay) {
-                return refuse(format!("ema_decay must be in [0, 1), not {decay}"));
-            }
+        if let Some(decay) = self.ema_decay
+            && !(0.0..1.0).contains(&decay)
+        {
+            return refuse(format!("ema_decay must be in [0, 1), not {decay}"));
         }
         self.refuse_pairs()?;
         self.validate_levels()

@@ -1,0 +1,142 @@
+//! `semivq encode` and `semivq decode`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use npyz::WriterBuilder as _;
+use semivq::data::Images;
+use semivq::train::Codes;
+use semivq::{Error, Result};
+
+use super::eval::{open_run, read_png};
+use super::run_dir::{self, io_error};
+use super::{DeviceArgs, pictures};
+
+#[derive(Args)]
+pub struct EncodeArgs {
+    /// Folder of a run
+    dir: PathBuf,
+    /// PNG images of one size, height and width divisible by 4. Default: the run's test images
+    images: Vec<PathBuf>,
+    /// The file to write [default: RUN/codes.npy]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct DecodeArgs {
+    /// Folder of a run
+    dir: PathBuf,
+    /// A .npy file of int32 or int64 [B, H, W], as `encode` writes it
+    codes: PathBuf,
+    /// Folder for the images, 0.png, 1.png, .. [default: RUN/decoded]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+/// All images in one, which they must fit by their size.
+fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
+    let mut all: Option<Images> = None;
+    for path in paths {
+        let image = read_png(path, channels)?;
+        let Some(all) = &mut all else {
+            all = Some(image);
+            continue;
+        };
+        if all.shape != image.shape {
+            let [_, height, width] = image.shape;
+            let [_, first_height, first_width] = all.shape;
+            return Err(Error::file(
+                path,
+                format!(
+                    "is {width} x {height}, the first image is {first_width} x {first_height}; \
+                     encode images of one size at a time"
+                ),
+            ));
+        }
+        all.pixels.extend(image.pixels);
+    }
+    all.ok_or_else(|| Error::Config("there are no images to encode".into()))
+}
+
+pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
+    let session = open_run(device, &args.dir, None).await?;
+    let images = if args.images.is_empty() {
+        session.data().test.clone()
+    } else {
+        joined(&args.images, session.data().train.shape[0])?
+    };
+    let codes = session.encode(&images).await?;
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| args.dir.join("codes.npy"));
+    write_npy(&out, &codes)?;
+    out!("{}: int32 {:?}", out.display(), codes.shape);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> {
+    let codes = read_npy(&args.codes)?;
+    let session = open_run(device, &args.dir, None).await?;
+    let images = session.decode(&codes).await?;
+    let out = args.out.clone();
+    let out = out.unwrap_or_else(|| args.dir.join("decoded"));
+    std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
+    for i in 0..images.len() {
+        let image = Images {
+            shape: images.shape,
+            pixels: images.range(i, i + 1).to_vec(),
+            labels: None,
+        };
+        pictures::write_image(&out.join(format!("{i}.png")), &image, 0)?;
+    }
+    out!("{}: {} images", out.display(), images.len());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_npy(path: &Path, codes: &Codes) -> Result<()> {
+    let shape: Vec<u64> = codes.shape.iter().map(|n| *n as u64).collect();
+    let mut bytes = Vec::new();
+    let mut write = || -> std::io::Result<()> {
+        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
+        let mut writer = options.writer(&mut bytes).begin_nd()?;
+        writer.extend(&codes.values)?;
+        writer.finish()
+    };
+    write().map_err(|e| io_error(path, &e))?;
+    run_dir::write_file(path, &bytes)
+}
+
+fn read_npy(path: &Path) -> Result<Codes> {
+    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
+    let bad = |message: String| Error::file(path, message);
+    let file = npyz::NpyFile::new(&bytes[..])
+        .map_err(|e| bad(format!("is no .npy file ({e}); `semivq encode` writes one")))?;
+    let shape: Vec<usize> = file.shape().iter().map(|n| *n as usize).collect();
+    if shape.len() != 3 || shape.contains(&0) {
+        return Err(bad(format!("holds {shape:?}, expected codes [B, H, W]")));
+    }
+    if file.order() != npyz::Order::C {
+        return Err(bad(
+            "is in Fortran order; save np.ascontiguousarray of it".into()
+        ));
+    }
+    let damaged = |e: &dyn std::fmt::Display| bad(format!("is cut short or damaged ({e})"));
+    let values = match file.try_data::<i32>() {
+        Ok(data) => data.collect::<std::io::Result<Vec<i32>>>(),
+        Err(file) => {
+            let kind = file.dtype().descr();
+            let data = file.try_data::<i64>().map_err(|_| {
+                bad(format!(
+                    "holds numbers of type {kind}, expected int32 or int64"
+                ))
+            })?;
+            let narrow = |v: std::io::Result<i64>| Ok(i32::try_from(v?).unwrap_or(i32::MAX));
+            data.map(narrow).collect()
+        }
+    };
+    Ok(Codes {
+        shape,
+        values: values.map_err(|e| damaged(&e))?,
+    })
+}

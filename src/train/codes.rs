@@ -1,0 +1,149 @@
+//! From images to codes and back: plans of half a model.
+
+use crate::error::{Error, Result};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
+use crate::models::{Builder, Model};
+
+/// The codes of some images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Codes {
+    /// `[B, H, W]`: that of z without its features.
+    pub shape: Vec<usize>,
+    /// One a vector, below the number of codes.
+    pub values: Vec<i32>,
+}
+
+impl Codes {
+    /// The first axis: images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
+    }
+
+    /// Whether there are no images.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The codes of images `start..end`.
+    #[must_use]
+    pub fn range(&self, start: usize, end: usize) -> Self {
+        let size: usize = self.shape[1..].iter().product();
+        let mut shape = self.shape.clone();
+        shape[0] = end - start;
+        Self {
+            shape,
+            values: self.values[start * size..end * size].to_vec(),
+        }
+    }
+}
+
+/// A plan from a batch of images to their codes, in evaluation mode.
+#[derive(Debug)]
+pub struct Encoder {
+    plan: Plan,
+    images: Var,
+    q: Var,
+    shape: Vec<usize>,
+}
+
+impl Encoder {
+    /// The encoder of `model` for images of `shape` `[B, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the model has no quantiser; [`crate::ShapeError`] when the images do
+    /// not fit it; [`Error::Limit`] when the batch is too large for the device.
+    pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
+        let mut layout: ParameterLayout = store.layout().clone();
+        let mut rec = Recorder::new(&mut layout, false);
+        let images = rec.input("images", shape);
+        let mut net = Builder::new(&mut rec, 0.0);
+        let z = model.encode(&mut net, images)?;
+        let (name, quantizer) = model.quantizer();
+        net.vector_quant(name, z, quantizer)?;
+        let record = net.record().ok_or_else(no_codes)?;
+        let mut shape = rec.shape(z).to_vec();
+        shape.remove(quantizer.config().dim);
+        let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
+        Ok(Self {
+            plan,
+            images,
+            q: record.q,
+            shape,
+        })
+    }
+
+    /// The codes of `values`, in the model's pixel range.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Codes> {
+        self.plan.write(gpu, self.images, values)?;
+        self.plan.run(gpu, &StepUniform::default());
+        let q = self.plan.read_u32(gpu, self.q).await?;
+        Ok(Codes {
+            shape: self.shape.clone(),
+            values: q.into_iter().map(u32::cast_signed).collect(),
+        })
+    }
+}
+
+/// A plan from a batch of codes to images, in evaluation mode.
+#[derive(Debug)]
+pub struct Decoder {
+    plan: Plan,
+    q: Var,
+    output: Var,
+    shape: Vec<usize>,
+}
+
+impl Decoder {
+    /// The decoder of `model` for codes of `shape` `[B, H, W]`.
+    ///
+    /// # Errors
+    /// As [`Encoder::new`].
+    pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
+        let mut layout: ParameterLayout = store.layout().clone();
+        let mut rec = Recorder::new(&mut layout, false);
+        let (name, quantizer) = model.quantizer();
+        let config = quantizer.config();
+        if config.dim > shape.len() {
+            return Err(no_codes());
+        }
+        let mut full = shape.to_vec();
+        full.insert(config.dim, config.feature_size);
+        let q = rec.input("q", &[shape.iter().product()]);
+        let z = rec.scope(name, |rec| quantizer.decode(rec, q, &full))?;
+        let output = model.decode(&mut Builder::new(&mut rec, 0.0), z)?;
+        rec.keep(output);
+        let shape = rec.shape(output).to_vec();
+        let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
+        Ok(Self {
+            plan,
+            q,
+            output,
+            shape,
+        })
+    }
+
+    /// `[B, C, H, W]` of the images.
+    #[must_use]
+    pub fn image_shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The images of `codes`, in the model's pixel range.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn run(&self, gpu: &Gpu, codes: &[i32]) -> Result<Vec<f32>> {
+        self.plan.write(gpu, self.q, codes)?;
+        self.plan.run(gpu, &StepUniform::default());
+        self.plan.read(gpu, self.output).await
+    }
+}
+
+fn no_codes() -> Error {
+    Error::Config("the model has no quantiser (no_vq), so there are no codes".into())
+}
