@@ -110,10 +110,15 @@ pub fn normalize_codebook(rec: &mut Recorder<'_>, codebook: Var, norm: CodebookN
         CodebookNorm::L2c => Length::Unit(1e-8),
     };
     let vectors = Vectors::rows(rec.shape(codebook));
-    if !rec.training() {
-        return normalize(rec, codebook, &vectors, length);
-    }
     let op = VectorNorm { vectors, length };
+    if !rec.training() {
+        let shape = rec.shape(codebook).to_vec();
+        let copy = rec.temporary("normalized codebook", &shape);
+        rec.dispatch(&FORWARD, &op.params(), &[codebook, copy], vectors.count())
+            .constants(&op.constants());
+        rec.share_gradient(copy, codebook);
+        return copy;
+    }
     rec.dispatch(&IN_PLACE, &op.params(), &[codebook], vectors.count())
         .constants(&op.constants());
     codebook
