@@ -348,9 +348,13 @@ async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The search against the reference: one vector, one code, ties, K > N, odd F, features last.
-async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
+/// The search against the reference: one vector, one code, ties, K > N, odd F, features last; tails of
+/// all tiles, vectors side by side by fours. Both kernels, that for a GPU and that for a CPU.
+async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
     for (outer, features, positions, codes) in [
+        (3, 33, 100, 67),
+        (2, 9, 8, 31),
+        (5, 70, 61, 33),
         (3, 7, 11, 19),
         (1, 4, 1, 1),
         (2, 65, 3, 40),
@@ -368,6 +372,9 @@ async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
         codebook.copy_within(..features, (codes - 1) * features);
         let mut layout = ParameterLayout::guarded();
         let mut rec = Recorder::new(&mut layout, false);
+        if tuned {
+            rec = rec.tuned_for(gpu);
+        }
         let z_var = rec.input("z", &[outer, features, positions]);
         let codebook_var = rec.input("codebook", &[codes, features]);
         let q = search(&mut rec, z_var, &vectors, codebook_var);
@@ -414,10 +421,17 @@ fn main() {
         let trial = Trial::test(name, move || pollster::block_on(on_gpu(&*device?, &case)));
         trials.push(trial.with_ignored_flag(gpu.is_err()));
     }
-    let device = gpu.clone();
-    let trial = Trial::test("GPU, search", move || {
-        pollster::block_on(search_on_gpu(&*device?))
-    });
-    trials.push(trial.with_ignored_flag(gpu.is_err()));
+    for tuned in [false, true] {
+        let device = gpu.clone();
+        let name = if tuned {
+            "GPU, search, tuned for the adapter"
+        } else {
+            "GPU, search"
+        };
+        let trial = Trial::test(name, move || {
+            pollster::block_on(search_on_gpu(&*device?, tuned))
+        });
+        trials.push(trial.with_ignored_flag(gpu.is_err()));
+    }
     libtest_mimic::run(&args, trials).exit();
 }

@@ -10,7 +10,9 @@ use crate::gpu::{
     BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
 };
 use crate::ops::{GRID, kernels};
+use crate::rng::Stream;
 use crate::train::{Session, TrainOptions};
+use crate::vq::Vectors;
 
 kernels! {
     "bench", [GRID];
@@ -75,7 +77,7 @@ async fn best(gpu: &Gpu, plan: &Plan) -> f64 {
 pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
     let threads = THREADS[usize::from(gpu.is_software())];
     let mut layout = ParameterLayout::default();
-    let mut rec = Recorder::new(&mut layout, false);
+    let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
     let sums = rec.input("sums", &[threads, 4]);
     rec.dispatch(&MULTIPLY_ADD, &(), &[sums], threads);
     let arithmetic = rec.finish();
@@ -83,7 +85,7 @@ pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
     let plan = arithmetic.build(gpu, &store, BuildOptions::default())?;
     let seconds = best(gpu, &plan).await;
     let gflops = 2e-9 * (MULTIPLY_ADDS * threads as u64) as f64 / seconds;
-    let mut rec = Recorder::new(&mut layout, false);
+    let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
     let from = rec.input("from", &[COPIED]);
     let to = rec.input("to", &[COPIED]);
     rec.dispatch(&COPY, &(), &[from, to], COPIED / 4);
@@ -155,6 +157,34 @@ pub async fn step(
     Ok((bench, session))
 }
 
+/// Times the steps of `options` and `baseline` in turns. Returns the time of a step of the former,
+/// and its ratio to the latter's, over pairs of neighbouring blocks.
+///
+/// # Errors
+/// As [`step`].
+pub async fn against(
+    gpu: &Arc<Gpu>,
+    options: &TrainOptions,
+    baseline: &TrainOptions,
+    data: &Dataset,
+) -> Result<(Spread, Spread)> {
+    let open = |options: &TrainOptions| {
+        let model = options.build_model(data.train.shape[0])?;
+        Session::new(Arc::clone(gpu), model, data.clone(), options.session())
+    };
+    let (mut a, mut b) = (open(options)?, open(baseline)?);
+    block(&mut a, 2).await?;
+    let once = block(&mut b, 2).await?;
+    let steps = (0.5 / once).clamp(1.0, 200.0) as u32;
+    let (mut times, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..BLOCKS {
+        let time = block(&mut a, steps).await?;
+        times.push(time);
+        ratios.push(time / block(&mut b, steps).await?);
+    }
+    Ok((Spread::of(times), Spread::of(ratios)))
+}
+
 /// Seconds a step over `steps` steps.
 async fn block(session: &mut Session, steps: u32) -> Result<f64> {
     let started = Instant::now();
@@ -163,6 +193,73 @@ async fn block(session: &mut Session, steps: u32) -> Result<f64> {
     }
     while session.next_metrics().await?.is_some() {}
     Ok(started.elapsed().as_secs_f64() / f64::from(steps))
+}
+
+/// Time of a codebook search.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct SearchBench {
+    /// N
+    pub vectors: usize,
+    /// F
+    pub features: usize,
+    /// K
+    pub codes: usize,
+    /// A search.
+    pub time: Spread,
+    /// `2 N K F` operations.
+    pub gflop: f64,
+    /// Bytes besides vectors, codebook and codes.
+    pub extra_bytes: u64,
+}
+
+/// Times the search of `codes` codes by `vectors` vectors, which lie in images of 8 by 8.
+///
+/// # Errors
+/// [`crate::Error::Limit`] when they are too many for the device.
+pub async fn search(
+    gpu: &Gpu,
+    vectors: usize,
+    features: usize,
+    codes: usize,
+) -> Result<SearchBench> {
+    const PIXELS: usize = 64;
+    let layout = Vectors {
+        outer: vectors / PIXELS,
+        features,
+        positions: PIXELS,
+    };
+    let mut parameters = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut parameters, false).tuned_for(gpu);
+    let z = rec.input("z", &[layout.outer, features, PIXELS]);
+    let codebook = rec.input("codebook", &[codes, features]);
+    let q = crate::vq::search::search(&mut rec, z, &layout, codebook);
+    rec.keep(q);
+    let recording = rec.finish();
+    let store = Store::new(gpu, parameters, 0)?;
+    let plan = recording.build(gpu, &store, BuildOptions::default())?;
+    let normals = |name: &str, count: usize| -> Vec<f32> {
+        let stream = Stream::named(0, name);
+        (0..count as u32).map(|i| stream.normal(i)).collect()
+    };
+    plan.write(gpu, z, &normals("z", vectors * features))?;
+    plan.write(gpu, codebook, &normals("codebook", codes * features))?;
+    let mut times = Vec::new();
+    for _ in 0..BLOCKS {
+        let started = Instant::now();
+        plan.run(gpu, &StepUniform::default());
+        gpu.wait_idle().await;
+        times.push(started.elapsed().as_secs_f64());
+    }
+    gpu.check("the search")?;
+    let visible = 4 * (vectors * features + codes * features + vectors) as u64;
+    Ok(SearchBench {
+        vectors,
+        features,
+        codes,
+        time: Spread::of(times),
+        gflop: 2e-9 * vectors as f64 * features as f64 * codes as f64,
+        extra_bytes: plan.activation_bytes() - visible,
+    })
 }
 
 /// The kernels of a training step, each timed on the device.

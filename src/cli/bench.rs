@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::bench::{self, Ceilings, StepBench};
+use semivq::bench::{self, Ceilings, SearchBench, StepBench};
 use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
 use semivq::train::{Method, TrainOptions};
@@ -19,6 +19,12 @@ pub struct BenchArgs {
     /// Only this method, see `semivq methods`
     #[arg(long)]
     method: Option<String>,
+    /// Only the codebook search: 65,536 vectors of 64 features against 1024 and 8192 codes
+    #[arg(long, conflicts_with_all = ["method", "batch", "remedies"])]
+    search: bool,
+    /// Only the cost of the remedies: each method's step against that of vq, in turns, batch 256
+    #[arg(long, conflicts_with_all = ["method", "batch"])]
+    remedies: bool,
     /// Only this batch size [default: 32 and 256]
     #[arg(long)]
     batch: Option<usize>,
@@ -48,6 +54,12 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
             vec![found.ok_or_else(|| Error::Config(format!("unknown method `{name}`")))?]
         }
     };
+    if args.search {
+        return search(device, args.json).await;
+    }
+    if args.remedies {
+        return remedies(device, args.json).await;
+    }
     let batches = args.batch.map_or(vec![32, 256], |batch| vec![batch]);
     let gpu = device.open().await?;
     let data = synthetic::glyphs(0);
@@ -95,6 +107,116 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
         );
     } else {
         print_kernels(&report, methods[0], batches[batches.len() - 1]);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(serde::Serialize)]
+struct SearchReport {
+    adapter: String,
+    ceilings: Ceilings,
+    searches: Vec<SearchBench>,
+}
+
+/// The search, its share of the ceiling measured right before and after it.
+async fn search(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
+    let gpu = device.open().await?;
+    let before = bench::ceilings(&gpu).await?;
+    let mut searches = Vec::new();
+    for codes in [1024, 8192] {
+        searches.push(bench::search(&gpu, 65_536, 64, codes).await?);
+    }
+    let after = bench::ceilings(&gpu).await?;
+    let ceilings = Ceilings {
+        gflops: before.gflops.max(after.gflops),
+        gb_per_second: before.gb_per_second.max(after.gb_per_second),
+    };
+    let report = SearchReport {
+        adapter: gpu.adapter_line(),
+        ceilings,
+        searches,
+    };
+    if json {
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        out!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    out!("adapter: {}", report.adapter);
+    out!(
+        "ceiling: {:.1} GFLOP/s (fused multiply-adds in registers; before {:.1}, after {:.1})\n",
+        ceilings.gflops,
+        before.gflops,
+        after.gflops
+    );
+    out!(
+        "vectors  features  codes     median      min      max  GFLOP/s  of ceiling  extra memory"
+    );
+    for row in &report.searches {
+        let rate = row.gflop / row.time.median;
+        out!(
+            "{:>7}  {:>8}  {:>5}  {:>6.1} ms  {:>7.1}  {:>7.1}  {rate:>7.1}  {:>8.1} %  {:>8.1} KiB",
+            row.vectors,
+            row.features,
+            row.codes,
+            1e3 * row.time.median,
+            1e3 * row.time.min,
+            1e3 * row.time.max,
+            100.0 * rate / ceilings.gflops,
+            row.extra_bytes as f64 / 1024.0,
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(serde::Serialize)]
+struct RemedyRow {
+    method: &'static str,
+    step: bench::Spread,
+    of_vq: bench::Spread,
+}
+
+/// Each method's step against that of vq, the two in turns.
+async fn remedies(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
+    let gpu = device.open().await?;
+    let data = synthetic::glyphs(0);
+    let options = |method: Method| {
+        let mut options = TrainOptions {
+            method,
+            ..TrainOptions::default()
+        };
+        method.apply(&mut options.vq);
+        options
+    };
+    if !json {
+        out!("adapter: {}", gpu.adapter_line());
+        out!("step of simple, batch 256; ratio to vq in turns with it\n");
+        out!("method       step: median      min      max   of vq: median    min    max");
+    }
+    let mut rows = Vec::new();
+    for method in Method::ALL {
+        let (step, of_vq) =
+            bench::against(&gpu, &options(method), &options(Method::Vq), &data).await?;
+        if !json {
+            out!(
+                "{:<12} {:>9.2} ms  {:>7.2}  {:>7.2}  {:>13.3}  {:>5.3}  {:>5.3}",
+                method.name(),
+                1e3 * step.median,
+                1e3 * step.min,
+                1e3 * step.max,
+                of_vq.median,
+                of_vq.min,
+                of_vq.max,
+            );
+        }
+        rows.push(RemedyRow {
+            method: method.name(),
+            step,
+            of_vq,
+        });
+    }
+    if json {
+        let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
+        out!("{text}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -110,6 +110,7 @@ pub struct Recorder<'a> {
     pub(super) tensors: Vec<Tensor>,
     pub(super) dispatches: Vec<Dispatch>,
     training: bool,
+    on_cpu: bool,
     tape: Vec<Backward>,
     updates: Vec<Update>,
     gradients: HashMap<Var, Var>,
@@ -139,6 +140,7 @@ impl<'a> Recorder<'a> {
             tensors: Vec::new(),
             dispatches: Vec::new(),
             training,
+            on_cpu: false,
             tape: Vec::new(),
             updates: Vec::new(),
             gradients: HashMap::new(),
@@ -147,6 +149,20 @@ impl<'a> Recorder<'a> {
             private: HashSet::new(),
             scope: Vec::new(),
         }
+    }
+
+    /// Chooses kernels for the adapter of `gpu`: those that suit a CPU, where it runs on one. All
+    /// kernels run on all adapters.
+    #[must_use]
+    pub fn tuned_for(mut self, gpu: &Gpu) -> Self {
+        self.on_cpu = gpu.is_software();
+        self
+    }
+
+    /// Whether the adapter runs on a CPU, see [`Self::tuned_for`].
+    #[must_use]
+    pub fn on_cpu(&self) -> bool {
+        self.on_cpu
     }
 
     /// Whether this recording trains (true) or evaluates.

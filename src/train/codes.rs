@@ -56,7 +56,7 @@ impl Encoder {
     /// not fit it; [`Error::Limit`] when the batch is too large for the device.
     pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
         let mut layout: ParameterLayout = store.layout().clone();
-        let mut rec = Recorder::new(&mut layout, false);
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let images = rec.input("images", shape);
         let mut net = Builder::new(&mut rec, 0.0);
         let z = model.encode(&mut net, images)?;
@@ -105,7 +105,7 @@ impl Decoder {
     /// As [`Encoder::new`].
     pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
         let mut layout: ParameterLayout = store.layout().clone();
-        let mut rec = Recorder::new(&mut layout, false);
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let (name, quantizer) = model.quantizer();
         let config = quantizer.config();
         if config.dim > shape.len() {

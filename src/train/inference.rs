@@ -54,7 +54,7 @@ impl Inference {
     /// the batch is too large for the device.
     pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
         let mut layout: ParameterLayout = store.layout().clone();
-        let mut rec = Recorder::new(&mut layout, false);
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let images = rec.input("images", shape);
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, images)?;

@@ -115,7 +115,7 @@ impl Session {
         let images = gpu.storage(&label, &data.train.pixels)?;
         let order = gpu.zeros("the order of the images", data.train.len())?;
         let mut layout = ParameterLayout::default();
-        let mut rec = Recorder::new(&mut layout, true);
+        let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
         let batch = gather_batch(
             &mut rec,
             model.as_ref(),
@@ -212,7 +212,7 @@ impl Session {
         let config = quantizer.config().clone();
         // The forward half of a training step, with parameters of its own, so that it changes nothing.
         let mut layout = ParameterLayout::default();
-        let mut rec = Recorder::new(&mut layout, true);
+        let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
         let model = self.model.as_ref();
         let options = &self.options;
         let (images, order) = (&self.images, &self.order);

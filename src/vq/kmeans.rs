@@ -188,14 +188,14 @@ impl Job {
         };
         let mut layout = ParameterLayout::default();
         let store = Store::new(gpu, layout.clone(), 0)?;
-        let mut rec = Recorder::new(&mut layout, false);
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let [x, centroids, nearest, block_sums, chosen] = bind(&mut rec);
         let accept = [x, chosen, nearest, block_sums, centroids];
         rec.dispatch(&FIRST, &params, &[chosen], 1);
         rec.dispatch_per_group(&ACCEPT, &params, &accept, blocks);
         let first = rec.finish().build(gpu, &store, BuildOptions::default())?;
 
-        let mut rec = Recorder::new(&mut layout, false);
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let [x, centroids, nearest, block_sums, chosen] = bind(&mut rec);
         let accept = [x, chosen, nearest, block_sums, centroids];
         let candidates = rec.temporary("candidates", &[trials]);
@@ -208,7 +208,7 @@ impl Job {
         let next = rec.finish().build(gpu, &store, BuildOptions::default())?;
 
         let mut lloyd = |moves: bool| -> Result<_> {
-            let mut rec = Recorder::new(&mut layout, false);
+            let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
             let [x, centroids, nearest, ..] = bind(&mut rec);
             let vectors = Vectors::rows(&[count, features]);
             let q = search::search(&mut rec, x, &vectors, centroids);

@@ -6,7 +6,8 @@
 //! q[n] = argmin_k |z_n - C_k|      (the lowest k on a tie)
 //! ```
 //!
-//! The N by K distances are never stored. There is no gradient: [`super::quantize`] passes it
+//! The N by K distances are never stored. Adapters that run on a CPU get a kernel with wider tiles,
+//! `search_wide`. There is no gradient: [`super::quantize`] passes it
 //! straight through.
 
 use super::{VECTORS, Vectors};
@@ -16,7 +17,7 @@ use crate::ops::{GRID, kernels};
 
 uniform_struct! {
     /// Uniform of all entry points.
-    struct Params {
+    pub(super) struct Params {
         count: u32,
         features: u32,
         codes: u32,
@@ -70,9 +71,15 @@ fn record(
         }
     };
     let q = rec.temporary("q", &[vectors.count()]);
-    let threads = vectors.count().div_ceil(4);
-    rec.dispatch(&SEARCH, &params, &[codebook, z, half_norms, q], threads)
-        .flops(2 * vectors.count() * codes * vectors.features);
+    let flops = 2 * vectors.count() * codes * vectors.features;
+    if rec.on_cpu() {
+        super::search_wide::record(rec, params, [codebook, half_norms, z, q]).flops(flops);
+    } else {
+        let threads = vectors.count().div_ceil(4);
+        let tensors = [codebook, z, half_norms, q];
+        rec.dispatch(&SEARCH, &params, &tensors, threads)
+            .flops(flops);
+    }
     q
 }
 
