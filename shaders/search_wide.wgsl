@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> z_by_four: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> q: array<u32>;
 
-const THREADS: u32 = 16u;
+const THREADS: u32 = 32u;
 const FAR: f32 = 3.4e38;
 const BLOCK: u32 = 32u;                         // codes at once
 const CHUNK: u32 = 32u;                         // features in workgroup memory at once
@@ -74,7 +74,7 @@ fn load(at: vec4<u32>) -> vec4<f32> {
     return vec4(z[at.x], z[at.y], z[at.z], z[at.w]);
 }
 
-@compute @workgroup_size(16)
+@compute @workgroup_size(32)
 fn search(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,

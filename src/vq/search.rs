@@ -72,7 +72,8 @@ fn record(
     };
     let q = rec.temporary("q", &[vectors.count()]);
     let flops = 2 * vectors.count() * codes * vectors.features;
-    if rec.on_cpu() {
+    // The wide kernel also sees z by fours, so there must be four.
+    if rec.on_cpu() && rec.len(z) >= 4 {
         super::search_wide::record(rec, params, [codebook, half_norms, z, q]).flops(flops);
     } else {
         let threads = vectors.count().div_ceil(4);

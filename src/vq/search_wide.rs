@@ -8,7 +8,7 @@ use crate::ops::{GRID, kernels};
 
 kernels! {
     "search_wide", [GRID, VECTORS];
-    SEARCH = "search", 16, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5];
+    SEARCH = "search", 32, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5];
 }
 
 /// Vectors of a thread.
