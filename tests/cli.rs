@@ -155,7 +155,14 @@ fn a_whole_run(folder: &Path) -> Result<(), Failed> {
 }
 
 fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
-    for method in ["vq", "approach1", "approach2", "approach3"] {
+    for method in [
+        "vq",
+        "approach1",
+        "approach2",
+        "approach3",
+        "ste++++",
+        "ema",
+    ] {
         let name = |run: &str| format!("{method}-{run}");
         let (whole, again, parts) = (name("whole"), name("again"), name("parts"));
         good(
@@ -186,6 +193,102 @@ fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Images to codes and back are what `reconstruct` gives.
+fn codes_there_and_back(folder: &Path) -> Result<(), Failed> {
+    good(folder, &train("a", &["--steps", "3"]))?;
+    let text = good(folder, &["encode", "a"])?;
+    ensure(text.contains("int32 [13, 2, 3]"), text)?;
+    let codes = read(folder.join("a/codes.npy"))?;
+    ensure(codes.starts_with(b"\x93NUMPY"), "no .npy file")?;
+    ensure(
+        codes.len() == 128 + 4 * 13 * 6,
+        format!("{} bytes", codes.len()),
+    )?;
+    good(folder, &["decode", "a", "a/codes.npy"])?;
+    ensure(
+        folder.join("a/decoded/12.png").exists(),
+        "an image is missing",
+    )?;
+    // A picture of the run's own: one channel, any size divisible by 4.
+    let image = "a/decoded/5.png";
+    good(folder, &["encode", "a", image, "--out", "one.npy"])?;
+    good(folder, &["decode", "a", "one.npy", "--out", "one"])?;
+    good(folder, &["reconstruct", "a", image])?;
+    ensure(
+        read(folder.join("one/0.png"))? == read(folder.join("a/reconstructed/5.png"))?,
+        "codes there and back differ from a reconstruction",
+    )?;
+    let run = |args: &[&str], code, want: &str| bad(folder, args, code, want);
+    run(&["decode", "a", "a/config.json"], 1, "is no .npy file")?;
+    run(&["decode", "a", "none.npy"], 1, "check the path")?;
+    std::fs::write(folder.join("cut.npy"), &codes[..codes.len() - 5])?;
+    run(&["decode", "a", "cut.npy"], 1, "cut short")?;
+    let mut large = codes.clone();
+    large[128..132].copy_from_slice(&16_i32.to_le_bytes());
+    std::fs::write(folder.join("large.npy"), &large)?;
+    run(&["decode", "a", "large.npy"], 2, "code 16 does not exist")?;
+    run(
+        &["encode", "a", image, "a/curves.png"],
+        1,
+        "encode images of one size at a time",
+    )?;
+    good(folder, &train("b", &["--steps", "2", "--no-vq"]))?;
+    run(&["encode", "b"], 2, "no quantiser")
+}
+
+/// Every method is listed with its options, which are what it sets; flags override them.
+fn methods_are_listed(folder: &Path) -> Result<(), Failed> {
+    let text = good(folder, &["methods"])?;
+    for word in ["ste++++", "--ema-decay 0.99", "arXiv 2410.06424"] {
+        ensure(text.contains(word), format!("no {word} in {text}"))?;
+    }
+    let config = |name: &str| -> Result<serde_json::Value, Failed> {
+        let file = read(folder.join(name).join("config.json"))?;
+        Ok(serde_json::from_slice::<serde_json::Value>(&file)?["vq"].clone())
+    };
+    for method in semivq::train::Method::ALL {
+        let (preset, flags) = ("preset", "flags");
+        let over = |out| train(out, &["--steps", "1", "--overwrite"]);
+        let codes = if method.name() == "fsq" { "240" } else { "16" };
+        let mut args = over(preset);
+        args.extend(["--method", method.name()]);
+        let at = args.iter().position(|a| *a == "16").ok_or("no number")?;
+        args[at] = codes;
+        good(folder, &args)?;
+        let mut args = over(flags);
+        args[at] = codes;
+        args.extend(method.flags().split_whitespace());
+        good(folder, &args)?;
+        ensure(
+            config(preset)? == config(flags)?,
+            format!("{method:?}: {} but {}", config(preset)?, config(flags)?),
+        )?;
+    }
+    let more = [
+        "--steps",
+        "1",
+        "--method",
+        "ste++++",
+        "--inplace-optimizer",
+        "none",
+        "--beta",
+        "0.5",
+        "--norm",
+        "none",
+        "--replace-policy",
+        "self",
+    ];
+    good(folder, &train("over", &more))?;
+    let config = config("over")?;
+    ensure(
+        config["inplace_optimizer"].is_null()
+            && config["norm"] == "none"
+            && config["replace_policy"] == "self"
+            && config["affine_lr"] == 2.0,
+        config.to_string(),
+    )
+}
+
 fn wrong_usage(folder: &Path) -> Result<(), Failed> {
     let n = |more: &[&'static str], want: &str| bad(folder, &train("never", more), 2, want);
     bad(
@@ -204,7 +307,23 @@ fn wrong_usage(folder: &Path) -> Result<(), Failed> {
     n(&["--lr", "0"], "lr must be a number above 0")?;
     n(&["--method", "approach9"], "approach9")?;
     n(&["--model", "huge"], "unknown model `huge`")?;
-    n(&["--norm", "l2"], "norm is not available in this version")?;
+    n(
+        &["--norm", "gn", "--feature-size", "16"],
+        "norm gn has 32 groups",
+    )?;
+    n(&["--inplace-optimizer", "10"], "want LR,MOMENTUM")?;
+    n(&["--inplace-optimizer", "10,0.9"], "it needs beta 1")?;
+    n(&["--method", "ste++", "--beta", "0.5"], "it needs beta 1")?;
+    n(
+        &["--method", "ema", "--use-learnable-std"],
+        "ema_decay and use_learnable_std exclude each other",
+    )?;
+    n(&["--fsq-levels", "8,x"], "want numbers, for example 8,6,5")?;
+    // The run's --num-codes is 16.
+    n(
+        &["--fsq-levels", "8,6,5"],
+        "make 240 codes, but num_codes is 16",
+    )?;
     n(&["--affine-groups", "3"], "must divide")?;
     n(&["--steps", "0"], "steps must be at least 1")?;
     bad(
@@ -464,6 +583,8 @@ fn main() {
             "the same seed gives the same bytes",
             the_same_seed_gives_the_same_bytes,
         ),
+        ("codes there and back", codes_there_and_back),
+        ("methods are listed", methods_are_listed),
         ("wrong usage", wrong_usage),
         ("damaged data", damaged_data),
         ("images not divisible by 4", images_not_divisible_by_4),

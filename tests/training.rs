@@ -157,6 +157,61 @@ fn evaluation_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Codes there and back give what a reconstruction gives, for every method.
+fn codes_stand_for_the_reconstruction(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in Method::ALL {
+        let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 13))?;
+        run(&mut session, 3)?;
+        let images = session.data().test.clone();
+        let codes = pollster::block_on(session.encode(&images))?;
+        ensure(codes.shape == [13, 7, 7], format!("{:?}", codes.shape))?;
+        let decoded = pollster::block_on(session.decode(&codes))?;
+        let straight = pollster::block_on(session.reconstruct(&images))?;
+        ensure(
+            decoded.shape == straight.shape && decoded.pixels == straight.pixels,
+            format!("{method:?}: decoding the codes gives other images"),
+        )?;
+        let mut wrong = codes.clone();
+        wrong.values[5] = -1;
+        let error = pollster::block_on(session.decode(&wrong)).err();
+        let text = error.ok_or("code -1 was decoded")?.to_string();
+        ensure(text.contains("code -1 does not exist"), text)?;
+    }
+    Ok(())
+}
+
+/// With `kmeans_init` the first step finds a codebook that lies among the vectors: far more codes are
+/// in use, two runs are equal, and nothing is clustered again when a run goes on.
+fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in [
+        Method::Vq,
+        Method::Ema,
+        Method::Approach1Plus,
+        Method::StePlus,
+    ] {
+        let mut options = options(method, 8, 1e-3);
+        let plain = run(&mut session(&gpu, &options, data(24, 4))?, 1)?[0];
+        options.vq.kmeans_init = true;
+        let mut whole = session(&gpu, &options, data(24, 4))?;
+        let mut metrics = run(&mut whole, 2)?;
+        let (used, before) = (metrics[0].perplexity, plain.perplexity);
+        ensure(
+            used > before.map(|p| 1.5 * p),
+            format!("{method:?}: perplexity {before:?} became {used:?} only"),
+        )?;
+        let stopped = checkpoint(&whole)?;
+        metrics.extend(run(&mut whole, 2)?);
+        let mut resumed = session(&gpu, &options, data(24, 4))?;
+        resumed.restore(&stopped)?;
+        ensure(
+            metrics[2..] == run(&mut resumed, 2)?[..]
+                && checkpoint(&whole)? == checkpoint(&resumed)?,
+            format!("{method:?}: a resumed run differs"),
+        )?;
+    }
+    Ok(())
+}
+
 /// A plan whose activations share memory gives the bits of one where none does.
 fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let config = VectorQuantConfig {
@@ -207,6 +262,12 @@ fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
     };
     ensure((2..10).contains(step), format!("noticed at step {step}"))?;
     ensure(error.to_string().contains("--lr"), error.to_string())?;
+    ensure(
+        error
+            .to_string()
+            .contains("of the 392 vectors before the quantiser are NaN or infinite"),
+        error.to_string(),
+    )?;
     ensure(
         checkpoint(&session).is_err(),
         "a checkpoint that is not finite was handed out",
@@ -435,6 +496,11 @@ fn main() {
             "sharing memory changes nothing",
             sharing_memory_changes_nothing,
         ),
+        (
+            "codes stand for the reconstruction",
+            codes_stand_for_the_reconstruction,
+        ),
+        ("k-means starts the codebook", kmeans_starts_the_codebook),
         ("a diverging run says so", a_diverging_run_says_so),
         (
             "what cannot run is refused by name",
