@@ -11,6 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
+use semivq::ops::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d, upsample_conv2d};
 use semivq::ops::group_norm::{GroupNorm, group_norm};
 use semivq::ops::linear::{Bias, Linear, linear, linear_without_bias};
@@ -162,6 +163,22 @@ fn cases() -> Vec<Case> {
         let record =
             |rec: &mut Recorder<'_>, v: &[Var]| upsample_conv2d(rec, v[0], v[1], Some(v[2]));
         all.push(case(&name, op, &[&x, &w, &[o]], record));
+    }
+    for (x, w, stride, padding) in [
+        ([2, 5, 4, 7], [5, 3, 4, 4], 2, 1),
+        ([3, 9, 5, 3], [9, 10, 3, 3], 1, 1),
+        ([1, 4, 3, 5], [4, 7, 5, 5], 3, 2),
+    ] {
+        let options = Conv2dOptions {
+            kernel: w[2],
+            stride,
+            padding,
+        };
+        let op = ConvTranspose2d::new(&x, &w, options).unwrap();
+        let name = format!("conv_transpose2d k{}s{stride}p{padding} of {x:?}", w[2]);
+        all.push(case(&name, op, &[&x, &w, &[w[1]]], move |rec, v| {
+            conv_transpose2d(rec, v[0], v[1], v[2], options)
+        }));
     }
     for (window, stride) in [(2, 2), (3, 2), (3, 3), (2, 3)] {
         let x = [2, 3, 11, 8];

@@ -236,6 +236,17 @@ impl<'a> Recorder<'a> {
         view
     }
 
+    /// The same tensor as `var`, but what is computed from it contributes nothing to a gradient.
+    pub fn without_gradient(&mut self, var: Var) -> Var {
+        let base = self.base(var);
+        let shape = self.shape(var).to_vec();
+        self.add(
+            self.tensors[var.0].name.clone(),
+            &shape,
+            Storage::View(base),
+        )
+    }
+
     /// The tensor whose memory `var` is.
     fn base(&self, var: Var) -> Var {
         match self.tensors[var.0].storage {

@@ -1,13 +1,17 @@
 //! Models: an encoder and a decoder around a [`VectorQuant`], described with a [`Builder`].
 
+mod resnet;
 mod simple;
 
+pub use resnet::{ResNet, Variant};
 pub use simple::{OutputClamp, Simple};
 
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Init, Recorder, Var};
 use crate::ops::activation::Activation;
+use crate::ops::add::{add, zero_gradient};
 use crate::ops::batch_norm::{BatchNormState, batch_norm};
+use crate::ops::conv_transpose2d::conv_transpose2d;
 use crate::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
 use crate::ops::linear::{Bias, linear};
 use crate::ops::loss::PixelLoss;
@@ -83,6 +87,29 @@ fn conv_parameters(
     Ok((w, rec.parameter("bias", &[channels], init)?))
 }
 
+/// Weight `[C, channels, K, K]` and bias of a transposed convolution of `x` `[B, C, ..]`.
+fn transposed_parameters(
+    rec: &mut Recorder<'_>,
+    x: Var,
+    channels: usize,
+    kernel: usize,
+) -> Result<(Var, Var)> {
+    let inputs = rec.shape(x).get(1).copied().unwrap_or(0);
+    // PyTorch takes the second axis of the weight for its inputs here too.
+    let init = Init::kaiming(channels * kernel * kernel);
+    let w = rec.parameter("weight", &[inputs, channels, kernel, kernel], init)?;
+    Ok((w, rec.parameter("bias", &[channels], init)?))
+}
+
+/// A bias that a training batch norm cancels: used, but with a gradient of zero.
+fn cancelled(rec: &mut Recorder<'_>, bias: Var) -> Var {
+    if !rec.training() {
+        return bias;
+    }
+    zero_gradient(rec, bias);
+    rec.without_gradient(bias)
+}
+
 /// The layers of a model, each a method; parameters are named as in PyTorch's `state_dict`.
 #[derive(Debug)]
 pub struct Builder<'r, 'a> {
@@ -129,6 +156,68 @@ impl<'r, 'a> Builder<'r, 'a> {
             let (w, bias) = conv_parameters(rec, x, channels, options.kernel)?;
             conv2d(rec, x, w, Some(bias), options)
         })
+    }
+
+    /// The same in front of a batch norm. In training that takes the bias out again, so the gradient of
+    /// the bias is exactly zero; a sum would leave rounding noise, which AdamW blows up to full steps.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the kernel does not fit.
+    pub fn conv2d_before_norm(
+        &mut self,
+        name: &str,
+        x: Var,
+        channels: usize,
+        options: Conv2dOptions,
+    ) -> Result<Var> {
+        self.rec.scope(name, |rec| {
+            let (w, bias) = conv_parameters(rec, x, channels, options.kernel)?;
+            let bias = cancelled(rec, bias);
+            conv2d(rec, x, w, Some(bias), options)
+        })
+    }
+
+    /// Transposed convolution of `[B, C, H, W]` to `[B, channels, ..]`, initialised as PyTorch does.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the kernel does not fit.
+    pub fn conv_transpose2d(
+        &mut self,
+        name: &str,
+        x: Var,
+        channels: usize,
+        options: Conv2dOptions,
+    ) -> Result<Var> {
+        self.rec.scope(name, |rec| {
+            let (w, bias) = transposed_parameters(rec, x, channels, options.kernel)?;
+            conv_transpose2d(rec, x, w, bias, options)
+        })
+    }
+
+    /// The same in front of a batch norm, see [`Self::conv2d_before_norm`].
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when the kernel does not fit.
+    pub fn conv_transpose2d_before_norm(
+        &mut self,
+        name: &str,
+        x: Var,
+        channels: usize,
+        options: Conv2dOptions,
+    ) -> Result<Var> {
+        self.rec.scope(name, |rec| {
+            let (w, bias) = transposed_parameters(rec, x, channels, options.kernel)?;
+            let bias = cancelled(rec, bias);
+            conv_transpose2d(rec, x, w, bias, options)
+        })
+    }
+
+    /// The sum of two tensors of one shape.
+    ///
+    /// # Errors
+    /// [`crate::ShapeError`] when their shapes differ.
+    pub fn add(&mut self, a: Var, b: Var) -> Result<Var> {
+        add(self.rec, a, b)
     }
 
     /// Nearest upsampling by two, then a 3 by 3 convolution with padding 1: `[B, C, H, W]` to

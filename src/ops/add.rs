@@ -1,23 +1,73 @@
-//! Addition of a second gradient path: `sum += part`, the one kernel that accumulates.
+//! Addition: of a second gradient path, `sum += part`, the one kernel that accumulates; and of two
+//! tensors, as in a residual model:
+//!
+//! ```text
+//! y = a + b      grad_a = grad_y      grad_b = grad_y
+//! ```
 
 use super::{GRID, kernels};
+use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
 uniform_struct! {
-    /// Uniform of the kernel.
+    /// Uniform of all entry points.
     struct Params { count: u32 }
 }
 
 kernels! {
     "add", [GRID];
     ADD_ASSIGN = "add_assign", 256, Params::FIELDS, [Write 1, Read 2];
+    ADD = "add", 256, Params::FIELDS, [Write 1, Read 2, Read 3];
+    COPY = "copy", 256, Params::FIELDS, [Write 1, Read 2];
+    CLEAR = "clear", 256, Params::FIELDS, [Write 1];
+}
+
+fn params(rec: &Recorder<'_>, var: Var) -> (Params, usize) {
+    let count = rec.len(var);
+    let params = Params {
+        count: count as u32,
+    };
+    (params, count)
 }
 
 /// Records `sum += part` over tensors of the same length.
 pub fn add_assign(rec: &mut Recorder<'_>, sum: Var, part: Var) {
-    let count = rec.len(sum);
-    let params = Params {
-        count: count as u32,
-    };
+    let (params, count) = params(rec, sum);
     rec.dispatch(&ADD_ASSIGN, &params, &[sum, part], count);
+}
+
+/// Records `a + b`.
+///
+/// # Errors
+/// [`ShapeError`] when their shapes differ.
+pub fn add(rec: &mut Recorder<'_>, a: Var, b: Var) -> Result<Var> {
+    let shape = rec.shape(a).to_vec();
+    if rec.shape(b) != shape {
+        let message = format!("{shape:?} and {:?} have different shapes", rec.shape(b));
+        return Err(ShapeError::new("add", message).into());
+    }
+    let (params, count) = params(rec, a);
+    let y = rec.temporary("add", &shape);
+    rec.dispatch(&ADD, &params, &[y, a, b], count);
+    rec.on_backward(y, &[a, b], move |rec, grad_y| {
+        for input in [a, b] {
+            rec.contribute(input, |rec, grad| {
+                rec.dispatch(&COPY, &params, &[grad, grad_y], count);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    });
+    Ok(y)
+}
+
+/// Records that the gradient of `var` is zero, where nothing depends on it.
+pub fn zero_gradient(rec: &mut Recorder<'_>, var: Var) {
+    let (params, count) = params(rec, var);
+    rec.on_backward_root(&[var], move |rec| {
+        rec.contribute(var, |rec, grad| {
+            rec.dispatch(&CLEAR, &params, &[grad], count);
+            Ok(())
+        })
+    });
 }

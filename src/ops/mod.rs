@@ -12,6 +12,7 @@ pub mod add;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod conv2d_weight;
+pub mod conv_transpose2d;
 pub mod gather;
 pub mod group_norm;
 pub mod linear;
@@ -74,6 +75,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         batch_norm::KERNELS,
         conv2d::KERNELS,
         conv2d_weight::KERNELS,
+        conv_transpose2d::KERNELS,
         gather::KERNELS,
         group_norm::KERNELS,
         linear::KERNELS,

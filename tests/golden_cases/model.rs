@@ -1,7 +1,7 @@
 //! Kind `model`: steps of AdamW; gradients of the first, losses of all, parameters after the last.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, Store};
-use semivq::models::{Builder, Model, OutputClamp, Simple};
+use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
 use semivq::optim::Optimizer;
 use semivq::vq::{VectorQuant, VectorQuantConfig};
 
@@ -26,16 +26,37 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
             .ok_or("config is no object")?
             .remove(*key);
     }
-    let config: VectorQuantConfig = serde_json::from_value(options)?;
-    let clamp: OutputClamp = serde_json::from_value(case.config["output_clamp"].clone())?;
-    if case.text("model")? != "simple" {
-        return Err("unknown model".into());
+    if let Some(width) = options["dim_z"].as_u64() {
+        options["feature_size"] = width.into();
     }
-    let model = Simple::new(
-        VectorQuant::new(config)?,
-        clamp,
-        case.number("commitment_weight")? as f32,
-    );
+    for key in ["dim_z", "blocks"] {
+        options
+            .as_object_mut()
+            .ok_or("config is no object")?
+            .remove(key);
+    }
+    let config: VectorQuantConfig = serde_json::from_value(options)?;
+    let quantizer = VectorQuant::new(config)?;
+    let weight = case.number("commitment_weight")? as f32;
+    let resnet = |variant: Variant| -> Fallible<Box<dyn Model>> {
+        let blocks = case.number("blocks")? as usize;
+        let model = ResNet::new(variant, blocks, quantizer.clone());
+        assert_eq!(
+            model.commitment_weight(),
+            weight,
+            "the weight is the model's own"
+        );
+        Ok(Box::new(model))
+    };
+    let model: Box<dyn Model> = match case.text("model")? {
+        "simple" => {
+            let clamp: OutputClamp = serde_json::from_value(case.config["output_clamp"].clone())?;
+            Box::new(Simple::new(quantizer.clone(), clamp, weight))
+        }
+        "resnet32" => resnet(Variant::Resnet32)?,
+        "resnet64" => resnet(Variant::Resnet64)?,
+        other => return Err(format!("unknown model {other}").into()),
+    };
     let optimizer = Optimizer::Adamw {
         beta1: case.number("beta1")? as f32,
         beta2: case.number("beta2")? as f32,

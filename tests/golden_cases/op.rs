@@ -3,6 +3,7 @@
 use semivq::gpu::{BuildOptions, Gpu, Init, ParameterLayout, Recorder, StepUniform, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNormState, batch_norm};
+use semivq::ops::conv_transpose2d::conv_transpose2d;
 use semivq::ops::conv2d::{Conv2dOptions, conv2d};
 use semivq::ops::group_norm::group_norm;
 use semivq::ops::linear::{Bias, linear};
@@ -30,14 +31,18 @@ fn record(case: &Case, rec: &mut Recorder<'_>, x: Var) -> Fallible<Var> {
         return Ok(activation.apply(rec, x));
     }
     Ok(match op {
-        "conv2d" => {
+        "conv2d" | "conv_transpose2d" => {
             let options = Conv2dOptions {
                 kernel: case.number("kernel")? as usize,
                 stride: case.number("stride")? as usize,
                 padding: case.number("padding")? as usize,
             };
             let (w, bias) = (parameter(rec, "weight")?, parameter(rec, "bias")?);
-            conv2d(rec, x, w, Some(bias), options)?
+            if op == "conv2d" {
+                conv2d(rec, x, w, Some(bias), options)?
+            } else {
+                conv_transpose2d(rec, x, w, bias, options)?
+            }
         }
         "linear" => {
             let (w, bias) = (parameter(rec, "weight")?, parameter(rec, "bias")?);

@@ -1,0 +1,148 @@
+//! `resnet32` and `resnet64`: residual autoencoders for colour images, in two variants.
+
+use super::{Builder, Model};
+use crate::error::Result;
+use crate::gpu::Var;
+use crate::ops::activation::Activation;
+use crate::ops::conv2d::Conv2dOptions;
+use crate::ops::loss::PixelLoss;
+use crate::vq::VectorQuant;
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Batch norm and ReLU behind the encoder's last convolution; as many residual blocks in the
+    /// decoder as in the encoder.
+    Resnet32,
+    /// Neither; one block fewer.
+    Resnet64,
+}
+
+const HALVE: Conv2dOptions = Conv2dOptions {
+    kernel: 4,
+    stride: 2,
+    padding: 1,
+};
+const POINT: Conv2dOptions = Conv2dOptions {
+    kernel: 1,
+    stride: 1,
+    padding: 0,
+};
+
+/// Two convolutions that halve the size, residual blocks, the quantiser, residual blocks, two
+/// transposed convolutions that double it, sigmoid; images `[B, C, H, W]` in [0, 1], H and W
+/// divisible by 4. The loss is MSE + 5 times that of the quantiser.
+#[derive(Debug, Clone)]
+pub struct ResNet {
+    variant: Variant,
+    blocks: usize,
+    channels: usize,
+    quantizer: VectorQuant,
+    commitment_weight: f32,
+}
+
+impl ResNet {
+    /// The model around `quantizer`, whose features are the width of the net, with `blocks` residual
+    /// blocks in the encoder (at least 1), for images of three channels.
+    #[must_use]
+    pub fn new(variant: Variant, blocks: usize, quantizer: VectorQuant) -> Self {
+        Self {
+            variant,
+            blocks,
+            channels: 3,
+            quantizer,
+            commitment_weight: 5.0,
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.quantizer.config().feature_size
+    }
+}
+
+/// `x + block(x)`.
+fn residual(net: &mut Builder<'_, '_>, name: &str, x: Var, width: usize) -> Result<Var> {
+    let at = |i: usize| format!("{name}.block.{i}");
+    let y = net.activation(x, Activation::Relu);
+    let y = net.conv2d_before_norm(&at(1), y, width, Conv2dOptions::SAME_3X3)?;
+    let y = net.batch_norm(&at(2), y)?;
+    let y = net.activation(y, Activation::Relu);
+    let y = net.conv2d_before_norm(&at(4), y, width, POINT)?;
+    let y = net.batch_norm(&at(5), y)?;
+    net.add(x, y)
+}
+
+impl Model for ResNet {
+    fn name(&self) -> &'static str {
+        match self.variant {
+            Variant::Resnet32 => "resnet32",
+            Variant::Resnet64 => "resnet64",
+        }
+    }
+
+    fn pixel_range(&self) -> (f32, f32) {
+        (0.0, 1.0)
+    }
+
+    fn reconstruction_loss(&self) -> PixelLoss {
+        PixelLoss::Mse
+    }
+
+    fn commitment_weight(&self) -> f32 {
+        self.commitment_weight
+    }
+
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
+        let width = self.width();
+        let closed = self.variant == Variant::Resnet32;
+        let first = if closed {
+            "_encoder.conv.0"
+        } else {
+            "_encoder.conv.0.0"
+        };
+        let x = net.conv2d_before_norm(first, images, width / 2, HALVE)?;
+        let x = net.batch_norm("_encoder.conv.1", x)?;
+        let x = net.activation(x, Activation::Relu);
+        let x = net.conv2d_before_norm("_encoder.conv.3", x, width, HALVE)?;
+        let x = net.batch_norm("_encoder.conv.4", x)?;
+        let x = net.activation(x, Activation::Relu);
+        let same = Conv2dOptions::SAME_3X3;
+        let mut x = if closed {
+            let x = net.conv2d_before_norm("_encoder.conv.6", x, width, same)?;
+            let x = net.batch_norm("_encoder.conv.7", x)?;
+            net.activation(x, Activation::Relu)
+        } else {
+            net.conv2d("_encoder.conv.6", x, width, same)?
+        };
+        for i in 1..self.blocks {
+            x = residual(net, &format!("_encoder.res.{}", i - 1), x, width)?;
+        }
+        residual(net, "_encoder.res_m", x, width)
+    }
+
+    fn quantizer(&self) -> (&str, &VectorQuant) {
+        ("_vq", &self.quantizer)
+    }
+
+    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var> {
+        let width = self.width();
+        let blocks = match self.variant {
+            Variant::Resnet32 => self.blocks,
+            Variant::Resnet64 => self.blocks - 1,
+        };
+        let mut x = z;
+        for i in 0..blocks {
+            x = residual(net, &format!("_decoder.res.{i}"), x, width)?;
+        }
+        let same = Conv2dOptions::SAME_3X3;
+        let name = |i: usize| format!("_decoder.convt.{i}");
+        let x = net.conv_transpose2d_before_norm(&name(0), x, width, same)?;
+        let x = net.batch_norm(&name(1), x)?;
+        let x = net.activation(x, Activation::Relu);
+        let x = net.conv_transpose2d_before_norm(&name(3), x, width / 2, HALVE)?;
+        let x = net.batch_norm(&name(4), x)?;
+        let x = net.activation(x, Activation::Relu);
+        let x = net.conv_transpose2d(&name(6), x, self.channels, HALVE)?;
+        Ok(net.activation(x, Activation::Sigmoid))
+    }
+}
