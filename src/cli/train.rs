@@ -188,6 +188,9 @@ impl Run {
         };
         run_dir::write_json(&self.dir.join(run_dir::SUMMARY), &summary)?;
         pictures::curves(&self.dir, &self.log.lines)?;
+        if let Some(usage) = session.code_usage().await? {
+            pictures::codes(&self.dir, &usage)?;
+        }
         pictures::reconstructions(&self.dir, session, SHOWN).await?;
         out!("{}", super::eval::line(&test));
         out!(
@@ -196,6 +199,7 @@ impl Run {
         );
         out!("  reconstructions.png  test images above, reconstructions below");
         out!("  curves.png           losses, perplexity and active codes over the steps");
+        out!("  codes.png            how the codes were used over the last epoch, and their ages");
         out!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
         Ok(())
     }

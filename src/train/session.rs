@@ -304,8 +304,9 @@ impl Session {
         let Some((step, values)) = self.readback.next(&self.gpu).await? else {
             return Ok(None);
         };
-        let metrics = self.scalars.metrics(step, &values);
-        let bad = metrics.bad_vectors.unwrap_or(0.0) as u32;
+        let mut metrics = self.scalars.metrics(step, &values);
+        // A step with bad vectors is an error, so the count is not worth a column.
+        let bad = metrics.bad_vectors.take().unwrap_or(0.0) as u32;
         let losses = [Some(metrics.rec_loss), metrics.cmt_loss];
         let lost = losses.into_iter().flatten().find(|v| !v.is_finite());
         if lost.is_some() || bad > 0 {
