@@ -91,6 +91,75 @@ fn backward(
     }
 }
 
+// The same two, a thread a group: groups of a few pixels are too small for a workgroup.
+@compute @workgroup_size(64)
+fn forward_small(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let at = linear_group(group, groups) * 64u + local;
+    if (at >= params.rows * params.groups) { return; }
+    let size = params.channels / params.groups;
+    let count = size * params.pixels;
+    let first = at * count;
+    var sum = 0.0;
+    for (var i = 0u; i < count; i++) { sum += x[first + i]; }
+    let mean = sum / f32(count);
+    var squares = 0.0;
+    for (var i = 0u; i < count; i++) {
+        let d = x[first + i] - mean;
+        squares += d * d;
+    }
+    let inverse = 1.0 / sqrt(squares / f32(count) + params.eps);
+    stats[2u * at] = mean;
+    stats[2u * at + 1u] = inverse;
+    for (var j = 0u; j < size; j++) {
+        let c = at % params.groups * size + j;
+        let scale = weight_of(c) * inverse;
+        var shift = 0.0;
+        if (AFFINE) { shift = bias[c]; }
+        let start = first + j * params.pixels;
+        for (var i = start; i < start + params.pixels; i++) { y[i] = (x[i] - mean) * scale + shift; }
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_small(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let at = linear_group(group, groups) * 64u + local;
+    if (at >= params.rows * params.groups) { return; }
+    let size = params.channels / params.groups;
+    let count = size * params.pixels;
+    let first = at * count;
+    let mean = stats_in[2u * at];
+    let inverse = stats_in[2u * at + 1u];
+    var sum = 0.0;
+    var weighted = 0.0;
+    for (var j = 0u; j < size; j++) {
+        let w = weight_of(at % params.groups * size + j);
+        let start = first + j * params.pixels;
+        for (var i = start; i < start + params.pixels; i++) {
+            let h = w * grad_y[i];
+            sum += h;
+            weighted += h * (x[i] - mean) * inverse;
+        }
+    }
+    let mean_h = sum / f32(count);
+    let mean_weighted = weighted / f32(count);
+    for (var j = 0u; j < size; j++) {
+        let w = weight_of(at % params.groups * size + j);
+        let start = first + j * params.pixels;
+        for (var i = start; i < start + params.pixels; i++) {
+            let hat = (x[i] - mean) * inverse;
+            grad_x[i] = inverse * (w * grad_y[i] - mean_h - hat * mean_weighted);
+        }
+    }
+}
+
 // A workgroup a channel, over all images.
 @compute @workgroup_size(256)
 fn backward_weight(

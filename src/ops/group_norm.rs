@@ -58,6 +58,13 @@ impl GroupNorm {
     }
 }
 
+impl GroupNorm {
+    /// Whether a group is too small for a workgroup of its own.
+    fn is_small(&self) -> bool {
+        self.channels / self.groups * self.pixels <= 256
+    }
+}
+
 uniform_struct! {
     /// Uniform of all entry points.
     struct Params {
@@ -73,6 +80,8 @@ kernels! {
     "group_norm", [GRID, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Read 6, Read 7, Write 8];
+    FORWARD_SMALL = "forward_small", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];
+    BACKWARD_SMALL = "backward_small", 64, Params::FIELDS, [Read 1, Read 2, Read 6, Read 7, Write 8];
     BACKWARD_WEIGHT = "backward_weight", 256, Params::FIELDS, [Read 1, Read 6, Read 7, Write 9, Write 10];
 }
 
@@ -102,8 +111,14 @@ pub fn group_norm(
     // Without affine the bindings are there all the same; x stands in, and is not read through them.
     let (weight, bias) = affine.unwrap_or((x, x));
     let tensors = [x, weight, bias, y, stats];
-    rec.dispatch_per_group(&FORWARD, &params, &tensors, op.rows * groups)
-        .constants(&constants);
+    let count = op.rows * groups;
+    let small = op.is_small();
+    if small {
+        rec.dispatch(&FORWARD_SMALL, &params, &tensors, count)
+    } else {
+        rec.dispatch_per_group(&FORWARD, &params, &tensors, count)
+    }
+    .constants(&constants);
     rec.on_backward(y, &[x, weight, bias], move |rec, grad_y| {
         if affine.is_some() {
             rec.contribute_always(weight, |rec, grad_weight| {
@@ -116,8 +131,12 @@ pub fn group_norm(
         }
         rec.contribute(x, |rec, grad_x| {
             let tensors = [x, weight, grad_y, stats, grad_x];
-            rec.dispatch_per_group(&BACKWARD, &params, &tensors, op.rows * groups)
-                .constants(&constants);
+            if small {
+                rec.dispatch(&BACKWARD_SMALL, &params, &tensors, count)
+            } else {
+                rec.dispatch_per_group(&BACKWARD, &params, &tensors, count)
+            }
+            .constants(&constants);
             Ok(())
         })
     });
