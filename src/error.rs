@@ -42,6 +42,9 @@ pub enum Error {
         /// The driver's words.
         message: String,
     },
+    /// The device is gone: a driver's reset, a GPU unplugged, a laptop gone to sleep.
+    #[error("the GPU device was lost ({0}); go on from the last checkpoint")]
+    DeviceLost(String),
     /// A tensor is larger than a limit of the device.
     #[error(
         "tensor `{tensor}` needs {bytes} bytes, more than the limit `{limit}` of {allowed} bytes; \

@@ -1,12 +1,26 @@
-//! The wasm surface; thin. A panic reaches the browser's console readable.
+//! The wasm surface; thin. Options and metrics cross as JSON, images and codes as typed arrays.
+//! `www/trainer.ts` makes the public, typed `Trainer` of it. Calls on one object must not overlap.
 
+use std::sync::Arc;
+
+use serde_json::json;
+use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Runs once when the module is loaded.
+use crate::data::{Dataset, Images, cifar, idx, synthetic};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterChoice, Gpu};
+use crate::train::checkpoint::State;
+use crate::train::{
+    Codes, Decoder, Inference, Method, Projection, Session, StepMetrics, TrainOptions,
+};
+
+type JsResult<T> = std::result::Result<T, JsError>;
+
+/// Runs once when the module is loaded: a panic reaches the console readable.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
-    web_sys::console::log_1(&format!("semivq {}", version()).into());
 }
 
 /// The version of the core.
@@ -14,4 +28,527 @@ pub fn start() {
 #[must_use]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// All methods as JSON: name, summary, paper, and the quantiser's options.
+#[wasm_bindgen]
+#[must_use]
+pub fn methods() -> String {
+    let one = |method: Method| {
+        let mut options = TrainOptions::default();
+        method.apply(&mut options.vq);
+        json!({
+            "name": method.name(), "summary": method.summary(), "paper": method.paper(), "vq": options.vq,
+        })
+    };
+    json!(Method::ALL.map(one)).to_string()
+}
+
+fn parse_options(text: &str) -> Result<TrainOptions> {
+    let value = serde_json::from_str(text).map_err(|e| Error::Config(format!("options: {e}")))?;
+    TrainOptions::from_partial(value)
+}
+
+/// Some options (JSON) completed, see [`TrainOptions::from_partial`].
+///
+/// # Errors
+/// [`Error::Config`] as an exception, also where options exclude each other.
+#[wasm_bindgen]
+pub fn complete(options: &str) -> JsResult<String> {
+    let options = parse_options(options)?;
+    options.build_model(1)?;
+    Ok(json!(options).to_string())
+}
+
+/// Step and options (JSON) of a checkpoint's bytes.
+///
+/// # Errors
+/// [`Error::Config`] as an exception, when it is no checkpoint.
+#[wasm_bindgen]
+pub fn describe(checkpoint: &[u8]) -> JsResult<String> {
+    let state =
+        State::from_bytes(checkpoint).map_err(|e| Error::Config(format!("the checkpoint {e}")))?;
+    Ok(json!({"step": state.step, "options": state.options}).to_string())
+}
+
+/// A GPU device, for any number of trainers.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Device {
+    gpu: Arc<Gpu>,
+}
+
+#[wasm_bindgen]
+impl Device {
+    /// Opens the browser's adapter.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] as an exception.
+    #[allow(
+        clippy::arc_with_non_send_sync,
+        reason = "the session shares it so on every target; here there is one thread"
+    )]
+    pub async fn open() -> JsResult<Self> {
+        let gpu = Gpu::new(&AdapterChoice::default()).await?;
+        // The first thing that a report of an error should hold.
+        let line = format!("semivq {}, adapter {}", version(), gpu.adapter_line());
+        web_sys::console::info_1(&line.into());
+        Ok(Self { gpu: Arc::new(gpu) })
+    }
+
+    /// The adapter's name, as far as the browser tells it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.gpu.info().name.clone()
+    }
+
+    /// Whether the arithmetic runs on the CPU.
+    #[must_use]
+    pub fn software(&self) -> bool {
+        self.gpu.is_software()
+    }
+
+    /// Why the device is gone, if it is.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        self.gpu.lost()
+    }
+
+    /// Gives the device up.
+    pub fn destroy(&self) {
+        self.gpu.destroy();
+    }
+}
+
+/// A data set.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Data {
+    set: Arc<Dataset>,
+}
+
+#[wasm_bindgen]
+impl Data {
+    fn new(set: Dataset) -> Self {
+        Self { set: Arc::new(set) }
+    }
+
+    /// The built-in images.
+    #[must_use]
+    pub fn glyphs(seed: f64) -> Self {
+        Self::new(synthetic::glyphs(seed as u64))
+    }
+
+    /// An IDX file of images, plain or gzip; a test part is held out.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Data`] as an exception.
+    pub fn idx(name: &str, bytes: &[u8], seed: f64) -> JsResult<Self> {
+        let images = idx::parse_images(name, bytes)?;
+        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+    }
+
+    /// Two IDX files.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Data`] as an exception.
+    pub fn idx_pair(
+        train_name: &str,
+        train: &[u8],
+        test_name: &str,
+        test: &[u8],
+    ) -> JsResult<Self> {
+        let set = Dataset {
+            name: train_name.to_owned(),
+            train: idx::parse_images(train_name, train)?,
+            test: idx::parse_images(test_name, test)?,
+        };
+        set.validate()?;
+        Ok(Self::new(set))
+    }
+
+    /// CIFAR's binary form; a test part is held out.
+    ///
+    /// # Errors
+    /// [`Error::File`] or [`Error::Data`] as an exception.
+    pub fn cifar(name: &str, bytes: &[u8], seed: f64) -> JsResult<Self> {
+        let images = cifar::parse(name, bytes)?;
+        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+    }
+
+    /// Images as bytes, one after the other, channels first; a test part is held out.
+    ///
+    /// # Errors
+    /// [`Error::Data`] as an exception.
+    pub fn images(
+        name: &str,
+        pixels: Vec<u8>,
+        channels: usize,
+        height: usize,
+        width: usize,
+        seed: f64,
+    ) -> JsResult<Self> {
+        let images = Images {
+            shape: [channels, height, width],
+            pixels,
+            labels: None,
+        };
+        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+    }
+
+    /// The two parts as they were given back by [`Self::part`].
+    ///
+    /// # Errors
+    /// [`Error::Data`] as an exception.
+    pub fn parts(
+        name: &str,
+        train: Vec<u8>,
+        test: Vec<u8>,
+        channels: usize,
+        height: usize,
+        width: usize,
+    ) -> JsResult<Self> {
+        let part = |pixels| Images {
+            shape: [channels, height, width],
+            pixels,
+            labels: None,
+        };
+        let set = Dataset {
+            name: name.to_owned(),
+            train: part(train),
+            test: part(test),
+        };
+        set.validate()?;
+        Ok(Self::new(set))
+    }
+
+    /// JSON: name, shape `[C, H, W]`, numbers of train and test images.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let set = &self.set;
+        json!({
+            "name": set.name, "shape": set.train.shape, "train": set.train.len(), "test": set.test.len(),
+        })
+        .to_string()
+    }
+
+    /// All bytes of the train (or test) part.
+    #[must_use]
+    pub fn part(&self, test: bool) -> Vec<u8> {
+        let part = if test {
+            &self.set.test
+        } else {
+            &self.set.train
+        };
+        part.pixels.clone()
+    }
+
+    /// `count` test images from `start`, as far as there are any.
+    #[must_use]
+    pub fn test_images(&self, start: usize, count: usize) -> Vec<u8> {
+        let test = &self.set.test;
+        let end = (start + count).min(test.len());
+        test.range(start.min(end), end).to_vec()
+    }
+}
+
+/// Images and codes of a view.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct View {
+    images: Vec<u8>,
+    codes: Vec<u32>,
+}
+
+#[wasm_bindgen]
+impl View {
+    /// Reconstructions, as bytes.
+    #[must_use]
+    pub fn images(&self) -> Vec<u8> {
+        self.images.clone()
+    }
+
+    /// Codes of all images; empty without a quantiser.
+    #[must_use]
+    pub fn codes(&self) -> Vec<u32> {
+        self.codes.clone()
+    }
+}
+
+/// What the quantiser holds.
+#[wasm_bindgen]
+#[derive(Debug, Default)]
+pub struct Quantiser {
+    counts: Vec<f32>,
+    ages: Vec<f32>,
+    vectors: Vec<f32>,
+    codes: Vec<f32>,
+    q: Vec<u32>,
+    scale: Vec<f32>,
+    gamma: Vec<f32>,
+}
+
+#[wasm_bindgen]
+impl Quantiser {
+    /// Vectors of each code over the last epoch's worth of them `[K]`.
+    #[must_use]
+    pub fn counts(&self) -> Vec<f32> {
+        self.counts.clone()
+    }
+
+    /// Steps since each code was used last `[K]`.
+    #[must_use]
+    pub fn ages(&self) -> Vec<f32> {
+        self.ages.clone()
+    }
+
+    /// Vectors of the last batch on the plane of their largest deviations, x and y of each.
+    #[must_use]
+    pub fn vectors(&self) -> Vec<f32> {
+        self.vectors.clone()
+    }
+
+    /// The codes on the same plane.
+    #[must_use]
+    pub fn codes(&self) -> Vec<f32> {
+        self.codes.clone()
+    }
+
+    /// Code of each vector.
+    #[must_use]
+    pub fn q(&self) -> Vec<u32> {
+        self.q.clone()
+    }
+
+    /// Scale of the codebook for each feature, mean over groups; alpha in Approach 1.
+    #[must_use]
+    pub fn scale(&self) -> Vec<f32> {
+        self.scale.clone()
+    }
+
+    /// Gamma for each feature; its root mean square over the codes where each has its own.
+    #[must_use]
+    pub fn gamma(&self) -> Vec<f32> {
+        self.gamma.clone()
+    }
+}
+
+/// A training session.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Core {
+    session: Session,
+    options: TrainOptions,
+    projection: Projection,
+    /// The plan of the images that are shown, for a number of them.
+    shown: Option<(usize, Inference)>,
+    decoder: Option<Decoder>,
+}
+
+fn to_json(metrics: &StepMetrics) -> String {
+    json!(metrics).to_string()
+}
+
+#[wasm_bindgen]
+impl Core {
+    /// A session of `options` (JSON, some of them) on `data`.
+    ///
+    /// # Errors
+    /// The library's errors as exceptions.
+    #[wasm_bindgen(constructor)]
+    pub fn new(device: &Device, data: &Data, options: &str) -> JsResult<Self> {
+        let options = parse_options(options)?;
+        let model = options.build_model(data.set.train.shape[0])?;
+        let gpu = Arc::clone(&device.gpu);
+        let session = Session::new(gpu, model, Arc::clone(&data.set), options.session())?;
+        Ok(Self {
+            session,
+            options,
+            projection: Projection::default(),
+            shown: None,
+            decoder: None,
+        })
+    }
+
+    /// All options as JSON.
+    #[must_use]
+    pub fn options(&self) -> String {
+        json!(self.options).to_string()
+    }
+
+    /// JSON: steps done, numbers of parameters and dispatches.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let session = &self.session;
+        json!({
+            "step": session.steps_done(), "parameters": session.parameter_count(),
+            "dispatches": session.plan().dispatches(),
+        })
+        .to_string()
+    }
+
+    /// Submits a step; metrics (JSON) of one a few steps back, once there are any.
+    ///
+    /// # Errors
+    /// As [`Session::step`].
+    pub async fn step(&mut self) -> JsResult<Option<String>> {
+        Ok(self.session.step().await?.as_ref().map(to_json))
+    }
+
+    /// Metrics (JSON) of the oldest step that has not reported, waited for.
+    ///
+    /// # Errors
+    /// As [`Session::next_metrics`].
+    pub async fn next_metrics(&mut self) -> JsResult<Option<String>> {
+        Ok(self.session.next_metrics().await?.as_ref().map(to_json))
+    }
+
+    /// See [`Session::submit_in_parts`].
+    pub fn submit_in_parts(&mut self, parts: usize) {
+        self.session.submit_in_parts(parts);
+    }
+
+    /// Goes on with other options (JSON, all of them); all steps must have reported.
+    ///
+    /// # Errors
+    /// As [`Session::reconfigure`].
+    pub async fn reconfigure(&mut self, options: &str) -> JsResult<()> {
+        let options = parse_options(options)?;
+        let model = options.build_model(self.session.data().train.shape[0])?;
+        self.session.reconfigure(model, options.session()).await?;
+        self.options = options;
+        // They stand on the arenas of the former plan.
+        self.shown = None;
+        self.decoder = None;
+        Ok(())
+    }
+
+    fn inference(&mut self, count: usize) -> Result<&Inference> {
+        if self.shown.as_ref().is_none_or(|(n, _)| *n != count) {
+            let [c, h, w] = self.session.data().train.shape;
+            let inference = self.session.inference(&[count, c, h, w])?;
+            self.shown = Some((count, inference));
+        }
+        self.shown
+            .as_ref()
+            .map(|(_, inference)| inference)
+            .ok_or_else(|| Error::Config("there are no images to show".into()))
+    }
+
+    /// Reconstructions and codes of images (bytes of the data set's shape).
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the length fits no number of images; as [`Inference::run`].
+    pub async fn view(&mut self, pixels: Vec<u8>) -> JsResult<View> {
+        let stride = self.session.data().train.stride();
+        if pixels.is_empty() || !pixels.len().is_multiple_of(stride) {
+            return Err(Error::Config(format!(
+                "{} bytes are no whole number of images of {:?} [C, H, W]",
+                pixels.len(),
+                self.session.data().train.shape
+            ))
+            .into());
+        }
+        self.inference(pixels.len() / stride)?;
+        let Some((_, inference)) = &self.shown else {
+            return Err(Error::Config("there are no images to show".into()).into());
+        };
+        let inferred = inference.run(self.session.gpu(), &pixels).await?;
+        Ok(View {
+            images: inference.to_bytes(&inferred.images),
+            codes: inferred.codes,
+        })
+    }
+
+    /// The image (bytes) of `codes`, `height` x `width` of them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a code does not exist; as [`Decoder::run`].
+    pub async fn decode(
+        &mut self,
+        codes: Vec<i32>,
+        height: usize,
+        width: usize,
+    ) -> JsResult<Vec<u8>> {
+        let codes = Codes {
+            shape: vec![1, height, width],
+            values: codes,
+        };
+        if codes.values.len() != height * width {
+            return Err(Error::Config(format!(
+                "{} codes are not {height} x {width}",
+                codes.values.len()
+            ))
+            .into());
+        }
+        let kept = self.decoder.take();
+        let (image, decoder) = self.session.decode_with(kept, &codes).await?;
+        self.decoder = Some(decoder);
+        Ok(image.pixels)
+    }
+
+    /// Test figures as JSON.
+    ///
+    /// # Errors
+    /// As [`Session::evaluate`].
+    pub async fn evaluate(&self) -> JsResult<String> {
+        let evaluation = self.session.evaluate(&self.session.data().test).await?;
+        Ok(json!(evaluation).to_string())
+    }
+
+    /// What the quantiser holds; all empty before the first step or without one. At most
+    /// `points` vectors are taken.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn quantiser(&mut self, points: usize) -> JsResult<Quantiser> {
+        let Some(seen) = self.session.inspect().await? else {
+            return Ok(Quantiser::default());
+        };
+        let usage = self.session.code_usage().await?;
+        let features = seen.features;
+        let taken = points.min(seen.q.len());
+        let rows = &seen.vectors[..taken * features];
+        let [vectors, codes] = self.projection.project(features, rows, &seen.codes);
+        let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len().max(1) as f32;
+        let groups = (seen.scale.len() / features).max(1);
+        let each = seen.gamma.len() / features;
+        let gamma = |f: usize| match each {
+            1 => seen.gamma[f],
+            _ => {
+                let column = seen.gamma.iter().skip(f).step_by(features);
+                (column.map(|v| v * v).sum::<f32>() / each as f32).sqrt()
+            }
+        };
+        let (counts, ages) = usage.map_or_else(Default::default, |u| (u.counts, u.ages));
+        Ok(Quantiser {
+            counts,
+            ages,
+            vectors,
+            codes,
+            q: seen.q[..taken].to_vec(),
+            scale: seen.scale.chunks(groups).map(mean).collect(),
+            gamma: (0..if each == 0 { 0 } else { features })
+                .map(gamma)
+                .collect(),
+        })
+    }
+
+    /// The checkpoint, the same file as the command line's; all steps must have reported.
+    ///
+    /// # Errors
+    /// As [`Session::checkpoint`].
+    pub async fn save(&self) -> JsResult<Vec<u8>> {
+        Ok(self.session.checkpoint(json!(self.options)).await?)
+    }
+
+    /// Takes up a checkpoint of the same model; all steps must have reported.
+    ///
+    /// # Errors
+    /// As [`Session::restore`].
+    pub fn load(&mut self, checkpoint: &[u8]) -> JsResult<()> {
+        self.session
+            .restore(checkpoint)
+            .map_err(|e| Error::Config(format!("the checkpoint {e}")).into())
+    }
 }

@@ -88,9 +88,29 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
     Ok(read(path, 1)?.1)
 }
 
+/// Images from the bytes of a file, plain or gzip; `name` is for errors.
+///
+/// # Errors
+/// [`Error::File`], see [`read_folder`].
+pub fn parse_images(name: &str, bytes: &[u8]) -> Result<Images> {
+    let (sizes, pixels) = read_from(Path::new(name), bytes, 3)?;
+    Ok(Images {
+        shape: [1, sizes[1], sizes[2]],
+        pixels,
+        labels: None,
+    })
+}
+
 fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let file = File::open(path).map_err(|e| Error::file(path, e.to_string()))?;
-    let mut reader = BufReader::new(file);
+    read_from(path, BufReader::new(file), dimensions)
+}
+
+fn read_from(
+    path: &Path,
+    mut reader: impl Read,
+    dimensions: usize,
+) -> Result<(Vec<usize>, Vec<u8>)> {
     let mut start = [0; 2];
     let gzip = reader.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
     let whole = std::io::Cursor::new(start).chain(reader);

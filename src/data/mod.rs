@@ -1,9 +1,11 @@
 //! Data sets: images as bytes, a train and a test part.
 
+pub mod cifar;
 pub mod idx;
 pub mod synthetic;
 
 use crate::error::{Error, Result};
+use crate::rng::Stream;
 
 /// Images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,24 @@ impl Images {
     }
 }
 
+impl Images {
+    /// The images at `indices`, in that order.
+    fn pick(&self, indices: &[u32]) -> Self {
+        let chosen = indices.iter().map(|i| *i as usize);
+        Self {
+            shape: self.shape,
+            pixels: chosen
+                .clone()
+                .flat_map(|i| self.range(i, i + 1).iter().copied())
+                .collect(),
+            labels: self
+                .labels
+                .as_ref()
+                .map(|labels| chosen.map(|i| labels[i]).collect()),
+        }
+    }
+}
+
 /// A train and a test part of the same image size.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -54,6 +74,32 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A set from images without a test part: a tenth of them, but at least one and at most 1000,
+    /// becomes it, drawn by `seed`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are fewer than two images, or as [`Self::validate`].
+    pub fn hold_out(name: &str, images: &Images, seed: u64) -> Result<Self> {
+        let count = images.len();
+        if count < 2 {
+            return Err(Error::Data {
+                name: name.to_owned(),
+                message: format!(
+                    "has {count} image(s); at least 2 are needed, one to train and one to test"
+                ),
+            });
+        }
+        let order = Stream::named(seed, "hold out").permutation(count as u32);
+        let (test, train) = order.split_at((count / 10).clamp(1, 1000));
+        let set = Self {
+            name: name.to_owned(),
+            train: images.pick(train),
+            test: images.pick(test),
+        };
+        set.validate()?;
+        Ok(set)
+    }
+
     /// Whether it can be trained on: not empty, one size, height and width divisible by 4.
     ///
     /// # Errors
@@ -84,5 +130,26 @@ impl Dataset {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_out_images_are_no_training_images() {
+        let images = Images {
+            shape: [1, 4, 4],
+            pixels: (0..40_u8).flat_map(|i| [i; 16]).collect(),
+            labels: Some((0..40).collect()),
+        };
+        let set = Dataset::hold_out("forty", &images, 3).unwrap();
+        assert_eq!((set.train.len(), set.test.len()), (36, 4));
+        let mut seen: Vec<u8> = set.train.labels.clone().unwrap();
+        seen.extend(set.test.labels.clone().unwrap());
+        assert_eq!(set.test.pixels[0], set.test.labels.as_ref().unwrap()[0]);
+        seen.sort_unstable();
+        assert_eq!(seen, (0..40).collect::<Vec<u8>>());
     }
 }

@@ -18,6 +18,7 @@ pub struct Gpu {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
     errors: Arc<Mutex<Vec<String>>>,
+    lost: Arc<Mutex<Option<String>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,6 +48,11 @@ impl Gpu {
         let errors = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&errors);
         device.on_uncaptured_error(Arc::new(move |error| locked(&sink).push(error.to_string())));
+        let lost = Arc::new(Mutex::new(None));
+        let sink = Arc::clone(&lost);
+        device.set_device_lost_callback(move |reason, message| {
+            *locked(&sink) = Some(format!("{reason:?}: {message}"));
+        });
         Ok(Self {
             device,
             queue,
@@ -55,6 +61,7 @@ impl Gpu {
             pipelines: Mutex::default(),
             modules: Mutex::default(),
             errors,
+            lost,
         })
     }
 
@@ -95,11 +102,25 @@ impl Gpu {
         std::mem::take(&mut *locked(&self.errors))
     }
 
+    /// Why the device is gone, if it is: the driver's words. A browser may take a moment to tell.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        locked(&self.lost).clone()
+    }
+
+    /// Gives the device up. All that is asked of it afterwards fails as with one that was lost.
+    pub fn destroy(&self) {
+        self.device.destroy();
+    }
+
     /// The first error since the last call, if any.
     ///
     /// # Errors
-    /// [`Error::Gpu`] with the driver's words.
+    /// [`Error::DeviceLost`]; [`Error::Gpu`] with the driver's words.
     pub fn check(&self, place: &str) -> Result<()> {
+        if let Some(reason) = self.lost() {
+            return Err(Error::DeviceLost(reason));
+        }
         match self.take_errors().into_iter().next() {
             None => Ok(()),
             Some(message) => Err(Error::Gpu {

@@ -169,6 +169,15 @@ impl ParameterLayout {
         &self.buffers
     }
 
+    /// Whether `arena` has a tensor `name`.
+    #[must_use]
+    pub fn holds(&self, arena: Arena, name: &str) -> bool {
+        match arena {
+            Arena::Buffers => self.buffers.iter().any(|b| b.name == name),
+            _ => self.parameters.iter().any(|p| p.name == name),
+        }
+    }
+
     /// Number of trained values.
     #[must_use]
     pub fn parameter_count(&self) -> usize {

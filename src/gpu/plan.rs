@@ -1,5 +1,7 @@
 //! A plan: the recorded dispatches with everything resolved, replayed each step.
 
+use std::ops::Range;
+
 use super::Gpu;
 use super::kernel::{Access, Binding, uniform_struct};
 use super::memory::Placement;
@@ -183,8 +185,32 @@ impl Plan {
 
     /// Adds the whole list to `encoder`, in one compute pass.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.encode_part(encoder, 0..self.steps.len());
+    }
+
+    /// Cuts the list into at most `parts` stretches of about equal work, in order.
+    #[must_use]
+    pub fn parts(&self, parts: usize) -> Vec<Range<usize>> {
+        // An operation that counts no flops is bound by its memory; the rest is what a launch costs.
+        let work = |step: &Step| (step.flops.max(4 * step.bytes) + 100_000) as f64;
+        let total: f64 = self.steps.iter().map(work).sum();
+        let mut ranges = Vec::new();
+        let (mut start, mut done) = (0, 0.0);
+        for (i, step) in self.steps.iter().enumerate() {
+            done += work(step);
+            let last = i + 1 == self.steps.len();
+            if last || done >= total * (ranges.len() + 1) as f64 / parts.max(1) as f64 {
+                ranges.push(start..i + 1);
+                start = i + 1;
+            }
+        }
+        ranges
+    }
+
+    /// Adds the dispatches of `range` to `encoder`, in one compute pass.
+    pub fn encode_part(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for step in &self.steps {
+        for step in &self.steps[range] {
             pass.set_pipeline(&step.pipeline);
             pass.set_bind_group(0, &step.group, &[]);
             pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);

@@ -33,9 +33,12 @@ async fn take(
     mapped: Mapped,
     submission: Option<wgpu::SubmissionIndex>,
 ) -> Result<Vec<u32>> {
-    let failed = |message: String| Error::Gpu {
-        place: "reading back".into(),
-        message,
+    let failed = |message: String| match gpu.lost() {
+        Some(reason) => Error::DeviceLost(reason),
+        None => Error::Gpu {
+            place: "reading back".into(),
+            message,
+        },
     };
     match gpu.drive(mapped, submission).await {
         Ok(Ok(())) => {}

@@ -95,6 +95,7 @@ pub struct Decoder {
     plan: Plan,
     q: Var,
     output: Var,
+    codes: Vec<usize>,
     shape: Vec<usize>,
 }
 
@@ -117,14 +118,21 @@ impl Decoder {
         let z = rec.scope(name, |rec| quantizer.decode(rec, q, &full))?;
         let output = model.decode(&mut Builder::new(&mut rec, 0.0), z)?;
         rec.keep(output);
-        let shape = rec.shape(output).to_vec();
+        let images = rec.shape(output).to_vec();
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
             q,
             output,
-            shape,
+            codes: shape.to_vec(),
+            shape: images,
         })
+    }
+
+    /// Whether it is one for codes of `shape`.
+    #[must_use]
+    pub fn takes(&self, shape: &[usize]) -> bool {
+        self.codes == shape
     }
 
     /// `[B, C, H, W]` of the images.

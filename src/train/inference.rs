@@ -94,6 +94,14 @@ impl Inference {
     }
 }
 
+impl Inference {
+    /// Values in the model's pixel range as bytes.
+    #[must_use]
+    pub fn to_bytes(&self, values: &[f32]) -> Vec<u8> {
+        to_bytes(values, self.range)
+    }
+}
+
 /// Bytes as values between those of a black and a white pixel.
 pub(super) fn to_values(pixels: &[u8], (low, high): (f32, f32)) -> Vec<f32> {
     let value = |p: &u8| low + (high - low) / 255.0 * f32::from(*p);

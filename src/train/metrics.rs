@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Recorder, Var};
-use crate::vq::Record;
+use crate::vq::{Record, Vectors};
 
 /// Declares the scalars of a step once: the struct, and where each comes from.
 macro_rules! step_metrics {
@@ -98,14 +98,29 @@ pub(super) struct RecordInfo {
     pub(super) vectors: usize,
     /// The usage histogram of the window and the ages, each `[K]`.
     pub(super) window: Option<(Var, Var)>,
+    /// How the vectors lie in z and z_q.
+    pub(super) layout: Vectors,
+    pub(super) z: Var,
+    pub(super) z_q: Var,
+    pub(super) q: Var,
+    pub(super) effective: Option<Var>,
+    pub(super) scale: Option<Var>,
+    pub(super) gamma: Option<Var>,
 }
 
 impl RecordInfo {
-    pub(super) fn new(rec: &Recorder<'_>, record: &Record) -> Self {
+    pub(super) fn new(rec: &Recorder<'_>, record: &Record, layout: Vectors) -> Self {
         Self {
             codes: rec.len(record.counts),
             vectors: rec.len(record.q),
             window: record.window.map(|w| (w.counts, w.age)),
+            layout,
+            z: record.z,
+            z_q: record.z_q,
+            q: record.q,
+            effective: record.effective,
+            scale: record.scale,
+            gamma: record.gamma,
         }
     }
 }

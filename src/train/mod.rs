@@ -6,6 +6,7 @@ mod inference;
 mod methods;
 mod metrics;
 mod options;
+mod projection;
 mod session;
 
 pub use codes::{Codes, Decoder, Encoder};
@@ -13,4 +14,5 @@ pub use inference::{Evaluation, Inference};
 pub use methods::Method;
 pub use metrics::StepMetrics;
 pub use options::TrainOptions;
-pub use session::{CodeUsage, Session, SessionOptions};
+pub use projection::Projection;
+pub use session::{CodeUsage, Inspection, Session, SessionOptions};

@@ -1,6 +1,7 @@
 //! What a run is: everything needed to repeat it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Method, SessionOptions};
 use crate::error::{Error, Result};
@@ -54,7 +55,49 @@ impl Default for TrainOptions {
     }
 }
 
+/// `given` over `base`, objects key by key.
+fn overlay(base: &mut Value, given: Value) {
+    match (base, given) {
+        (Value::Object(base), Value::Object(given)) => {
+            for (key, value) in given {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, given) => *base = given,
+    }
+}
+
 impl TrainOptions {
+    /// Options from some of them, as JSON: first the method, with the F and K that are given, then
+    /// whatever else is given over it, then the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names an option that does not exist or whose value does not fit.
+    pub fn from_partial(given: Value) -> Result<Self> {
+        let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
+        let mut options = Self::default();
+        if let Some(method) = given.get("method") {
+            options.method = serde_json::from_value(method.clone()).map_err(refuse)?;
+        }
+        for (key, size) in [
+            ("feature_size", &mut options.vq.feature_size),
+            ("num_codes", &mut options.vq.num_codes),
+        ] {
+            if let Some(value) = given.get("vq").and_then(|vq| vq.get(key)) {
+                *size = serde_json::from_value(value.clone()).map_err(refuse)?;
+            }
+        }
+        options.method.apply(&mut options.vq);
+        let codes = options.vq.num_codes;
+        let mut all = serde_json::to_value(&options).map_err(refuse)?;
+        overlay(&mut all, given);
+        if options.method == Method::Fsq && all["vq"]["fsq_levels"] == json!(options.vq.fsq_levels)
+        {
+            all["vq"]["num_codes"] = json!(codes);
+        }
+        serde_json::from_value(all).map_err(refuse)
+    }
+
     /// What the session trains with.
     #[must_use]
     pub fn session(&self) -> SessionOptions {
@@ -90,5 +133,38 @@ impl TrainOptions {
         let quantizer = VectorQuant::new(self.vq.clone())?;
         let simple = Simple::new(quantizer, self.output_clamp, self.commitment_weight);
         Ok(Box::new(simple.with_channels(channels)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_options_over_a_method_over_the_defaults() {
+        let given = json!({"method": "ste++", "lr": 0.5, "vq": {"num_codes": 64, "sync_nu": 1.0}});
+        let options = TrainOptions::from_partial(given).unwrap();
+        assert_eq!((options.method, options.lr), (Method::Ste, 0.5));
+        assert_eq!((options.vq.num_codes, options.vq.sync_nu), (64, 1.0));
+        assert_eq!(options.vq.inplace_optimizer, Some((10.0, 0.9)));
+        let fsq = json!({"method": "fsq", "vq": {"num_codes": 256}});
+        let fsq = TrainOptions::from_partial(fsq).unwrap();
+        assert_eq!(fsq.vq.num_codes, 240);
+        fsq.vq.validate().unwrap();
+        let none = json!({"method": "ema", "vq": {"ema_decay": null}});
+        assert_eq!(TrainOptions::from_partial(none).unwrap().vq.ema_decay, None);
+    }
+
+    #[test]
+    fn unknown_options_are_named() {
+        for (given, want) in [
+            (json!({"vq": {"num_code": 3}}), "num_code"),
+            (json!({"learning_rate": 3}), "learning_rate"),
+            (json!({"method": "magic"}), "magic"),
+            (json!({"vq": {"num_codes": "many"}}), "many"),
+        ] {
+            let error = TrainOptions::from_partial(given).unwrap_err().to_string();
+            assert!(error.contains(want), "{error:?} does not name {want}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A training session: one object for the command line and the page. It knows no terminal, no
 //! file and no DOM.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::State;
@@ -35,6 +36,24 @@ pub struct CodeUsage {
     pub ages: Vec<f32>,
 }
 
+/// What the quantiser held at the last step, see [`Session::inspect`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Inspection {
+    /// F
+    pub features: usize,
+    /// Vectors of the batch before the quantiser `[N, F]`.
+    pub vectors: Vec<f32>,
+    /// The codebook that was searched `[K, F]`; with finite scalar quantisation the values that
+    /// the vectors were rounded to, `[N, F]`.
+    pub codes: Vec<f32>,
+    /// Code of each vector `[N]`.
+    pub q: Vec<u32>,
+    /// Scale of the codebook `[F, G]`, alpha in Approach 1; empty without one.
+    pub scale: Vec<f32>,
+    /// Gamma `[F]` or `[K, F]`; empty without one.
+    pub gamma: Vec<f32>,
+}
+
 /// What a session trains with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionOptions {
@@ -52,10 +71,12 @@ pub struct SessionOptions {
 pub struct Session {
     gpu: Arc<Gpu>,
     model: Box<dyn Model>,
-    data: Dataset,
+    data: Arc<Dataset>,
     options: SessionOptions,
     store: Store,
     plan: Plan,
+    /// The stretches of the plan that are submitted one after the other.
+    parts: Vec<Range<usize>>,
     scalars: Scalars,
     record: Option<RecordInfo>,
     images: wgpu::Buffer,
@@ -99,9 +120,10 @@ impl Session {
     pub fn new(
         gpu: Arc<Gpu>,
         model: Box<dyn Model>,
-        data: Dataset,
+        data: impl Into<Arc<Dataset>>,
         options: SessionOptions,
     ) -> Result<Self> {
+        let data = data.into();
         data.validate()?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
@@ -114,6 +136,18 @@ impl Session {
         let label = format!("the training images of `{}`", data.name);
         let images = gpu.storage(&label, &data.train.pixels)?;
         let order = gpu.zeros("the order of the images", data.train.len())?;
+        Self::record(gpu, model, data, options, images, order)
+    }
+
+    /// Records the step over images that are on the device already.
+    fn record(
+        gpu: Arc<Gpu>,
+        model: Box<dyn Model>,
+        data: Arc<Dataset>,
+        options: SessionOptions,
+        images: wgpu::Buffer,
+        order: wgpu::Buffer,
+    ) -> Result<Self> {
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
         let batch = gather_batch(
@@ -133,7 +167,13 @@ impl Session {
         rec.backward()?;
         options.optimizer.record(&mut rec);
         let scalars = Scalars::new(rec_loss, record.as_ref());
-        let record = record.map(|record| RecordInfo::new(&rec, &record));
+        let config = model.quantizer().1.config();
+        let record = record
+            .map(|record| {
+                let layout = Vectors::new(rec.shape(record.z), config.dim, config.feature_size)?;
+                Ok::<_, Error>(RecordInfo::new(&rec, &record, layout))
+            })
+            .transpose()?;
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;
@@ -144,6 +184,7 @@ impl Session {
             data,
             options,
             store,
+            parts: plan.parts(1),
             plan,
             scalars,
             record,
@@ -177,6 +218,62 @@ impl Session {
     #[must_use]
     pub fn data(&self) -> &Dataset {
         &self.data
+    }
+
+    /// What it trains with.
+    #[must_use]
+    pub fn options(&self) -> &SessionOptions {
+        &self.options
+    }
+
+    /// Submits each step in about `parts` pieces of equal work, so that a slow device can serve
+    /// others (a browser, a desktop) in between. Results do not depend on it.
+    pub fn submit_in_parts(&mut self, parts: usize) {
+        self.parts = self.plan.parts(parts);
+    }
+
+    /// Goes on with other options: the step is recorded anew, and everything that has the same
+    /// name (parameters, moments, running statistics) is carried over; what is new starts as in a
+    /// new session. All steps must have reported, see [`Self::next_metrics`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] when something of the same name has another shape, or the seed or the
+    /// images of a batch differ: that needs a new session; otherwise as [`Self::new`].
+    pub async fn reconfigure(
+        &mut self,
+        model: Box<dyn Model>,
+        options: SessionOptions,
+    ) -> Result<()> {
+        if options.seed != self.options.seed || options.batch != self.options.batch {
+            return Err(Error::Config(
+                "another seed or batch size makes another run: start a new session".into(),
+            ));
+        }
+        let mut next = Self::record(
+            Arc::clone(&self.gpu),
+            model,
+            Arc::clone(&self.data),
+            options,
+            self.images.clone(),
+            self.order.clone(),
+        )?;
+        for arena in [
+            Arena::Parameters,
+            Arena::Buffers,
+            Arena::Moment1,
+            Arena::Moment2,
+        ] {
+            for (name, _, values) in self.store.read(&self.gpu, arena).await? {
+                if next.store.layout().holds(arena, &name) {
+                    next.store.write(&self.gpu, arena, &name, &values)?;
+                }
+            }
+        }
+        next.step = self.step;
+        next.epoch = self.epoch;
+        next.submit_in_parts(self.parts.len());
+        *self = next;
+        Ok(())
     }
 
     /// Number of trained values.
@@ -283,8 +380,17 @@ impl Session {
         }
         .with_seed(self.options.seed);
         self.plan.set_step(&self.gpu, &uniform);
+        let (last, first) = self.parts.split_last().ok_or_else(|| Error::Gpu {
+            place: "training".into(),
+            message: "the plan is empty".into(),
+        })?;
+        for part in first {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            self.plan.encode_part(&mut encoder, part.clone());
+            self.gpu.queue.submit([encoder.finish()]);
+        }
         let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        self.plan.encode(&mut encoder);
+        self.plan.encode_part(&mut encoder, last.clone());
         let mut sources = Vec::new();
         for var in self.scalars.vars() {
             sources.push(self.plan.location(var)?);
@@ -350,6 +456,50 @@ impl Session {
             counts: self.plan.read(&self.gpu, counts).await?,
             ages: self.plan.read(&self.gpu, age).await?,
         }))
+    }
+
+    /// Codebook, vectors and transform as the last step saw them; `None` without a quantiser or
+    /// before the first step.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn inspect(&self) -> Result<Option<Inspection>> {
+        let Some(record) = self.record.filter(|_| self.step > 0) else {
+            return Ok(None);
+        };
+        let read = async |var: Option<Var>| match var {
+            Some(var) => self.plan.read(&self.gpu, var).await,
+            None => Ok(Vec::new()),
+        };
+        let features = self.model.quantizer().1.config().feature_size;
+        // In the layout of the model; from here on a row a vector.
+        let rows = |values: Vec<f32>| -> Vec<f32> {
+            let vectors = record.layout;
+            let places = (0..vectors.count()).flat_map(|n| (0..features).map(move |f| (n, f)));
+            places.map(|(n, f)| values[vectors.index(n, f)]).collect()
+        };
+        let mut codes = read(record.effective).await?;
+        if codes.is_empty() {
+            // Without a codebook the values that were rounded to are what there is.
+            codes = rows(read(Some(record.z_q)).await?);
+        }
+        Ok(Some(Inspection {
+            features,
+            vectors: rows(read(Some(record.z)).await?),
+            codes,
+            q: self.plan.read_u32(&self.gpu, record.q).await?,
+            scale: read(record.scale).await?,
+            gamma: read(record.gamma).await?,
+        }))
+    }
+
+    /// A plan that reconstructs images of `shape` `[B, C, H, W]` again and again, with the
+    /// parameters of the moment.
+    ///
+    /// # Errors
+    /// As [`Inference::new`].
+    pub fn inference(&self, shape: &[usize]) -> Result<Inference> {
+        Inference::new(&self.gpu, &self.store, self.model.as_ref(), shape)
     }
 
     /// Figures over `images`, in evaluation mode; nothing of the model changes.
@@ -436,33 +586,58 @@ impl Session {
     /// # Errors
     /// [`Error::Config`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
     pub async fn decode(&self, codes: &Codes) -> Result<Images> {
-        let number = self.record.map_or(0, |record| record.codes);
-        let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
-        if let Some(bad) = codes.values.iter().find(|code| !exists(code)) {
-            return Err(Error::Config(format!(
-                "code {bad} does not exist: the model has {number}, from 0"
-            )));
-        }
         let mut pixels = Vec::new();
         let mut shape = [0; 3];
-        let mut plan: Option<(usize, Decoder)> = None;
+        let mut decoder = None;
         for start in (0..codes.len()).step_by(BATCH) {
-            let count = BATCH.min(codes.len() - start);
-            let part = codes.range(start, start + count);
-            let decoder = match plan.take() {
-                Some((size, decoder)) if size == count => decoder,
-                _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &part.shape)?,
-            };
-            let values = decoder.run(&self.gpu, &part.values).await?;
-            pixels.extend(to_bytes(&values, self.model.pixel_range()));
-            shape.copy_from_slice(&decoder.image_shape()[1..]);
-            plan = Some((count, decoder));
+            let part = codes.range(start, (start + BATCH).min(codes.len()));
+            let (images, kept) = self.decode_with(decoder.take(), &part).await?;
+            pixels.extend(images.pixels);
+            shape = images.shape;
+            decoder = Some(kept);
         }
         Ok(Images {
             shape,
             pixels,
             labels: None,
         })
+    }
+
+    /// As [`Self::decode`], for codes of one shape again and again: with the decoder that the last
+    /// call gave back.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub async fn decode_with(
+        &self,
+        decoder: Option<Decoder>,
+        codes: &Codes,
+    ) -> Result<(Images, Decoder)> {
+        self.check_codes(codes)?;
+        let decoder = match decoder {
+            Some(decoder) if decoder.takes(&codes.shape) => decoder,
+            _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &codes.shape)?,
+        };
+        let values = decoder.run(&self.gpu, &codes.values).await?;
+        let mut shape = [0; 3];
+        shape.copy_from_slice(&decoder.image_shape()[1..]);
+        let images = Images {
+            shape,
+            pixels: to_bytes(&values, self.model.pixel_range()),
+            labels: None,
+        };
+        Ok((images, decoder))
+    }
+
+    fn check_codes(&self, codes: &Codes) -> Result<()> {
+        let number = self.record.map_or(0, |record| record.codes);
+        let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
+        match codes.values.iter().find(|code| !exists(code)) {
+            None => Ok(()),
+            Some(bad) => Err(Error::Config(format!(
+                "code {bad} does not exist: the model has {number}, from 0"
+            ))),
+        }
     }
 
     /// The state as a safetensors file, with `options` inside for whoever reads it; see

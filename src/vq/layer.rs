@@ -42,6 +42,10 @@ pub struct Record {
     pub bad_vectors: Var,
     /// The raw codebook `[K, F]`; absent with finite scalar quantisation.
     pub codebook: Option<Var>,
+    /// The codebook that is searched `[K, F]`, after its norm and transform; as `codebook`.
+    pub effective: Option<Var>,
+    /// Gamma, `[F, 1]` or `[K, F]`, with Approaches 2 and 3.
+    pub gamma: Option<Var>,
     /// The scale of the codebook `[F, G]`, alpha in Approach 1; with an affine codebook.
     pub scale: Option<Var>,
     /// Mean of alpha, a scalar, with Approach 1.
@@ -131,7 +135,10 @@ impl VectorQuant {
             sync_nu: config.sync_nu,
         };
         let Codebook {
-            effective, values, ..
+            effective,
+            values,
+            gamma,
+            ..
         } = book;
         let out = if cosine {
             let weights = quantize::Weights {
@@ -176,6 +183,8 @@ impl VectorQuant {
             window,
             bad_vectors: usage::count_bad(rec, measured.squares),
             codebook: Some(raw),
+            effective: Some(rec.keep(effective)),
+            gamma: gamma.map(|gamma| rec.keep(gamma)),
             scale,
             alpha_mean,
             penalty,
@@ -399,6 +408,8 @@ fn round(
         window,
         bad_vectors: usage::count_bad(rec, rounded.squares),
         codebook: None,
+        effective: None,
+        gamma: None,
         scale: None,
         alpha_mean: None,
         penalty: None,
