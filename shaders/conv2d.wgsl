@@ -18,8 +18,10 @@ override DOWN: bool = false;
 
 // ------------------------------------------------------------------------------------- forward
 
-const TAPS: u32 = 288u;         // taps of eight channels that a workgroup holds at once
-var<workgroup> weights: array<vec4<f32>, 576>;
+// Taps of eight channels that a workgroup holds at once. Few: a driver may set workgroup memory to
+// zero with a store an element, which is time to compile and to run.
+const TAPS: u32 = 72u;
+var<workgroup> weights: array<vec4<f32>, 144>;
 
 // Tap t counts input channels and kernel positions: t = c * K*K + u * K + v.
 fn weight_at(o: u32, t: u32) -> f32 {
@@ -34,10 +36,10 @@ fn weight_at(o: u32, t: u32) -> f32 {
 fn load_weights(o: u32, first: u32, local: u32) -> u32 {
     let taps = min(TAPS, params.in_channels * K * K - first);
     workgroupBarrier();
-    for (var i = local; i < taps; i += THREADS) {
-        let t = first + i;
-        weights[2u * i] = vec4(weight_at(o, t), weight_at(o + 1u, t), weight_at(o + 2u, t), weight_at(o + 3u, t));
-        weights[2u * i + 1u] = vec4(weight_at(o + 4u, t), weight_at(o + 5u, t), weight_at(o + 6u, t), weight_at(o + 7u, t));
+    for (var i = local; i < 2u * taps; i += THREADS) {
+        let t = first + i / 2u;
+        let four = o + 4u * (i % 2u);
+        weights[i] = vec4(weight_at(four, t), weight_at(four + 1u, t), weight_at(four + 2u, t), weight_at(four + 3u, t));
     }
     workgroupBarrier();
     return taps;
@@ -181,9 +183,8 @@ fn forward_3x3(
     let b = item / (columns * rows);
     let o = group.y * 8u;
     let size = plane_size();
-    let top = i32(i) - i32(params.padding);
+    let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
     let columns_at = columns_of(j);
-    let top_small = i32(i) / 2 - 1;
     var plane = min(b, params.batch - 1u) * params.in_channels * size;
     var t0: Tile;
     var t1: Tile;
@@ -192,24 +193,22 @@ fn forward_3x3(
     for (var first = 0u; first < params.in_channels * 9u; first += TAPS) {
         let channels = load_weights(o, first, local) / 9u;
         for (var c = 0u; c < channels; c++) {
-            if (UP == 2u) {
-                let r0 = load_doubled(plane, top_small, columns_at);
-                let r1 = load_doubled(plane, top_small + 1, columns_at);
-                let r3 = load_doubled(plane, top_small + 2, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3, c * 18u);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3, c * 18u + 6u);
-                let r5 = load_doubled(plane, top_small + 3, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5, c * 18u + 12u);
-            } else {
-                let r0 = load_row(plane, top, columns_at);
-                let r1 = load_row(plane, top + 1, columns_at);
-                let r2 = load_row(plane, top + 2, columns_at);
-                let r3 = load_row(plane, top + 3, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
-                let r4 = load_row(plane, top + 4, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
-                let r5 = load_row(plane, top + 5, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
+            var r0: Row;
+            var r1: Row;
+            var r2: Row;
+            var r3: Row;
+            // Loops over the six rows: the code of one to compile.
+            for (var row = 0; row < 3; row++) {
+                r1 = r2;
+                r2 = r3;
+                r3 = tile_row(plane, top, row, columns_at);
+            }
+            for (var row = 0; row < 3; row++) {
+                r0 = r1;
+                r1 = r2;
+                r2 = r3;
+                r3 = tile_row(plane, top, row + 3, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u + 6u * u32(row));
             }
             plane += size;
         }

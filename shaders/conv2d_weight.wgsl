@@ -52,16 +52,20 @@ fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
     }
 }
 
-var<workgroup> sums: array<vec4<f32>, 576>;     // nine taps of four channels, by thread
+var<workgroup> sums: array<vec4<f32>, 256>;     // four values a thread
 
-// Nine values a thread, then their sums over the threads in a fixed order.
-fn put(slot: u32, local: u32, value: vec4<f32>) {
-    sums[slot * THREADS + local] = value;
-}
-
-fn total(slot: u32) -> vec4<f32> {
+// The sum of value `local` of the four over all threads, in a fixed order, in threads 0 to 3.
+fn totals(local: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>) -> vec4<f32> {
+    workgroupBarrier();
+    sums[local] = v0;
+    sums[THREADS + local] = v1;
+    sums[2u * THREADS + local] = v2;
+    sums[3u * THREADS + local] = v3;
+    workgroupBarrier();
     var sum = vec4(0.0);
-    for (var i = 0u; i < THREADS; i++) { sum += sums[slot * THREADS + i]; }
+    if (local < 4u) {
+        for (var i = 0u; i < THREADS; i++) { sum += sums[local * THREADS + i]; }
+    }
     return sum;
 }
 
@@ -98,14 +102,10 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
                                 pixel(plane, row, column + 2 * s), pixel(plane, row, column + 3 * s)));
         if (t == 0u) { correlate(&ones, g, vec4(1.0)); }
     }
-    put(0u, local, tap.lo);
-    put(1u, local, tap.hi);
-    put(2u, local, ones.lo);
-    put(3u, local, ones.hi);
-    workgroupBarrier();
-    if (local < 2u) { store_partial(group.x, o + 4u * local, t, params.in_channels * K * K, total(local)); }
-    if (t == 0u && local < 2u) {
-        store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * K * K, 1u, total(local + 2u));
+    let sum = totals(local, tap.lo, tap.hi, ones.lo, ones.hi);
+    if (local < 2u) { store_partial(group.x, o + 4u * local, t, params.in_channels * K * K, sum); }
+    if (t == 0u && local >= 2u && local < 4u) {
+        store_partial(group.x, o + 4u * (local - 2u), params.out_channels * params.in_channels * K * K, 1u, sum);
     }
 }
 
@@ -127,74 +127,53 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         let i = ((item / columns) % rows) * 2u;
         let b = item / (columns * rows);
         let plane = (b * params.in_channels + c) * size;
-        let top = i32(i) - i32(params.padding);
+        let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
         let columns_at = columns_of(j);
-        let g = load_gradients(o, b, i, j, true);
-        var r0: Row; var r1: Row; var r2: Row; var r3: Row;
-        if (UP == 2u) {
-            r0 = load_doubled(plane, i32(i) / 2 - 1, columns_at);
-            r1 = load_doubled(plane, i32(i) / 2, columns_at);
-            r2 = r1;
-            r3 = load_doubled(plane, i32(i) / 2 + 1, columns_at);
-        } else {
-            r0 = load_row(plane, top, columns_at);
-            r1 = load_row(plane, top + 1, columns_at);
-            r2 = load_row(plane, top + 2, columns_at);
-            r3 = load_row(plane, top + 3, columns_at);
-        }
-        correlate(&t0, g, r0.v);
-        correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
-        correlate(&t2, g, vec4(r0.v.zw, r0.e));
-        correlate(&t3, g, r1.v);
-        correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
-        correlate(&t5, g, vec4(r1.v.zw, r1.e));
-        correlate(&t6, g, r2.v);
-        correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
-        correlate(&t8, g, vec4(r2.v.zw, r2.e));
-        let h = load_gradients(o, b, i + 1u, j, i + 1u < params.out_height);
-        correlate(&t0, h, r1.v);
-        correlate(&t1, h, vec4(r1.v.yzw, r1.e.x));
-        correlate(&t2, h, vec4(r1.v.zw, r1.e));
-        correlate(&t3, h, r2.v);
-        correlate(&t4, h, vec4(r2.v.yzw, r2.e.x));
-        correlate(&t5, h, vec4(r2.v.zw, r2.e));
-        correlate(&t6, h, r3.v);
-        correlate(&t7, h, vec4(r3.v.yzw, r3.e.x));
-        correlate(&t8, h, vec4(r3.v.zw, r3.e));
-        if (c == 0u) {
-            correlate(&ones, g, vec4(1.0));
-            correlate(&ones, h, vec4(1.0));
+        // A loop over the two rows of y: half of the code to compile.
+        for (var h = 0u; h < 2u; h++) {
+            let g = load_gradients(o, b, i + h, j, i + h < params.out_height);
+            let r0 = tile_row(plane, top, i32(h), columns_at);
+            let r1 = tile_row(plane, top, i32(h) + 1, columns_at);
+            let r2 = tile_row(plane, top, i32(h) + 2, columns_at);
+            correlate(&t0, g, r0.v);
+            correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
+            correlate(&t2, g, vec4(r0.v.zw, r0.e));
+            correlate(&t3, g, r1.v);
+            correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
+            correlate(&t5, g, vec4(r1.v.zw, r1.e));
+            correlate(&t6, g, r2.v);
+            correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
+            correlate(&t8, g, vec4(r2.v.zw, r2.e));
+            if (c == 0u) { correlate(&ones, g, vec4(1.0)); }
         }
     }
-    put(0u, local, t0.lo); put(1u, local, t1.lo); put(2u, local, t2.lo);
-    put(3u, local, t3.lo); put(4u, local, t4.lo); put(5u, local, t5.lo);
-    put(6u, local, t6.lo); put(7u, local, t7.lo); put(8u, local, t8.lo);
-    workgroupBarrier();
-    if (local < 9u) { store_partial(group.x, o, c * 9u + local, params.in_channels * 9u, total(local)); }
+    let at = c * 9u;
+    let step = params.in_channels * 9u;
+    let low = totals(local, t0.lo, t1.lo, t2.lo, t3.lo);
+    if (local < 4u) { store_partial(group.x, o, at + local, step, low); }
+    let next = totals(local, t4.lo, t5.lo, t6.lo, t7.lo);
+    if (local < 4u) { store_partial(group.x, o, at + 4u + local, step, next); }
+    let last = totals(local, t8.lo, t8.hi, ones.lo, ones.hi);
+    if (local < 2u) { store_partial(group.x, o + 4u * local, at + 8u, step, last); }
+    if (c == 0u && local >= 2u && local < 4u) {
+        store_partial(group.x, o + 4u * (local - 2u), params.out_channels * step, 1u, last);
+    }
     if (TILE > 4u) {
-        workgroupBarrier();
-        put(0u, local, t0.hi); put(1u, local, t1.hi); put(2u, local, t2.hi);
-        put(3u, local, t3.hi); put(4u, local, t4.hi); put(5u, local, t5.hi);
-        put(6u, local, t6.hi); put(7u, local, t7.hi); put(8u, local, t8.hi);
-        workgroupBarrier();
-        if (local < 9u) { store_partial(group.x, o + 4u, c * 9u + local, params.in_channels * 9u, total(local)); }
-    }
-    if (c == 0u) {
-        workgroupBarrier();
-        put(0u, local, ones.lo);
-        put(1u, local, ones.hi);
-        workgroupBarrier();
-        if (local < 2u) { store_partial(group.x, o + 4u * local, params.out_channels * params.in_channels * 9u, 1u, total(local)); }
+        let high = totals(local, t0.hi, t1.hi, t2.hi, t3.hi);
+        if (local < 4u) { store_partial(group.x, o + 4u, at + local, step, high); }
+        let end = totals(local, t4.hi, t5.hi, t6.hi, t7.hi);
+        if (local < 4u) { store_partial(group.x, o + 4u, at + 4u + local, step, end); }
     }
 }
 
 // Kernel 3, stride 1, many channels: a thread owns one input channel and eight output channels,
 // a workgroup 64 such pairs (`lanes` input channels by 64 / lanes octets). It walks over pairs of
-// rows of y, sixteen columns at a time, which it first brings into its memory; nothing is left to
+// rows of y, eight columns at a time, which it first brings into its memory; nothing is left to
 // add up between threads. Channels beyond the last repeat it and are not stored.
-const COLUMNS: u32 = 16u;
-var<workgroup> x_rows: array<vec4<f32>, 640>;   // [channel <= 32][4 rows][20 columns / 4]
-var<workgroup> y_rows: array<vec4<f32>, 256>;   // [octet <= 4][2 rows][16 columns][8 channels / 4]
+const COLUMNS: u32 = 8u;
+const WINDOW: u32 = 3u;                         // quads of columns of x that they need
+// x [lane][4 rows][WINDOW], then grad_y [octet][2 rows][COLUMNS][8 channels / 4]
+var<workgroup> held: array<vec4<f32>, 448>;
 
 fn gradient_at(o: u32, b: u32, i: u32, j: u32) -> f32 {
     let inside = i < HEIGHT && j < WIDTH;
@@ -203,11 +182,11 @@ fn gradient_at(o: u32, b: u32, i: u32, j: u32) -> f32 {
 }
 
 fn window(at: u32) -> Row {
-    return Row(x_rows[at], x_rows[at + 1u].xy);
+    return Row(held[at], held[at + 1u].xy);
 }
 
 fn octet_at(at: u32) -> Tap {
-    return Tap(y_rows[at], y_rows[at + 1u]);
+    return Tap(held[at], held[at + 1u]);
 }
 
 // Three taps of a kernel row at four columns.
@@ -229,6 +208,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     let lane = local % lanes;
     let c = first_c + lane;
     let octet = local / lanes;
+    let gradients = lanes * 4u * WINDOW;            // where they begin
     let size = plane_size();
     let pairs = (HEIGHT + 1u) / 2u;
     var t0: Tap; var t1: Tap; var t2: Tap;
@@ -240,47 +220,38 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
         let i = (pair % pairs) * 2u;
         for (var j = 0u; j < WIDTH; j += COLUMNS) {
             workgroupBarrier();
-            for (var at = local; at < lanes * 20u; at += THREADS) {
-                let channel = min(first_c + at / 20u, params.in_channels - 1u);
+            for (var at = local; at < gradients; at += THREADS) {
+                let channel = min(first_c + at / (4u * WINDOW), params.in_channels - 1u);
                 let plane = (b * params.in_channels + channel) * size;
-                let h = i32(i + (at / 5u) % 4u) - i32(params.padding);
-                let l = i32(j + (at % 5u) * 4u) - i32(params.padding);
-                x_rows[at] = vec4(pixel(plane, h, l), pixel(plane, h, l + 1), pixel(plane, h, l + 2), pixel(plane, h, l + 3));
+                let h = i32(i + (at / WINDOW) % 4u) - i32(params.padding);
+                let l = i32(j + (at % WINDOW) * 4u) - i32(params.padding);
+                held[at] = vec4(pixel(plane, h, l), pixel(plane, h, l + 1), pixel(plane, h, l + 2), pixel(plane, h, l + 3));
             }
-            for (var at = local; at < octets * 64u; at += THREADS) {
+            for (var at = local; at < octets * 4u * COLUMNS; at += THREADS) {
                 // Columns run fastest over the threads, then the quads of a row of channels.
                 let column = at % COLUMNS;
                 let quad = (at / COLUMNS) % 2u;
                 let row = at / (2u * COLUMNS);          // octet * 2 + row of the pair
                 let o = first_o + (row / 2u) * 8u + quad * 4u;
                 let h = i + row % 2u;
-                y_rows[(row * COLUMNS + column) * 2u + quad] =
+                held[gradients + (row * COLUMNS + column) * 2u + quad] =
                     vec4(gradient_at(o, b, h, j + column), gradient_at(o + 1u, b, h, j + column),
                          gradient_at(o + 2u, b, h, j + column), gradient_at(o + 3u, b, h, j + column));
             }
             workgroupBarrier();
             let blocks = min(COLUMNS, WIDTH - j + 3u) / 4u;
-            for (var k = 0u; k < blocks; k++) {
-                let at = lane * 20u + k;
-                let top = (octet * 2u * COLUMNS + k * 4u) * 2u;
-                let r1 = window(at + 5u);
-                let r2 = window(at + 10u);
-                var g0 = octet_at(top);
-                var g1 = octet_at(top + 2u);
-                var g2 = octet_at(top + 4u);
-                var g3 = octet_at(top + 6u);
+            // Four columns of one row of y at a time.
+            for (var k = 0u; k < 2u * blocks; k++) {
+                let h = k % 2u;
+                let at = (lane * 4u + h) * WINDOW + k / 2u;
+                let first = gradients + ((octet * 2u + h) * COLUMNS + (k / 2u) * 4u) * 2u;
+                let g0 = octet_at(first);
+                let g1 = octet_at(first + 2u);
+                let g2 = octet_at(first + 4u);
+                let g3 = octet_at(first + 6u);
                 spread_row(&t0, &t1, &t2, g0, g1, g2, g3, window(at));
-                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r1);
-                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, r2);
-                spread(&ones, g0, g1, g2, g3, vec4(1.0));
-                let bottom = top + 2u * COLUMNS;
-                g0 = octet_at(bottom);
-                g1 = octet_at(bottom + 2u);
-                g2 = octet_at(bottom + 4u);
-                g3 = octet_at(bottom + 6u);
-                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, r1);
-                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r2);
-                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 15u));
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, window(at + WINDOW));
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 2u * WINDOW));
                 spread(&ones, g0, g1, g2, g3, vec4(1.0));
             }
         }

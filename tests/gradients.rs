@@ -7,7 +7,6 @@ mod support;
 
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
@@ -24,6 +23,7 @@ use semivq::vq::affine::{self, Apply, Transform};
 use semivq::vq::gamma::{self, Table};
 use semivq::vq::norm::{self, Length, VectorNorm};
 use semivq::vq::search::{self, search};
+use support::harness::{self, Failed, Test};
 use support::{normals, share_of_tolerance};
 
 type Record = Box<dyn Fn(&mut Recorder<'_>, &[Var]) -> semivq::Result<Var> + Send + Sync>;
@@ -377,6 +377,10 @@ async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
         (2, 65, 3, 40),
         (5, 3, 1, 16),
         (1, 1, 130, 2),
+        // Enough for the wide tiles: side by side by fours, not so, and features last.
+        (3, 6, 700, 40),
+        (9, 5, 257, 67),
+        (2501, 33, 1, 35),
     ] {
         let vectors = Vectors {
             outer,
@@ -419,36 +423,23 @@ async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
 }
 
 fn main() {
-    let mut args = Arguments::from_args();
-    // One device for all; a second thread would only wait for it.
-    args.test_threads = Some(1);
-    let gpu = support::gpu().map(Arc::new);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
-    }
-    let mut trials = Vec::new();
+    let mut tests = Vec::new();
     for case in cases().into_iter().map(Arc::new) {
         let twin = Arc::clone(&case);
-        trials.push(Trial::test(
+        tests.push(Test::host(
             format!("central differences, {}", case.name),
             move || (twin.differences)(&inputs_of(&twin)),
         ));
-        let name = format!("GPU, {}", case.name);
-        let device = gpu.clone();
-        let trial = Trial::test(name, move || pollster::block_on(on_gpu(&*device?, &case)));
-        trials.push(trial.with_ignored_flag(gpu.is_err()));
+        tests.push(Test::gpu(format!("GPU, {}", case.name), move |gpu| {
+            let case = Arc::clone(&case);
+            async move { on_gpu(&gpu, &case).await }
+        }));
     }
-    for tuned in [false, true] {
-        let device = gpu.clone();
-        let name = if tuned {
-            "GPU, search, tuned for the adapter"
-        } else {
-            "GPU, search"
-        };
-        let trial = Trial::test(name, move || {
-            pollster::block_on(search_on_gpu(&*device?, tuned))
-        });
-        trials.push(trial.with_ignored_flag(gpu.is_err()));
+    for (name, tuned) in [("", false), (", tuned for the adapter", true)] {
+        tests.push(Test::gpu(
+            format!("GPU, search{name}"),
+            move |gpu| async move { search_on_gpu(&gpu, tuned).await },
+        ));
     }
-    libtest_mimic::run(&args, trials).exit();
+    harness::run(tests);
 }

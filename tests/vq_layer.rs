@@ -8,9 +8,7 @@ mod support;
 mod tape;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
 use reference::{Layer, Named, Outcome};
 use semivq::gpu::{
     Arena, BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Role, StepUniform, Store, Var,
@@ -21,6 +19,7 @@ use semivq::vq::{
     CodebookNorm, Distance, Estimator, GammaPolicy, Norm, Record, ReplacePolicy, VectorQuant,
     VectorQuantConfig, Vectors,
 };
+use support::harness::{self, Failed, Test};
 use support::share_of_tolerance;
 use tape::Ad;
 
@@ -84,7 +83,7 @@ impl OnGpu {
         })
     }
 
-    fn run(&self, gpu: &Gpu, step: u32, z: &[f32]) -> Result<(), Failed> {
+    async fn run(&self, gpu: &Gpu, step: u32, z: &[f32]) -> Result<(), Failed> {
         let uniform = StepUniform {
             step,
             epoch_steps: 5,
@@ -92,27 +91,27 @@ impl OnGpu {
         };
         self.plan.write(gpu, self.z, z)?;
         self.plan.run(gpu, &uniform.with_seed(SEED));
-        pollster::block_on(self.plan.check_guards(gpu))?;
+        self.plan.check_guards(gpu).await?;
         gpu.check("the layer")?;
         Ok(())
     }
 
-    fn read(&self, gpu: &Gpu, var: Var) -> Result<Vec<f32>, Failed> {
-        Ok(pollster::block_on(self.plan.read(gpu, var))?)
+    async fn read(&self, gpu: &Gpu, var: Var) -> Result<Vec<f32>, Failed> {
+        Ok(self.plan.read(gpu, var).await?)
     }
 
-    fn codes(&self, gpu: &Gpu) -> Result<Vec<u32>, Failed> {
-        Ok(pollster::block_on(self.plan.read_u32(gpu, self.record.q))?)
+    async fn codes(&self, gpu: &Gpu) -> Result<Vec<u32>, Failed> {
+        Ok(self.plan.read_u32(gpu, self.record.q).await?)
     }
 
-    fn tensors(&self, gpu: &Gpu, arena: Arena) -> Result<BTreeMap<String, Vec<f32>>, Failed> {
-        let all = pollster::block_on(self.store.read(gpu, arena))?;
+    async fn tensors(&self, gpu: &Gpu, arena: Arena) -> Result<BTreeMap<String, Vec<f32>>, Failed> {
+        let all = self.store.read(gpu, arena).await?;
         Ok(all.into_iter().map(|(name, _, v)| (name, v)).collect())
     }
 
-    fn codebook(&self, gpu: &Gpu) -> Result<Vec<f32>, Failed> {
-        let mut all = self.tensors(gpu, Arena::Parameters)?;
-        all.extend(self.tensors(gpu, Arena::Buffers)?);
+    async fn codebook(&self, gpu: &Gpu) -> Result<Vec<f32>, Failed> {
+        let mut all = self.tensors(gpu, Arena::Parameters).await?;
+        all.extend(self.tensors(gpu, Arena::Buffers).await?);
         all.remove("codebook.weight")
             .ok_or_else(|| "no codebook".into())
     }
@@ -345,7 +344,7 @@ fn normals(number: u32, name: &str, len: usize) -> Vec<f32> {
 }
 
 /// One combination: forward, all gradients, and what the step changes.
-fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
+async fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
     let (config, shape, training) = combination(number);
     let vectors = Vectors::new(&shape, config.dim, config.feature_size)?;
     let layer = OnGpu::new(gpu, &config, &shape, training)?;
@@ -371,8 +370,8 @@ fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
         layer.store.write(gpu, arena, name, tensor)?;
     }
     layer.plan.write(gpu, layer.grad_out, &grad_out)?;
-    layer.run(gpu, 1, &z)?;
-    pollster::block_on(layer.store.check_gradient_guards(gpu))?;
+    layer.run(gpu, 1, &z).await?;
+    layer.store.check_gradient_guards(gpu).await?;
     let fail = |what: &str| -> Failed {
         format!("{what}\n  {config:?}\n  z {shape:?}, training {training}").into()
     };
@@ -389,42 +388,42 @@ fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
     let in_rows = |values: &[f32]| rows(values, &vectors).concat();
     let outcome = &want.outcome;
     let q: Vec<u32> = outcome.q.iter().map(|k| *k as u32).collect();
-    if layer.codes(gpu)? != q {
+    if layer.codes(gpu).await? != q {
         return Err(fail("the codes differ"));
     }
     let record = &layer.record;
     check(
         "z",
-        &in_rows(&layer.read(gpu, record.z)?),
+        &in_rows(&layer.read(gpu, record.z).await?),
         &flat(&outcome.z),
     )?;
     check(
         "z_q",
-        &in_rows(&layer.read(gpu, record.z_q)?),
+        &in_rows(&layer.read(gpu, record.z_q).await?),
         &flat(&outcome.z_q),
     )?;
     check(
         "out",
-        &in_rows(&layer.read(gpu, layer.out)?),
+        &in_rows(&layer.read(gpu, layer.out).await?),
         &flat(&outcome.out),
     )?;
-    check("d", &layer.read(gpu, record.d)?, &outcome.d)?;
+    check("d", &layer.read(gpu, record.d).await?, &outcome.d)?;
     check(
         "loss",
-        &layer.read(gpu, record.loss)?,
+        &layer.read(gpu, record.loss).await?,
         &[outcome.loss.to_f64()],
     )?;
     if let (Some(scale), Some(want)) = (record.scale, &outcome.scale) {
         let want: Vec<f64> = want.iter().map(|v| v.to_f64()).collect();
-        check("scale", &layer.read(gpu, scale)?, &want)?;
+        check("scale", &layer.read(gpu, scale).await?, &want)?;
     }
     let grad_z = layer.grad_z.ok_or_else(|| fail("z got no gradient"))?;
-    check("grad z", &layer.read(gpu, grad_z)?, &want.grad_z)?;
-    for (name, got) in layer.tensors(gpu, Arena::Gradients)? {
+    check("grad z", &layer.read(gpu, grad_z).await?, &want.grad_z)?;
+    for (name, got) in layer.tensors(gpu, Arena::Gradients).await? {
         check(&format!("grad {name}"), &got, &want.grads[&name])?;
     }
-    let mut after = layer.tensors(gpu, Arena::Parameters)?;
-    after.extend(layer.tensors(gpu, Arena::Buffers)?);
+    let mut after = layer.tensors(gpu, Arena::Parameters).await?;
+    after.extend(layer.tensors(gpu, Arena::Buffers).await?);
     for (name, want) in &outcome.after {
         if let Some(got) = after.get(name) {
             check(&format!("{name} after the step"), got, want)?;
@@ -442,7 +441,7 @@ fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
 
 /// Codes far too many for the vectors, 200 steps: a code unused for `PATIENCE` steps changes within
 /// that step, a used one never does.
-fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(), Failed> {
+async fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(), Failed> {
     const PATIENCE: u32 = 7;
     let config = VectorQuantConfig {
         feature_size: 6,
@@ -456,13 +455,13 @@ fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(), Failed> {
         .plan
         .write(gpu, layer.grad_out, &vec![0.0_f32; 2 * 6 * 11])?;
     let mut unused = vec![0; config.num_codes];
-    let mut before = layer.codebook(gpu)?;
+    let mut before = layer.codebook(gpu).await?;
     let mut replaced = 0;
     for step in 1..=200 {
         let z = normals(step, "z", 2 * 6 * 11);
-        layer.run(gpu, step, &z)?;
-        let after = layer.codebook(gpu)?;
-        let q = layer.codes(gpu)?;
+        layer.run(gpu, step, &z).await?;
+        let after = layer.codebook(gpu).await?;
+        let q = layer.codes(gpu).await?;
         let in_rows = rows(&z, &Vectors::new(&[2, 6, 11], 1, 6)?);
         for k in 0..config.num_codes {
             unused[k] = if q.contains(&(k as u32)) {
@@ -515,7 +514,7 @@ fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(), Failed> {
 }
 
 /// Two layers with the same seed replace alike, and another step draws anew.
-fn replacement_repeats(gpu: &Gpu) -> Result<(), Failed> {
+async fn replacement_repeats(gpu: &Gpu) -> Result<(), Failed> {
     for policy in [
         ReplacePolicy::InputRandom,
         ReplacePolicy::InputKmeans,
@@ -529,19 +528,19 @@ fn replacement_repeats(gpu: &Gpu) -> Result<(), Failed> {
             ..VectorQuantConfig::default()
         };
         let z = normals(1, "z", 2 * 6 * 11);
-        let once = |step: u32| -> Result<Vec<f32>, Failed> {
+        let once = async |step: u32| -> Result<Vec<f32>, Failed> {
             let layer = OnGpu::new(gpu, &config, &[2, 6, 11], true)?;
             layer
                 .plan
                 .write(gpu, layer.grad_out, &vec![0.0_f32; 2 * 6 * 11])?;
-            layer.run(gpu, step, &z)?;
-            layer.codebook(gpu)
+            layer.run(gpu, step, &z).await?;
+            layer.codebook(gpu).await
         };
-        let first = once(1)?;
-        if first != once(1)? {
+        let first = once(1).await?;
+        if first != once(1).await? {
             return Err(format!("{policy:?}: two runs differ").into());
         }
-        if first == once(2)? {
+        if first == once(2).await? {
             return Err(format!("{policy:?}: two steps drew the same").into());
         }
     }
@@ -549,7 +548,7 @@ fn replacement_repeats(gpu: &Gpu) -> Result<(), Failed> {
 }
 
 /// Usage over an epoch of 5 steps and ages, against counting by hand.
-fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
+async fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
     let config = VectorQuantConfig {
         feature_size: 6,
         num_codes: 40,
@@ -564,8 +563,10 @@ fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
     let mut ages = vec![0.0_f32; 40];
     // More steps than the ring has places.
     for step in 1..=140 {
-        layer.run(gpu, step, &normals(step, "z", 2 * 6 * 11))?;
-        steps.push(layer.codes(gpu)?);
+        layer
+            .run(gpu, step, &normals(step, "z", 2 * 6 * 11))
+            .await?;
+        steps.push(layer.codes(gpu).await?);
         for (k, age) in ages.iter_mut().enumerate() {
             let used = steps.last().is_some_and(|q| q.contains(&(k as u32)));
             *age = if used { 0.0 } else { *age + 1.0 };
@@ -589,11 +590,13 @@ fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
             (window.age_mean, ages.iter().sum::<f32>() / 40.0),
             (window.age_max, ages.iter().copied().fold(0.0, f32::max)),
         ];
-        if layer.read(gpu, window.counts)? != counts || layer.read(gpu, window.age)? != ages {
+        if layer.read(gpu, window.counts).await? != counts
+            || layer.read(gpu, window.age).await? != ages
+        {
             return Err(format!("step {step}: the histogram or the ages differ").into());
         }
         for (var, want) in scalars {
-            let got = layer.read(gpu, var)?[0];
+            let got = layer.read(gpu, var).await?[0];
             if (got - want).abs() > 1e-4 * want.abs().max(1.0) {
                 return Err(format!("step {step}: {got}, want {want}").into());
             }
@@ -604,7 +607,7 @@ fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
 
 /// One vector, one code, more codes than vectors, all vectors equal, odd F; for every method that
 /// goes with them. Results and gradients are finite, and training goes on for some steps.
-fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
+async fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
     let shapes: [(&str, &[usize], usize); 5] = [
         ("one vector", &[1, 7], 12),
         ("one code", &[3, 7, 5], 1),
@@ -644,31 +647,39 @@ fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
                 if name == "all vectors equal" {
                     z.fill(0.75);
                 }
-                layer.run(gpu, step, &z)?;
-                let mut all = layer.read(gpu, layer.out)?;
-                all.extend(layer.read(gpu, layer.record.loss)?);
-                all.extend(layer.read(gpu, layer.record.perplexity)?);
+                layer.run(gpu, step, &z).await?;
+                let mut all = layer.read(gpu, layer.out).await?;
+                all.extend(layer.read(gpu, layer.record.loss).await?);
+                all.extend(layer.read(gpu, layer.record.perplexity).await?);
                 all.extend(
                     layer
-                        .tensors(gpu, Arena::Gradients)?
+                        .tensors(gpu, Arena::Gradients)
+                        .await?
                         .into_values()
                         .flatten(),
                 );
-                all.extend(layer.tensors(gpu, Arena::Buffers)?.into_values().flatten());
                 all.extend(
                     layer
-                        .tensors(gpu, Arena::Parameters)?
+                        .tensors(gpu, Arena::Buffers)
+                        .await?
+                        .into_values()
+                        .flatten(),
+                );
+                all.extend(
+                    layer
+                        .tensors(gpu, Arena::Parameters)
+                        .await?
                         .into_values()
                         .flatten(),
                 );
                 if let Some(grad_z) = layer.grad_z {
-                    all.extend(layer.read(gpu, grad_z)?);
+                    all.extend(layer.read(gpu, grad_z).await?);
                 }
                 if !all.iter().all(|v| v.is_finite()) {
                     return Err(format!("{name}, {method:?}: not finite at step {step}").into());
                 }
                 let known = codes.max(config.num_codes) as u32;
-                if layer.codes(gpu)?.iter().any(|q| *q >= known) {
+                if layer.codes(gpu).await?.iter().any(|q| *q >= known) {
                     return Err(format!("{name}, {method:?}: a code that does not exist").into());
                 }
             }
@@ -678,7 +689,7 @@ fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
 }
 
 /// NaN and infinity in z: the record says how many vectors, every method keeps to its codes.
-fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
+async fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
     for dist in [Distance::Euclidean, Distance::Cosine] {
         let config = VectorQuantConfig {
             feature_size: 6,
@@ -692,9 +703,9 @@ fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
             .plan
             .write(gpu, layer.grad_out, &vec![0.0_f32; 2 * 6 * 11])?;
         let mut z = normals(1, "z", 2 * 6 * 11);
-        layer.run(gpu, 1, &z)?;
+        layer.run(gpu, 1, &z).await?;
         let bad = || layer.read(gpu, layer.record.bad_vectors);
-        if bad()? != [0.0] {
+        if bad().await? != [0.0] {
             return Err("finite vectors were counted".into());
         }
         let vectors = Vectors::new(&[2, 6, 11], 1, 6)?;
@@ -706,56 +717,46 @@ fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
         ] {
             z[vectors.index(n, f)] = value;
         }
-        layer.run(gpu, 2, &z)?;
-        if bad()? != [3.0] {
-            return Err(format!("{dist:?}: {:?} bad vectors, want 3", bad()?).into());
+        layer.run(gpu, 2, &z).await?;
+        if bad().await? != [3.0] {
+            return Err(format!("{dist:?}: {:?} bad vectors, want 3", bad().await?).into());
         }
-        if layer.codes(gpu)?.iter().any(|q| *q >= 40) {
+        if layer.codes(gpu).await?.iter().any(|q| *q >= 40) {
             return Err("a code that does not exist".into());
         }
     }
     Ok(())
 }
 
-type Test = Box<dyn Fn(&Gpu) -> Result<(), Failed> + Send + Sync>;
-
 fn main() {
-    let mut args = Arguments::from_args();
-    // One device for all; a second thread would only wait for it.
-    args.test_threads = Some(1);
-    let gpu = support::gpu().map(Arc::new);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
-    }
-    let mut tests: Vec<(String, Test)> = Vec::new();
+    let mut tests = Vec::new();
     for number in 0..COMBINATIONS {
-        let name = format!("combination {number}");
-        tests.push((name, Box::new(move |gpu| agrees(gpu, number))));
+        tests.push(Test::gpu(
+            format!("combination {number}"),
+            move |gpu| async move { agrees(&gpu, number).await },
+        ));
     }
     for policy in [
         ReplacePolicy::InputRandom,
         ReplacePolicy::InputKmeans,
         ReplacePolicy::Own,
     ] {
-        let name = format!("dead codes are replaced, {policy:?}");
-        tests.push((name, Box::new(move |gpu| replaces_dead_codes(gpu, policy))));
+        tests.push(Test::gpu(
+            format!("dead codes are replaced, {policy:?}"),
+            move |gpu| async move { replaces_dead_codes(&gpu, policy).await },
+        ));
     }
-    tests.push(("replacement repeats".into(), Box::new(replacement_repeats)));
-    tests.push(("usage over an epoch".into(), Box::new(tracks_usage)));
-    tests.push(("odd input".into(), Box::new(takes_odd_input)));
-    tests.push((
-        "bad vectors are counted".into(),
-        Box::new(counts_bad_vectors),
-    ));
-    let trials = tests.into_iter().map(|(name, test)| {
-        let device = gpu.clone();
-        Trial::test(name, move || {
-            let gpu = device?;
-            test(&gpu)?;
-            gpu.check("the test")?;
-            Ok(())
-        })
-        .with_ignored_flag(gpu.is_err())
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    tests.push(Test::gpu("replacement repeats", |gpu| async move {
+        replacement_repeats(&gpu).await
+    }));
+    tests.push(Test::gpu("usage over an epoch", |gpu| async move {
+        tracks_usage(&gpu).await
+    }));
+    tests.push(Test::gpu("odd input", |gpu| async move {
+        takes_odd_input(&gpu).await
+    }));
+    tests.push(Test::gpu("bad vectors are counted", |gpu| async move {
+        counts_bad_vectors(&gpu).await
+    }));
+    harness::run(tests);
 }

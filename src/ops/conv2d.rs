@@ -217,7 +217,7 @@ impl Conv2d {
 
     /// Records `y = conv(x, w) + bias`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Option<Var>) {
-        let up = ("UP", self.upsample as f64);
+        let up = (self.upsample == 2).then_some(("UP", 2.0));
         self.convolve(rec, self.params(), up, [x, w, y], bias);
     }
 
@@ -225,7 +225,7 @@ impl Conv2d {
         &self,
         rec: &mut Recorder<'_>,
         mut p: Params,
-        scaling: (&'static str, f64),
+        scaling: Option<(&'static str, f64)>,
         [from, w, to]: [Var; 3],
         bias: Option<Var>,
     ) {
@@ -242,14 +242,14 @@ impl Conv2d {
         let channels = p.out_channels as usize;
         let grid = [groups.div_ceil(fold), channels.div_ceil(OCTET), fold].map(|n| n as u32);
         rec.dispatch_groups(kernel, &p, &[from, w, bias.unwrap_or(w), to], grid)
-            .constants(&[&self.constants(&p)[..], &[scaling]].concat())
+            .constants(&[&self.constants(&p)[..], scaling.as_slice()].concat())
             .flops(2 * self.macs());
     }
 
     /// Records `grad_x` from `grad_y`.
     pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
         if self.options.stride == 1 {
-            let down = ("DOWN", f64::from(u8::from(self.upsample == 2)));
+            let down = (self.upsample == 2).then_some(("DOWN", 1.0));
             return self.convolve(rec, self.mirrored(), down, [grad_y, w, grad_x], None);
         }
         let items = self.batch * self.in_channels * self.in_size[0] * self.in_size[1];

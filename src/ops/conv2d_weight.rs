@@ -87,8 +87,8 @@ impl Conv2d {
             has_bias: u32::from(grad_bias.is_some()),
             ..self.params()
         };
-        let up = ("UP", self.upsample as f64);
-        let constants = [&self.constants(&params)[..], &[up]].concat();
+        let up = (self.upsample == 2).then_some(("UP", 2.0));
+        let constants = [&self.constants(&params)[..], up.as_slice()].concat();
         let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
         let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
         rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)

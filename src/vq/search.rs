@@ -72,8 +72,8 @@ fn record(
     };
     let q = rec.temporary("q", &[vectors.count()]);
     let flops = 2 * vectors.count() * codes * vectors.features;
-    // The wide kernel also sees z by fours, so there must be four.
-    if rec.on_cpu() && rec.len(z) >= 4 {
+    // Few vectors are few wide tiles, idle cores and a long compilation for nothing.
+    if rec.on_cpu() && vectors.count() >= super::search_wide::LEAST {
         super::search_wide::record(rec, params, [codebook, half_norms, z, q]).flops(flops);
     } else {
         let threads = vectors.count().div_ceil(4);

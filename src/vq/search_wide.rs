@@ -14,6 +14,9 @@ kernels! {
 /// Vectors of a thread.
 const TILE: usize = 16;
 
+/// The least number of vectors that it is for: four workgroups of them.
+pub(super) const LEAST: usize = 4 * 32 * TILE;
+
 /// Records the search; half norms (and behind them the number of codes) are there already.
 pub(super) fn record<'r>(
     rec: &'r mut Recorder<'_>,

@@ -5,11 +5,15 @@
     reason = "each test file uses its own part of this module; names say what the functions do"
 )]
 
+pub mod harness;
+
+#[cfg(not(target_arch = "wasm32"))]
 use semivq::gpu::{AdapterChoice, Gpu};
 use semivq::rng::Stream;
 
 /// The adapter of the tests: `SEMIVQ_ADAPTER` (index or part of a name) or the best one. Without
 /// one the answer is why; with `SEMIVQ_REQUIRE_GPU=1` that is a failure.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn gpu() -> Result<Gpu, String> {
     let choice = AdapterChoice {
         adapter: std::env::var("SEMIVQ_ADAPTER").ok(),

@@ -1,0 +1,24 @@
+//! All tests, with the set-up they need.
+
+use crate::setup::{self, WASM};
+use crate::{cargo, run};
+
+/// What `cargo xtask test` does.
+pub fn run_all() -> Result<(), String> {
+    setup::wasm_target()?;
+    setup::vulkan()?;
+    let cargo = cargo();
+    let deny = [("RUSTDOCFLAGS", "-D warnings")];
+    run(&cargo, "fmt --all --check", &[])?;
+    run(
+        &cargo,
+        "clippy --workspace --all-targets -- -D warnings",
+        &[],
+    )?;
+    let wasm = format!("clippy --package semivq --lib --target {WASM} -- -D warnings");
+    run(&cargo, &wasm, &[])?;
+    run(&cargo, "doc --package semivq --lib --no-deps", &deny)?;
+    // Mesa's device-select layer complains on machines without a desktop; this is its off switch.
+    let quiet = [("NODEVICE_SELECT", "1")];
+    run(&cargo, "test --workspace --no-fail-fast", &quiet)
+}

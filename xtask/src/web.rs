@@ -1,0 +1,103 @@
+//! The browser's side: the core as wasm, the page, the npm package.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::setup::{self, WASM};
+use crate::{cargo, run};
+
+const WWW: &str = "www";
+const CORE: &str = "www/core";
+const DIST: &str = "dist";
+
+fn failed(what: &Path, error: &dyn std::fmt::Display) -> String {
+    format!("{}: {error}", what.display())
+}
+
+/// JavaScript around a compiled module, in `out`.
+pub fn bindgen(wasm: &Path, out: &Path, name: &str) -> Result<(), String> {
+    let mut bindgen = Bindgen::new();
+    bindgen
+        .input_path(wasm)
+        .out_name(name)
+        .typescript(true)
+        .omit_default_module_path(false);
+    let result = bindgen.web(true).and_then(|b| b.generate(out));
+    result.map_err(|e| failed(wasm, &format!("{e:#}")))
+}
+
+/// The npm packages of the lock file.
+pub fn packages() -> Result<(), String> {
+    setup::node()?;
+    let time = |path: &str| fs::metadata(Path::new(WWW).join(path)).and_then(|m| m.modified());
+    let lock = time("package-lock.json").map_err(|e| failed(Path::new(WWW), &e))?;
+    if time("node_modules/.package-lock.json").is_ok_and(|installed| installed >= lock) {
+        return Ok(());
+    }
+    run("npm", "ci --prefix www --no-audit --no-fund", &[])
+}
+
+/// The core as `www/core/`.
+pub fn core() -> Result<(), String> {
+    setup::wasm_target()?;
+    let args = format!("build --package semivq --lib --profile web --target {WASM}");
+    run(&cargo(), &args, &[])?;
+    let wasm = PathBuf::from(format!("target/{WASM}/web/semivq.wasm"));
+    bindgen(&wasm, Path::new(CORE), "semivq")?;
+    let file = format!("{CORE}/semivq_bg.wasm");
+    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
+    let tool = "www/node_modules/binaryen/bin/wasm-opt";
+    run(
+        "node",
+        &format!("{tool} -Oz {features} {file} -o {file}"),
+        &[],
+    )
+}
+
+/// `dist/`: the page, and the package.
+pub fn build() -> Result<(), String> {
+    packages()?;
+    core()?;
+    run("npm", "run --prefix www --silent check", &[])?;
+    run("npm", "run --prefix www --silent build", &[])?;
+    package()?;
+    let size = |path: &str| fs::metadata(Path::new(DIST).join(path)).map_or(0, |m| m.len());
+    println!(
+        "\ndist/ is ready: the page (index.html) and the npm package (package.json); wasm {} KiB",
+        size("core/semivq_bg.wasm") / 1024
+    );
+    Ok(())
+}
+
+/// The typed ES module beside the page.
+fn package() -> Result<(), String> {
+    run("npm", "run --prefix www --silent package", &[])?;
+    let out = Path::new(DIST).join("core");
+    fs::create_dir_all(&out).map_err(|e| failed(&out, &e))?;
+    for name in ["semivq.js", "semivq.d.ts", "semivq_bg.wasm"] {
+        let from = Path::new(CORE).join(name);
+        fs::copy(&from, out.join(name)).map_err(|e| failed(&from, &e))?;
+    }
+    for (from, to) in [
+        ("www/npm/package.json", "package.json"),
+        ("www/README.md", "README.md"),
+    ] {
+        fs::copy(from, Path::new(DIST).join(to)).map_err(|e| failed(Path::new(from), &e))?;
+    }
+    Ok(())
+}
+
+/// [`build`], then a file server.
+pub fn serve(port: &str) -> Result<(), String> {
+    build()?;
+    println!("\nhttp://localhost:{port}/  (Ctrl-C ends)");
+    let args = format!("preview www --config www/vite.config.ts --port {port} --strictPort");
+    run(
+        "node",
+        &format!("www/node_modules/vite/bin/vite.js {args}"),
+        &[],
+    )
+}
