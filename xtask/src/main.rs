@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test::run_all(),
         ["web"] => web::build(),
+        ["core-tests"] => web::core_tests(),
         ["serve"] => web::serve("8080"),
         ["serve", port] if port.parse::<u16>().is_ok() => web::serve(port),
         _ => {

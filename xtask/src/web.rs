@@ -101,3 +101,24 @@ pub fn serve(port: &str) -> Result<(), String> {
         &[],
     )
 }
+
+/// The op and quantiser tests, compiled for the browser, as `tests/browser/core/`.
+pub fn core_tests() -> Result<(), String> {
+    let names = ["gradients", "vq_layer"];
+    let chosen = names.map(|name| format!("--test {name}")).join(" ");
+    let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
+    run(&cargo(), &args, &[])?;
+    let folder = PathBuf::from(format!("target/{WASM}/web/deps"));
+    for name in names {
+        // Cargo puts a hash behind the name; the newest file is this build's.
+        let entries = fs::read_dir(&folder).map_err(|e| failed(&folder, &e))?;
+        let built = entries.flatten().filter(|entry| {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            file.starts_with(&format!("{name}-")) && file.ends_with(".wasm")
+        });
+        let newest = built.max_by_key(|entry| entry.metadata().and_then(|m| m.modified()).ok());
+        let wasm = newest.ok_or_else(|| failed(&folder, &format!("no {name}-*.wasm")))?;
+        bindgen(&wasm.path(), Path::new("tests/browser/core"), name)?;
+    }
+    Ok(())
+}
