@@ -193,22 +193,24 @@ fn forward_3x3(
     for (var first = 0u; first < params.in_channels * 9u; first += TAPS) {
         let channels = load_weights(o, first, local) / 9u;
         for (var c = 0u; c < channels; c++) {
-            var r0: Row;
-            var r1: Row;
-            var r2: Row;
-            var r3: Row;
-            // Loops over the six rows: the code of one to compile.
-            for (var row = 0; row < 3; row++) {
-                r1 = r2;
-                r2 = r3;
-                r3 = tile_row(plane, top, row, columns_at);
-            }
-            for (var row = 0; row < 3; row++) {
-                r0 = r1;
-                r1 = r2;
-                r2 = r3;
-                r3 = tile_row(plane, top, row + 3, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u + 6u * u32(row));
+            if (UP == 2u) {
+                let r0 = load_doubled(plane, top, columns_at);
+                let r1 = load_doubled(plane, top + 1, columns_at);
+                let r3 = load_doubled(plane, top + 2, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3, c * 18u);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3, c * 18u + 6u);
+                let r5 = load_doubled(plane, top + 3, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5, c * 18u + 12u);
+            } else {
+                let r0 = load_row(plane, top, columns_at);
+                let r1 = load_row(plane, top + 1, columns_at);
+                let r2 = load_row(plane, top + 2, columns_at);
+                let r3 = load_row(plane, top + 3, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
+                let r4 = load_row(plane, top + 4, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
+                let r5 = load_row(plane, top + 5, columns_at);
+                kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
             }
             plane += size;
         }

@@ -127,24 +127,43 @@ fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         let i = ((item / columns) % rows) * 2u;
         let b = item / (columns * rows);
         let plane = (b * params.in_channels + c) * size;
-        let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
+        let top = i32(i) - i32(params.padding);
         let columns_at = columns_of(j);
-        // A loop over the two rows of y: half of the code to compile.
-        for (var h = 0u; h < 2u; h++) {
-            let g = load_gradients(o, b, i + h, j, i + h < params.out_height);
-            let r0 = tile_row(plane, top, i32(h), columns_at);
-            let r1 = tile_row(plane, top, i32(h) + 1, columns_at);
-            let r2 = tile_row(plane, top, i32(h) + 2, columns_at);
-            correlate(&t0, g, r0.v);
-            correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
-            correlate(&t2, g, vec4(r0.v.zw, r0.e));
-            correlate(&t3, g, r1.v);
-            correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
-            correlate(&t5, g, vec4(r1.v.zw, r1.e));
-            correlate(&t6, g, r2.v);
-            correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
-            correlate(&t8, g, vec4(r2.v.zw, r2.e));
-            if (c == 0u) { correlate(&ones, g, vec4(1.0)); }
+        let g = load_gradients(o, b, i, j, true);
+        var r0: Row; var r1: Row; var r2: Row; var r3: Row;
+        if (UP == 2u) {
+            r0 = load_doubled(plane, i32(i) / 2 - 1, columns_at);
+            r1 = load_doubled(plane, i32(i) / 2, columns_at);
+            r2 = r1;
+            r3 = load_doubled(plane, i32(i) / 2 + 1, columns_at);
+        } else {
+            r0 = load_row(plane, top, columns_at);
+            r1 = load_row(plane, top + 1, columns_at);
+            r2 = load_row(plane, top + 2, columns_at);
+            r3 = load_row(plane, top + 3, columns_at);
+        }
+        correlate(&t0, g, r0.v);
+        correlate(&t1, g, vec4(r0.v.yzw, r0.e.x));
+        correlate(&t2, g, vec4(r0.v.zw, r0.e));
+        correlate(&t3, g, r1.v);
+        correlate(&t4, g, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t5, g, vec4(r1.v.zw, r1.e));
+        correlate(&t6, g, r2.v);
+        correlate(&t7, g, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t8, g, vec4(r2.v.zw, r2.e));
+        let h = load_gradients(o, b, i + 1u, j, i + 1u < params.out_height);
+        correlate(&t0, h, r1.v);
+        correlate(&t1, h, vec4(r1.v.yzw, r1.e.x));
+        correlate(&t2, h, vec4(r1.v.zw, r1.e));
+        correlate(&t3, h, r2.v);
+        correlate(&t4, h, vec4(r2.v.yzw, r2.e.x));
+        correlate(&t5, h, vec4(r2.v.zw, r2.e));
+        correlate(&t6, h, r3.v);
+        correlate(&t7, h, vec4(r3.v.yzw, r3.e.x));
+        correlate(&t8, h, vec4(r3.v.zw, r3.e));
+        if (c == 0u) {
+            correlate(&ones, g, vec4(1.0));
+            correlate(&ones, h, vec4(1.0));
         }
     }
     let at = c * 9u;
@@ -240,18 +259,27 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
             }
             workgroupBarrier();
             let blocks = min(COLUMNS, WIDTH - j + 3u) / 4u;
-            // Four columns of one row of y at a time.
-            for (var k = 0u; k < 2u * blocks; k++) {
-                let h = k % 2u;
-                let at = (lane * 4u + h) * WINDOW + k / 2u;
-                let first = gradients + ((octet * 2u + h) * COLUMNS + (k / 2u) * 4u) * 2u;
-                let g0 = octet_at(first);
-                let g1 = octet_at(first + 2u);
-                let g2 = octet_at(first + 4u);
-                let g3 = octet_at(first + 6u);
+            for (var k = 0u; k < blocks; k++) {
+                let at = lane * 4u * WINDOW + k;
+                let top = gradients + (octet * 2u * COLUMNS + k * 4u) * 2u;
+                let r1 = window(at + WINDOW);
+                let r2 = window(at + 2u * WINDOW);
+                var g0 = octet_at(top);
+                var g1 = octet_at(top + 2u);
+                var g2 = octet_at(top + 4u);
+                var g3 = octet_at(top + 6u);
                 spread_row(&t0, &t1, &t2, g0, g1, g2, g3, window(at));
-                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, window(at + WINDOW));
-                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 2u * WINDOW));
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r1);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, r2);
+                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+                let bottom = top + 2u * COLUMNS;
+                g0 = octet_at(bottom);
+                g1 = octet_at(bottom + 2u);
+                g2 = octet_at(bottom + 4u);
+                g3 = octet_at(bottom + 6u);
+                spread_row(&t0, &t1, &t2, g0, g1, g2, g3, r1);
+                spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r2);
+                spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 3u * WINDOW));
                 spread(&ones, g0, g1, g2, g3, vec4(1.0));
             }
         }

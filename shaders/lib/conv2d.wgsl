@@ -97,9 +97,3 @@ fn load_doubled(plane: u32, i: i32, c: Columns) -> Row {
     let v = select(vec4(0.0), vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]), c.has_v & vec4(inside));
     return Row(vec4(v.x, v.y, v.y, v.z), vec2(v.z, v.w));
 }
-
-// Row `row` of those that a tile reads, `top` being the first row of x.
-fn tile_row(plane: u32, top: i32, row: i32, columns_at: Columns) -> Row {
-    if (UP == 2u) { return load_doubled(plane, top + (row + 1) / 2, columns_at); }
-    return load_row(plane, top + row, columns_at);
-}

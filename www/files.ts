@@ -1,0 +1,98 @@
+/** Dropped files as training data. Runs in the worker: decoding hundreds of images takes its time. */
+import { TrainingData } from "./trainer.js";
+
+export interface FileOptions {
+  colour: boolean;
+  /** Height and width that images are resized to. */
+  size: number;
+  seed: number;
+}
+
+/** The least number of images: some are held out for testing. */
+const LEAST = 8;
+
+const bytesOf = async (file: File) => new Uint8Array(await file.arrayBuffer());
+
+const isIdx = (bytes: Uint8Array, name: string) =>
+  (bytes[0] === 0 && bytes[1] === 0 && bytes[2] === 8) ||
+  (bytes[0] === 0x1f && bytes[1] === 0x8b) ||
+  /idx[0-9]-ubyte/.test(name);
+
+const isCifar = (bytes: Uint8Array, name: string) => name.endsWith(".bin") && bytes.length % 3073 === 0;
+
+/** What the files hold, and the names of those that were left out, with the reason. */
+export async function readFiles(
+  files: File[],
+  options: FileOptions,
+): Promise<{ data: TrainingData; skipped: string[] }> {
+  if (files.length === 0) throw new Error("no files were given");
+  const labels = files.filter((file) => /labels/.test(file.name) && /idx1/.test(file.name));
+  const rest = files.filter((file) => !labels.includes(file));
+  const skipped = labels.map((file) => `${file.name} (labels are not needed)`);
+  const first = rest[0];
+  if (!first) throw new Error(`${files[0]?.name} holds labels; drop the file of images`);
+  const head = await bytesOf(first);
+  if (isIdx(head, first.name)) {
+    if (rest.length === 1) return { data: await TrainingData.idx(first.name, head, undefined, options.seed), skipped };
+    const test = rest.find((file) => /^(t10k|test)/.test(file.name));
+    const train = rest.find((file) => file !== test);
+    if (rest.length !== 2 || !test || !train) {
+      throw new Error("of IDX files, drop one, or a pair whose test part is named t10k-.. or test-..");
+    }
+    const part = { name: test.name, bytes: await bytesOf(test) };
+    return { data: await TrainingData.idx(train.name, await bytesOf(train), part, options.seed), skipped };
+  }
+  if (isCifar(head, first.name)) {
+    if (rest.length > 1) throw new Error("of CIFAR's binary files, drop one at a time");
+    return { data: await TrainingData.cifar(first.name, head, options.seed), skipped };
+  }
+  return readImages(rest, options, skipped);
+}
+
+/** A pile of images of any size, each cropped to its centred square and resized. */
+async function readImages(files: File[], options: FileOptions, skipped: string[]) {
+  const { size, colour } = options;
+  const channels = colour ? 3 : 1;
+  const plane = size * size;
+  const all = new Uint8Array(files.length * channels * plane);
+  const canvas = new OffscreenCanvas(size, size);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("this browser gives no canvas to decode images with");
+  context.imageSmoothingQuality = "high";
+  let count = 0;
+  for (const file of files) {
+    let image: ImageBitmap;
+    try {
+      image = await createImageBitmap(file);
+    } catch {
+      skipped.push(`${file.name} (no image that this browser can read)`);
+      continue;
+    }
+    const side = Math.min(image.width, image.height);
+    // Transparent images stand on white.
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, size, size);
+    context.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, size, size);
+    image.close();
+    const pixels = context.getImageData(0, 0, size, size).data;
+    const at = count * channels * plane;
+    for (let i = 0; i < plane; i++) {
+      const [r, g, b] = [pixels[4 * i] ?? 0, pixels[4 * i + 1] ?? 0, pixels[4 * i + 2] ?? 0];
+      if (colour) {
+        all[at + i] = r;
+        all[at + plane + i] = g;
+        all[at + 2 * plane + i] = b;
+      } else {
+        all[at + i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+      }
+    }
+    count++;
+  }
+  if (count === 0) {
+    throw new Error(`${skipped.join("; ") || "nothing"}: drop IDX files (plain or .gz), a CIFAR .bin, or images (PNG, JPEG, WebP, ..)`);
+  }
+  if (count < LEAST) throw new Error(`${count} image${count === 1 ? "" : "s"} could be read, at least ${LEAST} are needed: some are held out for testing`);
+  const name = count === 1 ? (files[0]?.name ?? "image") : `${count} images`;
+  const data = await TrainingData.images(name, all.slice(0, count * channels * plane), [channels, size, size], options.seed);
+  return { data, skipped };
+}

@@ -1,0 +1,24 @@
+import { Trainer } from "./trainer.js";
+const t0 = performance.now();
+const log = (s: string) => console.log(((performance.now() - t0) / 1000).toFixed(2), s);
+const trainer = await Trainer.create({ batch: 16, lr: 1e-3 });
+log("created " + trainer.device.name + trainer.device.software + JSON.stringify(trainer.describe()));
+log(JSON.stringify(await trainer.step(1)));
+for (let i = 0; i < 4; i++) log(JSON.stringify(await trainer.step(5)));
+const x = trainer.data.testImages(0, 8);
+const v = await trainer.view(x);
+log("view " + v.images.length + " " + v.codes.length);
+const v2 = await trainer.view(x);
+log("view " + v2.images.length);
+const q = await trainer.quantiser();
+log("q " + q.vectors.length + " " + q.codes.length);
+const s = await trainer.save();
+log("save " + s.length);
+await trainer.change({ lr: 1e-4, vq: { beta: 0.5 } as never });
+log("changed");
+log(JSON.stringify(await trainer.step(5)));
+trainer.device.destroy();
+try { await trainer.step(3); } catch (e) { log("error " + e); }
+await new Promise((r) => setTimeout(r, 300));
+log("lost " + trainer.device.lost);
+document.title = "done";

@@ -1,0 +1,496 @@
+/** Training, off the page's thread: up to two trainers that share a device and see the same batches. */
+import { readFiles } from "./files.js";
+import type { FromWorker, ProblemKind, Sides, ToWorker } from "./protocol.js";
+import { SIDES, type Side } from "./settings.js";
+import * as store from "./store.js";
+import { GpuDevice, type Metrics, Trainer, TrainingData, describeCheckpoint, listMethods } from "./trainer.js";
+
+/** Aim for one submission to the GPU, ms. */
+const SLICE = 40;
+/** Share of the time that views may take. */
+const VIEW_SHARE = 0.15;
+const AUTOSAVE_EVERY = 15_000;
+/** A pause of the loop from which the tab must have been asleep, ms. */
+const ASLEEP = 20_000;
+/** Entries of a history; every second one goes when there are more. */
+const HISTORY = 4000;
+
+interface Running {
+  trainer: Trainer;
+  history: Metrics[];
+  /** Every how many steps the history takes one. */
+  every: number;
+  fresh: Metrics[];
+  shown: { originals: Uint8Array; count: number };
+}
+
+let device: GpuDevice | undefined;
+let data: TrainingData | undefined;
+const running: Partial<Record<Side, Running>> = {};
+let now: { sides: Sides; hash: string; builtIn: boolean } | undefined;
+let going = false;
+/** Whether the autosave may be written: not while it holds a run that the user has not decided on. */
+let mayKeep = true;
+let kept: store.SavedSession | undefined;
+let dataIsSaved = false;
+let slices = 1;
+let viewCost = 0;
+let lastView = 0;
+let lastKept = 0;
+let lastReport = 0;
+let imagesSince = 0;
+let reportSince = 0;
+const losses: number[] = [];
+
+const post = (message: FromWorker, transfer: Transferable[] = []) => self.postMessage(message, { transfer });
+const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const trainers = () => SIDES.flatMap((side) => (running[side] ? [[side, running[side]] as const] : []));
+const steps = () => Math.max(0, ...trainers().map(([, r]) => r.trainer.describe().step));
+
+function report(busy = "") {
+  const seconds = (performance.now() - reportSince) / 1000;
+  const imagesPerSecond = seconds > 0 ? imagesSince / seconds : 0;
+  imagesSince = 0;
+  reportSince = performance.now();
+  lastReport = reportSince;
+  post({ kind: "state", running: going, busy, imagesPerSecond, slices });
+}
+
+function problem(kind: ProblemKind, message: string) {
+  post({ kind: "problem", problem: kind, message });
+}
+
+function flush() {
+  for (const [side, r] of trainers()) {
+    if (r.fresh.length > 0) post({ kind: "metrics", side, metrics: r.fresh });
+    r.fresh = [];
+  }
+}
+
+function remember(r: Running, metrics: Metrics) {
+  r.fresh.push(metrics);
+  if (metrics.step % r.every === 0 || r.history.length === 0) r.history.push(metrics);
+  if (r.history.length > HISTORY) {
+    r.every *= 2;
+    r.history = r.history.filter((m) => m.step % r.every === 0);
+  }
+}
+
+// ------------------------------------------------------------------------------------------ runs
+
+async function openDevice(): Promise<GpuDevice> {
+  if (!device || device.lost !== undefined) device = await GpuDevice.open();
+  // For the console, and for the test that takes it away.
+  Object.assign(self, { semivq: { device } });
+  return device;
+}
+
+async function freeAll() {
+  for (const [side, r] of trainers()) {
+    delete running[side];
+    await r.trainer.free().catch(() => undefined);
+  }
+}
+
+/** A trainer for `side`, going on from `from` if there is such a save. */
+async function build(side: Side, from?: store.SavedSide) {
+  const gpu = await openDevice();
+  const options = now?.sides[side];
+  if (!options) return;
+  data ??= await TrainingData.glyphs(options.seed);
+  const trainer = await Trainer.create({ batch: gpu.software ? 16 : 64, ...options, data, device: gpu });
+  if (from) await trainer.load(from.checkpoint);
+  const count = gpu.software ? 8 : 16;
+  const originals = data.testImages(0, count);
+  const r: Running = {
+    trainer,
+    history: from?.history.slice() ?? [],
+    every: 1,
+    fresh: [],
+    shown: { originals, count: Math.min(count, data.test) },
+  };
+  trainer.onMetrics = (metrics) => remember(r, metrics);
+  running[side] = r;
+  const { step, parameters, dispatches } = trainer.describe();
+  const { name, shape, train, test } = data;
+  post({
+    kind: "built", side, history: r.history, data: { name, shape, train, test },
+    built: { options: trainer.options, step, parameters, dispatches },
+  });
+}
+
+async function reset(message: Extract<ToWorker, { kind: "reset" }>) {
+  going = false;
+  await freeAll();
+  now = { sides: message.sides, hash: message.hash, builtIn: message.builtIn };
+  if (message.builtIn) {
+    data = undefined;
+    dataIsSaved = false;
+  }
+  kept = undefined;
+  slices = 1;
+  viewCost = 0;
+  for (const side of SIDES) {
+    if (!message.sides[side]) continue;
+    report("preparing the shaders");
+    await build(side);
+    // The first side shows its first step before the second one's shaders are prepared.
+    if (message.run) await advance(side);
+    await views(side);
+  }
+  lastKept = performance.now();
+  going = message.run;
+  report();
+}
+
+async function advance(side: Side) {
+  const r = running[side];
+  if (!r) return;
+  await r.trainer.step(1);
+  flush();
+}
+
+/** Carries saved sides on: after a reload, and after the device was lost. */
+async function resume(saved: store.SavedSession) {
+  for (const side of SIDES) {
+    const from = saved.sides[side];
+    if (from && now?.sides[side]) await build(side, from);
+    else if (now?.sides[side]) await build(side);
+    await views(side);
+  }
+}
+
+// ----------------------------------------------------------------------------------------- views
+
+async function views(side: Side) {
+  const r = running[side];
+  if (!r || !data) return;
+  const { trainer, shown } = r;
+  const view = await trainer.view(shown.originals);
+  const [, h, w] = data.shape;
+  const cells: [number, number] = view.codes.length > 0 ? [h / 4, w / 4] : [0, 0];
+  post(
+    { kind: "shown", side, shown: { shape: data.shape, count: shown.count, originals: shown.originals, images: view.images, codes: view.codes, cells } },
+    [view.images.buffer, view.codes.buffer],
+  );
+  const quantiser = await trainer.quantiser(1500);
+  post({ kind: "quantiser", side, step: trainer.describe().step, quantiser });
+}
+
+async function allViews() {
+  const start = performance.now();
+  for (const [side, r] of trainers()) {
+    await r.trainer.settle();
+    await views(side);
+  }
+  flush();
+  const cost = performance.now() - start;
+  viewCost = viewCost === 0 ? cost : 0.7 * viewCost + 0.3 * cost;
+  lastView = performance.now();
+}
+
+// ------------------------------------------------------------------------------------------ loop
+
+/** One step of each side; every so often waits for it, to know how long it takes. */
+async function oneStep(measured: boolean) {
+  for (const [, r] of trainers()) {
+    const start = performance.now();
+    if (measured) {
+      await r.trainer.settle();
+      const settled = performance.now();
+      await r.trainer.step(1);
+      const took = performance.now() - settled;
+      const wanted = device?.software ? 1 : Math.min(64, Math.max(1, Math.ceil(took / SLICE)));
+      if (wanted !== slices) {
+        slices = wanted;
+        for (const [, other] of trainers()) await other.trainer.submitInParts(slices);
+      }
+    } else {
+      await r.trainer.submitStep();
+    }
+    imagesSince += r.trainer.options.batch;
+    if (performance.now() - start > ASLEEP) {
+      problem("slept", "The browser put this tab to sleep for a while; training goes on where it was.");
+    }
+  }
+}
+
+async function loop() {
+  let count = 0;
+  for (;;) {
+    if (!going) {
+      await pause(30);
+      await handleAll();
+      continue;
+    }
+    const began = performance.now();
+    try {
+      await oneStep(count++ % 32 === 1);
+      const viewEvery = Math.min(2000, Math.max(250, viewCost / VIEW_SHARE));
+      if (performance.now() - lastView > viewEvery) await allViews();
+      if (performance.now() - lastReport > 500) {
+        flush();
+        report();
+      }
+      if (mayKeep && performance.now() - lastKept > AUTOSAVE_EVERY) await keep();
+    } catch (error) {
+      await failed(error);
+    }
+    // Messages are taken between two steps; a timer of 0 is not slowed down in a worker.
+    await handleAll();
+    if (performance.now() - began > ASLEEP) {
+      problem("slept", "The browser put this tab to sleep for a while; training goes on where it was.");
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------- saves and losses
+
+/** Everything that a reload or a lost device would lose. */
+async function keep() {
+  if (!now || !data || trainers().length === 0) return;
+  lastKept = performance.now();
+  const sides: store.SavedSession["sides"] = {};
+  for (const [side, r] of trainers()) {
+    sides[side] = { checkpoint: await r.trainer.save(), history: r.history.slice() };
+  }
+  flush();
+  kept = { hash: now.hash, time: Date.now(), step: steps(), builtIn: now.builtIn, sides };
+  if (!mayKeep) return;
+  const { name, shape } = data;
+  const images = now.builtIn || dataIsSaved
+    ? undefined
+    : { name, shape, train: data.part("train"), test: data.part("test") };
+  try {
+    await store.writeSession(kept, images);
+    if (images) dataIsSaved = true;
+    post({ kind: "kept", step: kept.step, time: kept.time });
+  } catch (error) {
+    problem("storage", `The run could not be saved in this browser (${text(error)}); download a checkpoint to be safe.`);
+  }
+  lastKept = performance.now();
+}
+
+async function failed(error: unknown) {
+  const wanted = going;
+  going = false;
+  // A loss is announced a moment after what it made fail.
+  for (let i = 0; i < 10 && device && device.lost === undefined; i++) await pause(50);
+  if (device?.lost !== undefined) return recover(wanted);
+  const message = text(error);
+  report();
+  if (/memory|allocat/i.test(message)) {
+    problem("memory", `The GPU has no memory left for this (${message}). Choose a smaller batch, fewer codes or smaller images, then reset.`);
+  } else {
+    problem("other", message);
+  }
+}
+
+/** Opens another device and goes on from the last save. */
+async function recover(run: boolean) {
+  const reason = device?.lost ?? "unknown";
+  const at = performance.now();
+  losses.push(at);
+  for (const side of SIDES) delete running[side];
+  device = undefined;
+  if (losses.filter((time) => at - time < 60_000).length > 3) {
+    problem("no-adapter", `The GPU device was lost over and over (${reason}). Close other tabs that use the GPU, or restart the browser, then reload this page; the last save is kept.`);
+    return report();
+  }
+  problem("lost", `The GPU device was lost (${reason}). Opening it again ..`);
+  report("opening the GPU again");
+  try {
+    const saved = kept;
+    if (saved) await resume(saved);
+    else for (const side of SIDES) await build(side);
+    problem("lost", `The GPU device was lost; training went on from ${saved ? `the save at step ${saved.step}` : "the start: nothing had been saved yet"}.`);
+    going = run;
+  } catch (error) {
+    if (device && (device as GpuDevice).lost !== undefined) return recover(run);
+    problem("no-adapter", `The GPU device was lost and could not be opened again (${text(error)}). Reload the page; the last save is kept.`);
+  }
+  report();
+}
+
+// -------------------------------------------------------------------------------------- messages
+
+const waiting: ToWorker[] = [];
+self.onmessage = (event: MessageEvent<ToWorker>) => {
+  // Of decodes, only the newest matters.
+  if (event.data.kind === "decode") {
+    const older = waiting.findIndex((m) => m.kind === "decode");
+    if (older >= 0) waiting.splice(older, 1);
+  }
+  waiting.push(event.data);
+};
+
+async function handleAll() {
+  // Lets messages in.
+  await pause(0);
+  for (let message = waiting.shift(); message; message = waiting.shift()) {
+    try {
+      await handle(message);
+    } catch (error) {
+      if (message.kind === "data" || message.kind === "load") {
+        problem("file", text(error));
+        report();
+      } else if ((message.kind === "reset" || message.kind === "change") && device?.lost === undefined && !/memory|allocat/i.test(text(error))) {
+        going = false;
+        problem("options", text(error));
+        report();
+      } else {
+        await failed(error);
+      }
+    }
+  }
+}
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.kind) {
+    case "reset":
+      return reset(message);
+    case "run":
+      going = trainers().length > 0;
+      imagesSince = 0;
+      return report();
+    case "pause":
+      going = false;
+      for (const [, r] of trainers()) await r.trainer.settle();
+      await allViews();
+      report();
+      return mayKeep ? keep() : undefined;
+    case "step":
+      going = false;
+      for (const [side] of trainers()) await advance(side);
+      await allViews();
+      return report();
+    case "change":
+      if (now) now = { ...now, sides: message.sides, hash: message.hash };
+      for (const [side, r] of trainers()) {
+        const options = message.sides[side];
+        if (options) await r.trainer.change(options);
+      }
+      return;
+    case "data": {
+      report("reading the files");
+      const { data: set, skipped } = await readFiles(message.files, message);
+      going = false;
+      await freeAll();
+      data = set;
+      dataIsSaved = false;
+      const { name, shape, train, test } = set;
+      return post({ kind: "data", data: { name, shape, train, test }, skipped });
+    }
+    case "decode": {
+      const r = running[message.side];
+      if (!r) return;
+      const image = await r.trainer.decode(message.codes, ...message.cells);
+      return post({ kind: "decoded", request: message.request, image }, [image.buffer]);
+    }
+    case "save": {
+      const r = running[message.side];
+      if (!r) return;
+      const bytes = await r.trainer.save();
+      return post({ kind: "saved", side: message.side, step: r.trainer.describe().step, bytes }, [bytes.buffer]);
+    }
+    case "load":
+      return load(message.side, message.file);
+    case "go-on":
+      return goOn();
+    case "forget":
+      mayKeep = true;
+      return store.forget();
+    case "keep":
+      return mayKeep ? keep() : undefined;
+    case "evaluate":
+      for (const [side, r] of trainers()) {
+        await r.trainer.settle();
+        post({ kind: "evaluation", side, evaluation: await r.trainer.evaluate() });
+      }
+      return;
+  }
+}
+
+/** A checkpoint, this page's or the command line's, as one side. */
+async function load(side: Side, file: File) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  let described;
+  try {
+    described = await describeCheckpoint(bytes);
+  } catch (error) {
+    throw new Error(`${file.name}: ${text(error)}`);
+  }
+  const { options, step } = described;
+  const was = going;
+  going = false;
+  const { data: _, ...rest } = options;
+  const before = running[side];
+  const keptNow = now;
+  now = { hash: now?.hash ?? "", builtIn: now?.builtIn ?? true, sides: { ...now?.sides, [side]: rest } };
+  try {
+    if (!data) data = await TrainingData.glyphs(options.seed);
+    await build(side, { checkpoint: bytes, history: [] });
+  } catch (error) {
+    now = keptNow;
+    if (before) running[side] = before;
+    else delete running[side];
+    going = was;
+    throw new Error(`${file.name}: ${text(error)}`);
+  }
+  await before?.trainer.free();
+  await views(side);
+  post({ kind: "loaded", side, options, step });
+  report();
+}
+
+/** The autosave of an earlier visit. */
+async function goOn() {
+  const saved = await store.readSession();
+  if (!saved) throw new Error("the saved run is gone");
+  report("taking up the saved run");
+  await freeAll();
+  const images = saved.builtIn ? undefined : await store.readData();
+  data = images && (await TrainingData.parts(images.name, images.train, images.test, images.shape));
+  dataIsSaved = images !== undefined;
+  const sides: Sides = {};
+  for (const side of SIDES) {
+    const from = saved.sides[side];
+    if (!from) continue;
+    const { data: _, ...options } = (await describeCheckpoint(from.checkpoint)).options;
+    sides[side] = options;
+  }
+  now = { sides, hash: saved.hash, builtIn: saved.builtIn };
+  kept = saved;
+  mayKeep = true;
+  post({ kind: "went-on", hash: saved.hash, options: sides });
+  await resume(saved);
+  lastKept = performance.now();
+  going = true;
+  report();
+}
+
+async function start() {
+  try {
+    if (!("gpu" in navigator)) {
+      return problem("no-webgpu", "This browser has no WebGPU.");
+    }
+    let gpu: GpuDevice;
+    try {
+      gpu = await openDevice();
+    } catch (error) {
+      return problem("no-adapter", text(error));
+    }
+    const saved = await store.readSession().catch(() => undefined);
+    mayKeep = saved === undefined;
+    post({
+      kind: "ready", adapter: gpu.name, software: gpu.software, methods: await listMethods(),
+      kept: saved ? { hash: saved.hash, time: saved.time, step: saved.step } : null,
+    });
+  } catch (error) {
+    problem("other", text(error));
+  }
+  await loop();
+}
+
+void start();
