@@ -1,0 +1,46 @@
+/** Images as bytes [C, H, W], drawn. */
+
+/** An ImageData of one of them. */
+export function toImageData(bytes: Uint8Array, [c, h, w]: [number, number, number], index = 0): ImageData {
+  const image = new ImageData(w, h);
+  const at = index * c * h * w;
+  for (let i = 0; i < h * w; i++) {
+    for (let k = 0; k < 3; k++) image.data[4 * i + k] = bytes[at + (c === 3 ? k * h * w : 0) + i] ?? 0;
+    image.data[4 * i + 3] = 255;
+  }
+  return image;
+}
+
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** A canvas with an image's role and name, and its context. */
+export function picture(label: string): { canvas: HTMLCanvasElement; context: CanvasRenderingContext2D } {
+  const canvas = element("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  const context = canvas.getContext("2d");
+  if (!context) throw new Error("this browser gives no canvas to draw on");
+  return { canvas, context };
+}
+
+/** Fits a canvas to its box in device pixels; the size in CSS pixels. */
+export function fit(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, height: number): [number, number] {
+  const width = Math.max(120, canvas.parentElement?.clientWidth ?? 300);
+  const ratio = devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    canvas.style.height = `${height}px`;
+  }
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return [width, height];
+}
