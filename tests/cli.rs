@@ -193,6 +193,19 @@ fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A checkpoint alone makes a new run that goes on from it, bit for bit.
+fn goes_on_from_a_file(folder: &Path) -> Result<(), Failed> {
+    good(folder, &train("a", &["--steps", "3"]))?;
+    let from = ["train", "--resume", "a/checkpoint.safetensors", "--steps"];
+    good(folder, &[&from[..], &["6", "--out", "b"]].concat())?;
+    good(folder, &["train", "--resume", "a", "--steps", "6"])?;
+    let file = |run: &str| read(folder.join(run).join("checkpoint.safetensors"));
+    ensure(file("a")? == file("b")?, "the two went on differently")?;
+    bad(folder, &[&from[..], &["5"]].concat(), 1, "is at step 6")?;
+    let with_out = ["train", "--resume", "a", "--steps", "9", "--out", "c"];
+    bad(folder, &with_out, 2, "goes on in its own folder")
+}
+
 /// Images to codes and back are what `reconstruct` gives.
 fn codes_there_and_back(folder: &Path) -> Result<(), Failed> {
     good(folder, &train("a", &["--steps", "3"]))?;
@@ -583,6 +596,7 @@ fn main() {
             "the same seed gives the same bytes",
             the_same_seed_gives_the_same_bytes,
         ),
+        ("a run goes on from a file", goes_on_from_a_file),
         ("codes there and back", codes_there_and_back),
         ("methods are listed", methods_are_listed),
         ("wrong usage", wrong_usage),

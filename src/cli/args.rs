@@ -91,9 +91,11 @@ pub struct TrainArgs {
     /// Replace the run that --out holds
     #[arg(long, requires = "out")]
     pub overwrite: bool,
-    /// Go on with the run in DIR, with its own options, up to --steps in all
-    #[arg(long, value_name = "DIR", requires = "steps", conflicts_with_all = [
-        "model", "method", "data", "batch", "lr", "seed", "out", "readme",
+    /// Go on with a run, with its own options, up to --steps in all: the run in a folder, or from a
+    /// checkpoint FILE.safetensors (the page's too), which makes a new run; --out and --data go
+    /// with a file only
+    #[arg(long, value_name = "DIR|FILE", requires = "steps", conflicts_with_all = [
+        "model", "method", "batch", "lr", "seed", "readme",
     ])]
     pub resume: Option<PathBuf>,
     /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps. It

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use semivq::gpu::Gpu;
+use semivq::train::checkpoint::State;
 use semivq::train::{Evaluation, Session, TrainOptions};
 use semivq::{Error, Result};
 
@@ -43,6 +44,7 @@ struct Run {
 pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
     let gpu = device.open().await?;
     let (mut run, steps) = match &args.resume {
+        Some(file) if file.is_file() => resume_file(&gpu, file, args).await?,
         Some(dir) => resume(&gpu, dir, args).await?,
         None => start(&gpu, args).await?,
     };
@@ -117,6 +119,13 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
 }
 
 async fn resume(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs) -> Result<(Run, u32)> {
+    if args.out.is_some() || args.data.is_some() {
+        return Err(Error::Config(format!(
+            "a run goes on in its own folder and on its own images: leave --out and --data out, or give its \
+             checkpoint, {}",
+            dir.join(run_dir::CHECKPOINT).display()
+        )));
+    }
     let options = run_dir::read_options(dir)?;
     let steps = args.steps.unwrap_or(0);
     let data = run_dir::load_data(&options, None)?;
@@ -139,6 +148,55 @@ async fn resume(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs) -> Result<(Run, u3
         dir: dir.to_path_buf(),
         log,
     };
+    Ok((run, steps))
+}
+
+/// A new run that begins where a checkpoint, of the page for one, left off.
+async fn resume_file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs) -> Result<(Run, u32)> {
+    let refuse = |why: String| Error::file(file, why);
+    let bytes = std::fs::read(file).map_err(|e| run_dir::io_error(file, &e))?;
+    let state = State::from_bytes(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let mut options: TrainOptions = serde_json::from_value(state.options).map_err(|e| {
+        refuse(format!(
+            "does not say what run it is of ({e}); resume the run's folder"
+        ))
+    })?;
+    let steps = args.steps.unwrap_or(0);
+    if steps <= state.step {
+        return Err(refuse(format!(
+            "is at step {}; --steps is their number in all, so give more than that",
+            state.step
+        )));
+    }
+    if let Some(folder) = &args.data {
+        options.data = Some(folder.display().to_string());
+    }
+    let data = run_dir::load_data(&options, None).map_err(|e| match &args.data {
+        Some(_) => e,
+        None => refuse(format!(
+            "was trained on other images ({e}); name their folder with --data"
+        )),
+    })?;
+    let mut session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
+    session.restore(&bytes).map_err(|e| refuse(e.to_string()))?;
+    let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
+    run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
+    let log = MetricsLog::open(&dir, 0, options.log_every)?;
+    out!("adapter: {}", gpu.adapter_line());
+    out!(
+        "{}: going on from step {} to {steps} in {}",
+        file.display(),
+        state.step,
+        dir.display()
+    );
+    let run = Run {
+        progress: Progress::new(state.step, steps, options.batch),
+        session,
+        options,
+        dir,
+        log,
+    };
+    run.save().await?;
     Ok((run, steps))
 }
 
