@@ -50,7 +50,7 @@ const YES_NO = ["yes", "no"] as const;
 export const SETTINGS: readonly Setting[] = [
   { key: "show", label: "Show", scope: "shared", type: "choice", initial: "both", choices: ["both", "a", "b"], help: "Two methods side by side on the same batches, or one alone, which then trains twice as fast." },
   { key: "seed", label: "Seed", scope: "shared", type: "number", initial: 0, min: 0, max: 4294967295, step: 1, whole: true, help: "Fixes the first parameters and the order of the images: the same seed repeats the run." },
-  { key: "lr", label: "Learning rate", scope: "shared", live: true, type: "number", initial: 0.001, min: 0, max: 1, step: "any", help: "Length of the optimiser's steps (AdamW); large values learn fast and break early." },
+  { key: "lr", label: "Learning rate", scope: "shared", live: true, type: "number", initial: 0.001, min: 1e-9, max: 1, step: "any", help: "Length of the optimiser's steps (AdamW); large values learn fast and break early." },
   { key: "batch", label: "Batch", scope: "shared", type: "number", initial: null, min: 1, max: 4096, step: 1, whole: true, help: "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor." },
   { key: "num_codes", label: "Codes (K)", scope: "shared", type: "number", initial: 256, min: 1, max: 65536, step: 1, whole: true, help: "Size of the codebook: how many different vectors a cell of the code map can be." },
   { key: "feature_size", label: "Features (F)", scope: "shared", type: "number", initial: 32, min: 1, max: 1024, step: 1, whole: true, help: "Length of each code vector." },

@@ -341,7 +341,8 @@ async function handleAll() {
         problem("file", text(error));
         report();
       } else if ((message.kind === "reset" || message.kind === "change") && device?.lost === undefined && !/memory|allocat/i.test(text(error))) {
-        going = false;
+        // A change that is refused leaves the run as it was.
+        if (message.kind === "reset") going = false;
         problem("options", text(error));
         report();
       } else {
@@ -371,11 +372,11 @@ async function handle(message: ToWorker): Promise<void> {
       await allViews();
       return report();
     case "change":
-      if (now) now = { ...now, sides: message.sides, hash: message.hash };
       for (const [side, r] of trainers()) {
         const options = message.sides[side];
         if (options) await r.trainer.change(options);
       }
+      if (now) now = { ...now, sides: message.sides, hash: message.hash };
       return;
     case "data": {
       report("reading the files");
@@ -445,8 +446,8 @@ async function load(side: Side, file: File) {
   }
   await before?.trainer.free();
   await views(side);
-  post({ kind: "loaded", side, options, step });
   report();
+  post({ kind: "loaded", side, options, step });
 }
 
 /** The autosave of an earlier visit. */

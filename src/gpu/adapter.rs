@@ -119,7 +119,7 @@ pub(super) async fn select(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
         return instance(wgpu::Backends::BROWSER_WEBGPU)
             .request_adapter(&options)
             .await
-            .map_err(|e| Error::Adapter(format!("no WebGPU adapter ({e}); {}", install_hint())));
+            .map_err(|_| Error::Adapter(format!("the browser offers no GPU; {}", install_hint())));
     }
     let adapters = ranked(choice.backend).await;
     if adapters.is_empty() {

@@ -4,24 +4,32 @@ mod setup;
 mod test;
 mod web;
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask test | web | serve [PORT]
+const USAGE: &str = "usage: cargo xtask test | browser [FILTER] | web | serve [PORT]
 
-  test   installs what the tests need (Debian and Ubuntu; elsewhere it names it), then checks
-         formatting, lints (native and wasm32) and documentation, and runs all tests, also in
-         headless Chromium.
-         SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.
-  web    builds the core for the browser and the page into dist/, which any file server can host
-         and which is an npm package too
-  serve  web, then serves dist/ at http://localhost:PORT (8080)";
+  test     installs what the tests need (Debian and Ubuntu; elsewhere it names it), then checks
+           formatting, lints (native and wasm32) and documentation, and runs all tests, also in
+           headless Chromium.
+           SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.
+  browser  only the tests in headless Chromium, of those only the files whose names contain FILTER
+  web      builds the core for the browser and the page into dist/, which any file server can host
+           and which is an npm package too
+  serve    web, then serves dist/ at http://localhost:PORT (8080)";
 
 fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if let Err(error) = std::env::set_current_dir(&root) {
+        eprintln!("error: {}: {error}", root.display());
+        return ExitCode::FAILURE;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test::run_all(),
         ["web"] => web::build(),
-        ["core-tests"] => web::core_tests(),
+        ["browser"] => test::browser(""),
+        ["browser", filter] => test::browser(filter),
         ["serve"] => web::serve("8080"),
         ["serve", port] if port.parse::<u16>().is_ok() => web::serve(port),
         _ => {

@@ -1,7 +1,7 @@
 //! All tests, with the set-up they need.
 
 use crate::setup::{self, WASM};
-use crate::{cargo, run};
+use crate::{cargo, run, web};
 
 /// What `cargo xtask test` does.
 pub fn run_all() -> Result<(), String> {
@@ -20,5 +20,20 @@ pub fn run_all() -> Result<(), String> {
     run(&cargo, "doc --package semivq --lib --no-deps", &deny)?;
     // Mesa's device-select layer complains on machines without a desktop; this is its off switch.
     let quiet = [("NODEVICE_SELECT", "1")];
-    run(&cargo, "test --workspace --no-fail-fast", &quiet)
+    run(&cargo, "test --workspace --no-fail-fast", &quiet)?;
+    browser("")
+}
+
+/// The tests in headless Chromium: the core's and the page's, whose files' names contain `filter`.
+pub fn browser(filter: &str) -> Result<(), String> {
+    let chromium = setup::chromium()?;
+    setup::vulkan()?;
+    web::build()?;
+    web::core_tests()?;
+    run(&cargo(), "build --package semivq --bin semivq", &[])?;
+    let environment = [
+        ("SEMIVQ_CHROMIUM", chromium.as_str()),
+        ("NODEVICE_SELECT", "1"),
+    ];
+    run("npm", &format!("test --silent -- {filter}"), &environment)
 }

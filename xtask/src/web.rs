@@ -8,7 +8,6 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::setup::{self, WASM};
 use crate::{cargo, run};
 
-const WWW: &str = "www";
 const CORE: &str = "www/core";
 const DIST: &str = "dist";
 
@@ -31,12 +30,13 @@ pub fn bindgen(wasm: &Path, out: &Path, name: &str) -> Result<(), String> {
 /// The npm packages of the lock file.
 pub fn packages() -> Result<(), String> {
     setup::node()?;
-    let time = |path: &str| fs::metadata(Path::new(WWW).join(path)).and_then(|m| m.modified());
-    let lock = time("package-lock.json").map_err(|e| failed(Path::new(WWW), &e))?;
+    let time = |path: &str| fs::metadata(path).and_then(|m| m.modified());
+    let lock = "package-lock.json";
+    let lock = time(lock).map_err(|e| failed(Path::new(lock), &e))?;
     if time("node_modules/.package-lock.json").is_ok_and(|installed| installed >= lock) {
         return Ok(());
     }
-    run("npm", "ci --prefix www --no-audit --no-fund", &[])
+    run("npm", "ci --no-audit --no-fund", &[])
 }
 
 /// The core as `www/core/`.
@@ -49,7 +49,7 @@ pub fn core() -> Result<(), String> {
     let file = format!("{CORE}/semivq_bg.wasm");
     let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
-    let tool = "www/node_modules/binaryen/bin/wasm-opt";
+    let tool = "node_modules/binaryen/bin/wasm-opt";
     run(
         "node",
         &format!("{tool} -Oz {features} {file} -o {file}"),
@@ -61,8 +61,8 @@ pub fn core() -> Result<(), String> {
 pub fn build() -> Result<(), String> {
     packages()?;
     core()?;
-    run("npm", "run --prefix www --silent check", &[])?;
-    run("npm", "run --prefix www --silent build", &[])?;
+    run("npm", "run --silent check", &[])?;
+    run("npm", "run --silent build", &[])?;
     package()?;
     let size = |path: &str| fs::metadata(Path::new(DIST).join(path)).map_or(0, |m| m.len());
     println!(
@@ -74,7 +74,7 @@ pub fn build() -> Result<(), String> {
 
 /// The typed ES module beside the page.
 fn package() -> Result<(), String> {
-    run("npm", "run --prefix www --silent package", &[])?;
+    run("npm", "run --silent package", &[])?;
     let out = Path::new(DIST).join("core");
     fs::create_dir_all(&out).map_err(|e| failed(&out, &e))?;
     for name in ["semivq.js", "semivq.d.ts", "semivq_bg.wasm"] {
@@ -94,10 +94,9 @@ fn package() -> Result<(), String> {
 pub fn serve(port: &str) -> Result<(), String> {
     build()?;
     println!("\nhttp://localhost:{port}/  (Ctrl-C ends)");
-    let args = format!("preview www --config www/vite.config.ts --port {port} --strictPort");
     run(
-        "node",
-        &format!("www/node_modules/vite/bin/vite.js {args}"),
+        "npm",
+        &format!("run --silent preview -- --port {port}"),
         &[],
     )
 }
