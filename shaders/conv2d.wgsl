@@ -19,9 +19,9 @@ override DOWN: bool = false;
 // ------------------------------------------------------------------------------------- forward
 
 // Taps of eight channels that a workgroup holds at once. Few: a driver may set workgroup memory to
-// zero with a store an element, which is time to compile and to run.
-const TAPS: u32 = 72u;
-var<workgroup> weights: array<vec4<f32>, 144>;
+// zero with a store an element and thread. An index known in advance makes a load of it cheap.
+const TAPS: u32 = 9u;
+var<workgroup> weights: array<vec4<f32>, 18>;
 
 // Tap t counts input channels and kernel positions: t = c * K*K + u * K + v.
 fn weight_at(o: u32, t: u32) -> f32 {
@@ -52,15 +52,15 @@ struct Tile {
 }
 
 fn multiply_add(t: ptr<function, Tile>, v: vec4<f32>, p: vec4<f32>, q: vec4<f32>) {
-    (*t).a0 += p.x * v;
-    if (TILE > 1u) { (*t).a1 += p.y * v; }
-    if (TILE > 2u) { (*t).a2 += p.z * v; }
-    if (TILE > 3u) { (*t).a3 += p.w * v; }
+    (*t).a0 = fma(vec4(p.x), v, (*t).a0);
+    if (TILE > 1u) { (*t).a1 = fma(vec4(p.y), v, (*t).a1); }
+    if (TILE > 2u) { (*t).a2 = fma(vec4(p.z), v, (*t).a2); }
+    if (TILE > 3u) { (*t).a3 = fma(vec4(p.w), v, (*t).a3); }
     if (TILE > 4u) {
-        (*t).a4 += q.x * v;
-        (*t).a5 += q.y * v;
-        (*t).a6 += q.z * v;
-        (*t).a7 += q.w * v;
+        (*t).a4 = fma(vec4(q.x), v, (*t).a4);
+        (*t).a5 = fma(vec4(q.y), v, (*t).a5);
+        (*t).a6 = fma(vec4(q.z), v, (*t).a6);
+        (*t).a7 = fma(vec4(q.w), v, (*t).a7);
     }
 }
 
@@ -143,29 +143,24 @@ fn store_halved(b: u32, o: u32, i: u32, j: u32, t: Tile, s: Tile) {
     }
 }
 
-// The three taps of one kernel row for four rows of pixels.
+// The three taps of kernel row for four rows of pixels.
 fn kernel_row(
     t0: ptr<function, Tile>, t1: ptr<function, Tile>, t2: ptr<function, Tile>, t3: ptr<function, Tile>,
-    r0: Row, r1: Row, r2: Row, r3: Row, at: u32,
+    r0: Row, r1: Row, r2: Row, r3: Row,
+    p0: vec4<f32>, q0: vec4<f32>, p1: vec4<f32>, q1: vec4<f32>, p2: vec4<f32>, q2: vec4<f32>,
 ) {
-    var p = weights[at];
-    var q = weights[at + 1u];
-    multiply_add(t0, r0.v, p, q);
-    multiply_add(t1, r1.v, p, q);
-    multiply_add(t2, r2.v, p, q);
-    multiply_add(t3, r3.v, p, q);
-    p = weights[at + 2u];
-    q = weights[at + 3u];
-    multiply_add(t0, vec4(r0.v.yzw, r0.e.x), p, q);
-    multiply_add(t1, vec4(r1.v.yzw, r1.e.x), p, q);
-    multiply_add(t2, vec4(r2.v.yzw, r2.e.x), p, q);
-    multiply_add(t3, vec4(r3.v.yzw, r3.e.x), p, q);
-    p = weights[at + 4u];
-    q = weights[at + 5u];
-    multiply_add(t0, vec4(r0.v.zw, r0.e), p, q);
-    multiply_add(t1, vec4(r1.v.zw, r1.e), p, q);
-    multiply_add(t2, vec4(r2.v.zw, r2.e), p, q);
-    multiply_add(t3, vec4(r3.v.zw, r3.e), p, q);
+    multiply_add(t0, r0.v, p0, q0);
+    multiply_add(t1, r1.v, p0, q0);
+    multiply_add(t2, r2.v, p0, q0);
+    multiply_add(t3, r3.v, p0, q0);
+    multiply_add(t0, vec4(r0.v.yzw, r0.e.x), p1, q1);
+    multiply_add(t1, vec4(r1.v.yzw, r1.e.x), p1, q1);
+    multiply_add(t2, vec4(r2.v.yzw, r2.e.x), p1, q1);
+    multiply_add(t3, vec4(r3.v.yzw, r3.e.x), p1, q1);
+    multiply_add(t0, vec4(r0.v.zw, r0.e), p2, q2);
+    multiply_add(t1, vec4(r1.v.zw, r1.e), p2, q2);
+    multiply_add(t2, vec4(r2.v.zw, r2.e), p2, q2);
+    multiply_add(t3, vec4(r3.v.zw, r3.e), p2, q2);
 }
 
 // Kernel 3, stride 1: a tile of four by four pixels reads each pixel of x once.
@@ -190,30 +185,34 @@ fn forward_3x3(
     var t1: Tile;
     var t2: Tile;
     var t3: Tile;
-    for (var first = 0u; first < params.in_channels * 9u; first += TAPS) {
-        let channels = load_weights(o, first, local) / 9u;
-        for (var c = 0u; c < channels; c++) {
-            if (UP == 2u) {
-                let r0 = load_doubled(plane, top, columns_at);
-                let r1 = load_doubled(plane, top + 1, columns_at);
-                let r3 = load_doubled(plane, top + 2, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3, c * 18u);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3, c * 18u + 6u);
-                let r5 = load_doubled(plane, top + 3, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5, c * 18u + 12u);
-            } else {
-                let r0 = load_row(plane, top, columns_at);
-                let r1 = load_row(plane, top + 1, columns_at);
-                let r2 = load_row(plane, top + 2, columns_at);
-                let r3 = load_row(plane, top + 3, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, c * 18u);
-                let r4 = load_row(plane, top + 4, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, c * 18u + 6u);
-                let r5 = load_row(plane, top + 5, columns_at);
-                kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, c * 18u + 12u);
-            }
-            plane += size;
+    for (var c = 0u; c < params.in_channels; c++) {
+        load_weights(o, c * 9u, local);
+        if (UP == 2u) {
+            let r0 = load_doubled(plane, top, columns_at);
+            let r1 = load_doubled(plane, top + 1, columns_at);
+            let r3 = load_doubled(plane, top + 2, columns_at);
+            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3,
+            weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3,
+            weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]);
+            let r5 = load_doubled(plane, top + 3, columns_at);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5,
+            weights[12], weights[13], weights[14], weights[15], weights[16], weights[17]);
+        } else {
+            let r0 = load_row(plane, top, columns_at);
+            let r1 = load_row(plane, top + 1, columns_at);
+            let r2 = load_row(plane, top + 2, columns_at);
+            let r3 = load_row(plane, top + 3, columns_at);
+            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3,
+            weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]);
+            let r4 = load_row(plane, top + 4, columns_at);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4,
+            weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]);
+            let r5 = load_row(plane, top + 5, columns_at);
+            kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5,
+            weights[12], weights[13], weights[14], weights[15], weights[16], weights[17]);
         }
+        plane += size;
     }
     if (DOWN) {
         store_halved(b, o, i / 2u, j / 2u, t0, t1);

@@ -2,8 +2,6 @@
 //   grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] * x[b,c, i*S+u-P, j*S+v-P],  grad_bias = sum grad_y
 // in two stages: chunks of the positions into `partial`, then their sum.
 
-@group(0) @binding(5) var<storage, read> grad_y: array<f32>;
-@group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 @group(0) @binding(8) var<storage, read_write> grad_w: array<f32>;
 @group(0) @binding(9) var<storage, read_write> grad_bias: array<f32>;
 @group(0) @binding(10) var<storage, read> partial_in: array<f32>;
@@ -39,12 +37,6 @@ fn load_gradients(o: u32, b: u32, i: u32, j: u32, live: bool) -> Gradients {
     return g;
 }
 
-// One tap of eight output channels.
-struct Tap {
-    lo: vec4<f32>,
-    hi: vec4<f32>,
-}
-
 fn correlate(t: ptr<function, Tap>, g: Gradients, v: vec4<f32>) {
     (*t).lo += vec4(dot(g.g0, v), dot(g.g1, v), dot(g.g2, v), dot(g.g3, v));
     if (TILE > 4u) {
@@ -67,15 +59,6 @@ fn totals(local: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>
         for (var i = 0u; i < THREADS; i++) { sum += sums[local * THREADS + i]; }
     }
     return sum;
-}
-
-// partial[chunk] holds grad_w, then grad_bias.
-fn store_partial(chunk: u32, o: u32, at: u32, step: u32, sum: vec4<f32>) {
-    let base = chunk * (params.out_channels * params.in_channels * K * K + params.out_channels) + at;
-    if (o < params.out_channels) { partial[base + o * step] = sum.x; }
-    if (o + 1u < params.out_channels) { partial[base + (o + 1u) * step] = sum.y; }
-    if (o + 2u < params.out_channels) { partial[base + (o + 2u) * step] = sum.z; }
-    if (o + 3u < params.out_channels) { partial[base + (o + 3u) * step] = sum.w; }
 }
 
 // One tap of eight output channels a workgroup (chunk, tap, channels): any kernel and stride.
@@ -194,6 +177,7 @@ const WINDOW: u32 = 3u;                         // quads of columns of x that th
 // x [lane][4 rows][WINDOW], then grad_y [octet][2 rows][COLUMNS][8 channels / 4]
 var<workgroup> held: array<vec4<f32>, 448>;
 
+// A pixel of grad_y, zero outside the image; channels beyond the last repeat it.
 fn gradient_at(o: u32, b: u32, i: u32, j: u32) -> f32 {
     let inside = i < HEIGHT && j < WIDTH;
     let plane = (b * params.out_channels + min(o, params.out_channels - 1u)) * HEIGHT;
@@ -213,9 +197,9 @@ fn spread_row(
     t0: ptr<function, Tap>, t1: ptr<function, Tap>, t2: ptr<function, Tap>,
     g0: Tap, g1: Tap, g2: Tap, g3: Tap, r: Row,
 ) {
-    spread(t0, g0, g1, g2, g3, r.v);
-    spread(t1, g0, g1, g2, g3, vec4(r.v.yzw, r.e.x));
-    spread(t2, g0, g1, g2, g3, vec4(r.v.zw, r.e));
+    *t0 = spread(*t0, g0, g1, g2, g3, r.v);
+    *t1 = spread(*t1, g0, g1, g2, g3, vec4(r.v.yzw, r.e.x));
+    *t2 = spread(*t2, g0, g1, g2, g3, vec4(r.v.zw, r.e));
 }
 
 @compute @workgroup_size(64)
@@ -271,7 +255,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
                 spread_row(&t0, &t1, &t2, g0, g1, g2, g3, window(at));
                 spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r1);
                 spread_row(&t6, &t7, &t8, g0, g1, g2, g3, r2);
-                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+                ones = spread(ones, g0, g1, g2, g3, vec4(1.0));
                 let bottom = top + 2u * COLUMNS;
                 g0 = octet_at(bottom);
                 g1 = octet_at(bottom + 2u);
@@ -280,7 +264,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
                 spread_row(&t0, &t1, &t2, g0, g1, g2, g3, r1);
                 spread_row(&t3, &t4, &t5, g0, g1, g2, g3, r2);
                 spread_row(&t6, &t7, &t8, g0, g1, g2, g3, window(at + 3u * WINDOW));
-                spread(&ones, g0, g1, g2, g3, vec4(1.0));
+                ones = spread(ones, g0, g1, g2, g3, vec4(1.0));
             }
         }
     }
@@ -300,17 +284,6 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
         store_partial(group.x, o, at, 1u, ones.lo);
         store_partial(group.x, o + 4u, at, 1u, ones.hi);
     }
-}
-
-// One tap at four columns.
-fn spread(t: ptr<function, Tap>, g0: Tap, g1: Tap, g2: Tap, g3: Tap, v: vec4<f32>) {
-    (*t).lo += g0.lo * v.x + g1.lo * v.y + g2.lo * v.z + g3.lo * v.w;
-    (*t).hi += g0.hi * v.x + g1.hi * v.y + g2.hi * v.z + g3.hi * v.w;
-}
-
-fn store_tap(chunk: u32, o: u32, at: u32, t: Tap) {
-    store_partial(chunk, o, at, params.in_channels * 9u, t.lo);
-    store_partial(chunk, o + 4u, at, params.in_channels * 9u, t.hi);
 }
 
 // Adds up the chunks.

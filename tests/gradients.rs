@@ -304,10 +304,13 @@ fn inputs_of(case: &Case) -> Vec<Vec<f32>> {
 }
 
 /// The kernels against the reference in f64; the tolerance is that of the golden files.
-async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
+async fn on_gpu(gpu: &Gpu, case: &Case, tuned: bool) -> Result<(), Failed> {
     let inputs = inputs_of(case);
     let mut layout = ParameterLayout::guarded();
     let mut rec = Recorder::new(&mut layout, true);
+    if tuned {
+        rec = rec.tuned_for(gpu);
+    }
     let vars: Vec<Var> = case.shapes.iter().map(|s| rec.input("input", s)).collect();
     for var in &vars {
         rec.require_gradient(*var);
@@ -422,6 +425,9 @@ async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
     Ok(())
 }
 
+/// How a test's name goes on, and whether kernels are chosen for the adapter.
+const TUNED: [(&str, bool); 2] = [("", false), (", tuned for the adapter", true)];
+
 fn main() {
     let mut tests = Vec::new();
     for case in cases().into_iter().map(Arc::new) {
@@ -430,12 +436,17 @@ fn main() {
             format!("central differences, {}", case.name),
             move || (twin.differences)(&inputs_of(&twin)),
         ));
-        tests.push(Test::gpu(format!("GPU, {}", case.name), move |gpu| {
+        // Both kernels, that for a GPU and that for a CPU, where there are two.
+        let both = case.name.contains("conv2d");
+        for (name, tuned) in TUNED.into_iter().take(1 + usize::from(both)) {
             let case = Arc::clone(&case);
-            async move { on_gpu(&gpu, &case).await }
-        }));
+            tests.push(Test::gpu(format!("GPU, {}{name}", case.name), move |gpu| {
+                let case = Arc::clone(&case);
+                async move { on_gpu(&gpu, &case, tuned).await }
+            }));
+        }
     }
-    for (name, tuned) in [("", false), (", tuned for the adapter", true)] {
+    for (name, tuned) in TUNED {
         tests.push(Test::gpu(
             format!("GPU, search{name}"),
             move |gpu| async move { search_on_gpu(&gpu, tuned).await },

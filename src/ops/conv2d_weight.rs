@@ -12,24 +12,33 @@ use super::conv2d::{CONV2D, Conv2d, OCTET, Params, THREADS};
 use super::{GRID, kernels};
 use crate::gpu::{Kernel, Recorder, Var};
 
+/// The fragment of the files of the weight gradient.
+pub(super) const CONV2D_WEIGHT: (&str, &str) = (
+    "lib/conv2d_weight.wgsl",
+    include_str!("../../shaders/lib/conv2d_weight.wgsl"),
+);
+
 kernels! {
-    "conv2d_weight", [GRID, CONV2D];
+    "conv2d_weight", [GRID, CONV2D, CONV2D_WEIGHT];
     BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
     BACKWARD_WEIGHT_3X3 = "backward_weight_3x3", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
     BACKWARD_WEIGHT_ROWS = "backward_weight_rows", 64, Params::FIELDS, [Read 1, Read 5, Write 7];
     BACKWARD_WEIGHT_SUM = "backward_weight_sum", 64, Params::FIELDS, [Write 8, Write 9, Read 10];
 }
 
-/// How the weight gradient is split: kernel, workgroups a chunk (y, z), chunks, lanes.
-struct Split {
-    kernel: &'static Kernel,
-    grid: [usize; 2],
-    chunks: usize,
-    lanes: usize,
+/// How the weight gradient is split: kernel, workgroups, chunks, lanes.
+pub(super) struct Split {
+    pub(super) kernel: &'static Kernel,
+    pub(super) grid: [usize; 3],
+    pub(super) chunks: usize,
+    pub(super) lanes: usize,
 }
 
 impl Conv2d {
-    fn split(&self) -> Split {
+    fn split(&self, on_cpu: bool) -> Split {
+        if on_cpu && self.is_3x3() && self.in_channels > 1 {
+            return self.split_wide();
+        }
         let octets = self.out_channels.div_ceil(OCTET);
         let pairs = self.batch * self.out_size[0].div_ceil(2);
         if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
@@ -44,7 +53,7 @@ impl Conv2d {
                 .min(pairs.div_ceil(2));
             return Split {
                 kernel: &BACKWARD_WEIGHT_ROWS,
-                grid,
+                grid: [chunks, grid[0], grid[1]],
                 chunks,
                 lanes,
             };
@@ -60,12 +69,13 @@ impl Conv2d {
         };
         let items =
             self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
+        let chunks = (2048 / (tiles * octets))
+            .clamp(1, 64)
+            .min(items.div_ceil(4 * THREADS));
         Split {
             kernel,
-            grid: [tiles, octets],
-            chunks: (2048 / (tiles * octets))
-                .clamp(1, 64)
-                .min(items.div_ceil(4 * THREADS)),
+            grid: [chunks, tiles, octets],
+            chunks,
             lanes: 0,
         }
     }
@@ -80,7 +90,7 @@ impl Conv2d {
         x: Var,
     ) {
         let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
-        let split = self.split();
+        let split = self.split(rec.on_cpu());
         let params = Params {
             chunks: split.chunks as u32,
             lanes: split.lanes as u32,
@@ -90,7 +100,7 @@ impl Conv2d {
         let up = (self.upsample == 2).then_some(("UP", 2.0));
         let constants = [&self.constants(&params)[..], up.as_slice()].concat();
         let partial = rec.temporary("partial", &[split.chunks, weights + self.out_channels]);
-        let grid = [split.chunks, split.grid[0], split.grid[1]].map(|n| n as u32);
+        let grid = split.grid.map(|n| n as u32);
         rec.dispatch_groups(split.kernel, &params, &[x, grad_y, partial], grid)
             .constants(&constants)
             .flops(2 * self.macs());

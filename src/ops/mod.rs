@@ -12,6 +12,7 @@ pub mod add;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod conv2d_weight;
+pub mod conv2d_weight_wide;
 pub mod conv_transpose2d;
 pub mod gather;
 pub mod group_norm;
@@ -75,6 +76,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         batch_norm::KERNELS,
         conv2d::KERNELS,
         conv2d_weight::KERNELS,
+        conv2d_weight_wide::KERNELS,
         conv_transpose2d::KERNELS,
         gather::KERNELS,
         group_norm::KERNELS,
