@@ -143,24 +143,33 @@ fn store_halved(b: u32, o: u32, i: u32, j: u32, t: Tile, s: Tile) {
     }
 }
 
-// The three taps of kernel row for four rows of pixels.
+// One kernel row for eight output channels.
+struct KernelRow {
+    p0: vec4<f32>, q0: vec4<f32>, p1: vec4<f32>, q1: vec4<f32>, p2: vec4<f32>, q2: vec4<f32>,
+}
+
+fn kernel_at(u: u32) -> KernelRow {
+    let at = 6u * u;
+    return KernelRow(weights[at], weights[at + 1u], weights[at + 2u], weights[at + 3u], weights[at + 4u], weights[at + 5u]);
+}
+
+// The three taps of one kernel row for four rows of pixels.
 fn kernel_row(
     t0: ptr<function, Tile>, t1: ptr<function, Tile>, t2: ptr<function, Tile>, t3: ptr<function, Tile>,
-    r0: Row, r1: Row, r2: Row, r3: Row,
-    p0: vec4<f32>, q0: vec4<f32>, p1: vec4<f32>, q1: vec4<f32>, p2: vec4<f32>, q2: vec4<f32>,
+    r0: Row, r1: Row, r2: Row, r3: Row, w: KernelRow,
 ) {
-    multiply_add(t0, r0.v, p0, q0);
-    multiply_add(t1, r1.v, p0, q0);
-    multiply_add(t2, r2.v, p0, q0);
-    multiply_add(t3, r3.v, p0, q0);
-    multiply_add(t0, vec4(r0.v.yzw, r0.e.x), p1, q1);
-    multiply_add(t1, vec4(r1.v.yzw, r1.e.x), p1, q1);
-    multiply_add(t2, vec4(r2.v.yzw, r2.e.x), p1, q1);
-    multiply_add(t3, vec4(r3.v.yzw, r3.e.x), p1, q1);
-    multiply_add(t0, vec4(r0.v.zw, r0.e), p2, q2);
-    multiply_add(t1, vec4(r1.v.zw, r1.e), p2, q2);
-    multiply_add(t2, vec4(r2.v.zw, r2.e), p2, q2);
-    multiply_add(t3, vec4(r3.v.zw, r3.e), p2, q2);
+    multiply_add(t0, r0.v, w.p0, w.q0);
+    multiply_add(t1, r1.v, w.p0, w.q0);
+    multiply_add(t2, r2.v, w.p0, w.q0);
+    multiply_add(t3, r3.v, w.p0, w.q0);
+    multiply_add(t0, vec4(r0.v.yzw, r0.e.x), w.p1, w.q1);
+    multiply_add(t1, vec4(r1.v.yzw, r1.e.x), w.p1, w.q1);
+    multiply_add(t2, vec4(r2.v.yzw, r2.e.x), w.p1, w.q1);
+    multiply_add(t3, vec4(r3.v.yzw, r3.e.x), w.p1, w.q1);
+    multiply_add(t0, vec4(r0.v.zw, r0.e), w.p2, w.q2);
+    multiply_add(t1, vec4(r1.v.zw, r1.e), w.p2, w.q2);
+    multiply_add(t2, vec4(r2.v.zw, r2.e), w.p2, w.q2);
+    multiply_add(t3, vec4(r3.v.zw, r3.e), w.p2, w.q2);
 }
 
 // Kernel 3, stride 1: a tile of four by four pixels reads each pixel of x once.
@@ -191,26 +200,20 @@ fn forward_3x3(
             let r0 = load_doubled(plane, top, columns_at);
             let r1 = load_doubled(plane, top + 1, columns_at);
             let r3 = load_doubled(plane, top + 2, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3,
-            weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]);
-            kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3,
-            weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]);
+            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r1, r3, kernel_at(0u));
+            kernel_row(&t0, &t1, &t2, &t3, r1, r1, r3, r3, kernel_at(1u));
             let r5 = load_doubled(plane, top + 3, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5,
-            weights[12], weights[13], weights[14], weights[15], weights[16], weights[17]);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r3, r3, r5, kernel_at(2u));
         } else {
             let r0 = load_row(plane, top, columns_at);
             let r1 = load_row(plane, top + 1, columns_at);
             let r2 = load_row(plane, top + 2, columns_at);
             let r3 = load_row(plane, top + 3, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3,
-            weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]);
+            kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, kernel_at(0u));
             let r4 = load_row(plane, top + 4, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4,
-            weights[6], weights[7], weights[8], weights[9], weights[10], weights[11]);
+            kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, kernel_at(1u));
             let r5 = load_row(plane, top + 5, columns_at);
-            kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5,
-            weights[12], weights[13], weights[14], weights[15], weights[16], weights[17]);
+            kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, kernel_at(2u));
         }
         plane += size;
     }
@@ -225,6 +228,95 @@ fn forward_3x3(
             if (r == 2u) { t = t2; }
             if (r == 3u) { t = t3; }
             store_tile(b, o, i + r, j, t);
+        }
+    }
+}
+
+// The same for adapters that run on a CPU, where a load costs a dozen multiply-adds and registers are no
+// limit: the left and the right half of a tile of four by eight pixels share the weights that it loads.
+@compute @workgroup_size(64)
+fn forward_3x3_wide(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let columns = (WIDTH + 7u) / 8u;
+    let rows = (HEIGHT + 3u) / 4u;
+    let item = (group.z * groups.x + group.x) * THREADS + local;
+    let j = (item % columns) * 8u;
+    let i = ((item / columns) % rows) * 4u;
+    let b = item / (columns * rows);
+    let o = group.y * 8u;
+    let size = plane_size();
+    let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
+    let left = columns_of(j);
+    let right = columns_of(j + 4u);
+    var plane = min(b, params.batch - 1u) * params.in_channels * size;
+    var t0: Tile; var t1: Tile; var t2: Tile; var t3: Tile;
+    var s0: Tile; var s1: Tile; var s2: Tile; var s3: Tile;
+    for (var c = 0u; c < params.in_channels; c++) {
+        load_weights(o, c * 9u, local);
+        var r0: Row; var r1: Row; var r2: Row; var r3: Row; var r4: Row; var r5: Row;
+        var q0: Row; var q1: Row; var q2: Row; var q3: Row; var q4: Row; var q5: Row;
+        if (UP == 2u) {
+            r0 = load_doubled(plane, top, left);
+            r1 = load_doubled(plane, top + 1, left);
+            r3 = load_doubled(plane, top + 2, left);
+            r5 = load_doubled(plane, top + 3, left);
+            q0 = load_beside(plane, top, right, r0);
+            q1 = load_beside(plane, top + 1, right, r1);
+            q3 = load_beside(plane, top + 2, right, r3);
+            q5 = load_beside(plane, top + 3, right, r5);
+            r2 = r1;
+            r4 = r3;
+            q2 = q1;
+            q4 = q3;
+        } else {
+            r0 = load_row(plane, top, left);
+            r1 = load_row(plane, top + 1, left);
+            r2 = load_row(plane, top + 2, left);
+            r3 = load_row(plane, top + 3, left);
+            r4 = load_row(plane, top + 4, left);
+            r5 = load_row(plane, top + 5, left);
+            q0 = load_beside(plane, top, right, r0);
+            q1 = load_beside(plane, top + 1, right, r1);
+            q2 = load_beside(plane, top + 2, right, r2);
+            q3 = load_beside(plane, top + 3, right, r3);
+            q4 = load_beside(plane, top + 4, right, r4);
+            q5 = load_beside(plane, top + 5, right, r5);
+        }
+        let w0 = kernel_at(0u);
+        kernel_row(&t0, &t1, &t2, &t3, r0, r1, r2, r3, w0);
+        kernel_row(&s0, &s1, &s2, &s3, q0, q1, q2, q3, w0);
+        let w1 = kernel_at(1u);
+        kernel_row(&t0, &t1, &t2, &t3, r1, r2, r3, r4, w1);
+        kernel_row(&s0, &s1, &s2, &s3, q1, q2, q3, q4, w1);
+        let w2 = kernel_at(2u);
+        kernel_row(&t0, &t1, &t2, &t3, r2, r3, r4, r5, w2);
+        kernel_row(&s0, &s1, &s2, &s3, q2, q3, q4, q5, w2);
+        plane += size;
+    }
+    // Loops, as above.
+    for (var half = 0u; half < 2u; half++) {
+        let column = j + 4u * half;
+        if (column >= WIDTH) { continue; }
+        if (half == 1u) {
+            t0 = s0;
+            t1 = s1;
+            t2 = s2;
+            t3 = s3;
+        }
+        if (DOWN) {
+            store_halved(b, o, i / 2u, column / 2u, t0, t1);
+            store_halved(b, o, i / 2u + 1u, column / 2u, t2, t3);
+            continue;
+        }
+        for (var r = 0u; r < 4u; r++) {
+            var t = t0;
+            if (r == 1u) { t = t1; }
+            if (r == 2u) { t = t2; }
+            if (r == 3u) { t = t3; }
+            store_tile(b, o, i + r, column, t);
         }
     }
 }

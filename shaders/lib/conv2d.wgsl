@@ -97,3 +97,16 @@ fn load_doubled(plane: u32, i: i32, c: Columns) -> Row {
     let v = select(vec4(0.0), vec4(x[at + c.v.x], x[at + c.v.y], x[at + c.v.z], x[at + c.v.w]), c.has_v & vec4(inside));
     return Row(vec4(v.x, v.y, v.y, v.z), vec2(v.z, v.w));
 }
+
+// The row four columns to the right of `left`, with which it shares two; `c` are its own columns. With
+// UP = 2 it begins two columns of the small image further right.
+fn load_beside(plane: u32, i: i32, c: Columns, left: Row) -> Row {
+    let height = i32(params.in_height / UP);
+    let inside = i >= 0 && i < height;
+    let at = plane + u32(clamp(i, 0, height - 1)) * (params.in_width / UP);
+    let z = select(0.0, x[at + c.v.z], c.has_v.z && inside);
+    let w = select(0.0, x[at + c.v.w], c.has_v.w && inside);
+    if (UP == 2u) { return Row(vec4(left.e, left.e.y, z), vec2(z, w)); }
+    let e = select(vec2(0.0), vec2(x[at + c.e.x], x[at + c.e.y]), c.has_e & vec2(inside));
+    return Row(vec4(left.e, z, w), e);
+}

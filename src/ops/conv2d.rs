@@ -12,7 +12,8 @@
 //! With upsampling by U in front, x is `[B, C, H/U, L/U]` and the formulas see
 //! `x[b,c, h/U, l/U]`; grad_x is the sum over the U by U pixels that were one.
 //!
-//! All gradients are assigned. Those of w and bias are in [`super::conv2d_weight`].
+//! All gradients are assigned. Those of w and bias are in [`super::conv2d_weight`]; adapters that run on a
+//! CPU get wider tiles.
 
 use super::reference::{Real, Reference};
 use super::{GRID, kernels};
@@ -150,6 +151,7 @@ kernels! {
     "conv2d", [GRID, CONV2D];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
     FORWARD_3X3 = "forward_3x3", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
+    FORWARD_3X3_WIDE = "forward_3x3_wide", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
     BACKWARD_INPUT = "backward_input", 64, Params::FIELDS, [Read 2, Read 5, Write 6];
 }
 
@@ -230,13 +232,16 @@ impl Conv2d {
         bias: Option<Var>,
     ) {
         p.has_bias = u32::from(bias.is_some());
-        let (kernel, tile_rows): (&'static Kernel, usize) = if self.is_3x3() {
-            (&FORWARD_3X3, 4)
-        } else {
-            (&FORWARD, 1)
-        };
         let (height, width) = (p.out_height as usize, p.out_width as usize);
-        let items = self.batch * height.div_ceil(tile_rows) * width.div_ceil(4);
+        let (kernel, tile): (&'static Kernel, [usize; 2]) = match self.is_3x3() {
+            // A large kernel to compile, so only where there is much to compute.
+            true if rec.on_cpu() && width > 4 && p.in_channels.min(p.out_channels) >= 8 => {
+                (&FORWARD_3X3_WIDE, [4, 8])
+            }
+            true => (&FORWARD_3X3, [4, 4]),
+            false => (&FORWARD, [1, 4]),
+        };
+        let items = self.batch * height.div_ceil(tile[0]) * width.div_ceil(tile[1]);
         let groups = items.div_ceil(THREADS);
         let fold = groups.div_ceil(65_535);
         let channels = p.out_channels as usize;

@@ -36,7 +36,7 @@ pub(super) struct Split {
 
 impl Conv2d {
     fn split(&self, on_cpu: bool) -> Split {
-        if on_cpu && self.is_3x3() && self.in_channels > 1 {
+        if on_cpu && self.is_3x3() {
             return self.split_wide();
         }
         let octets = self.out_channels.div_ceil(OCTET);
