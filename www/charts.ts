@@ -1,6 +1,7 @@
 /** Live curves of both sides, and their export. */
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { History } from "./history.js";
 import { SIDES, type Side } from "./settings.js";
 import type { Metrics } from "./trainer.js";
 
@@ -12,9 +13,6 @@ const CURVES: readonly { name: Name; title: string; log: boolean }[] = [
   { name: "perplexity", title: "Perplexity of the codes", log: true },
   { name: "active_ratio", title: "Active codes, % of the codebook", log: false },
 ];
-
-/** Points of a curve; every second one goes when there are more. */
-const POINTS = 4000;
 
 export const colourOf = (name: string) =>
   getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -90,8 +88,7 @@ export class Curve {
 }
 
 export class Charts {
-  readonly history: Record<Side, Metrics[]> = { a: [], b: [] };
-  #every: Record<Side, number> = { a: 1, b: 1 };
+  #history: Record<Side, History> = { a: new History(), b: new History() };
   #curves: Curve[];
   #queue: number[] = [];
   #waiting = false;
@@ -119,18 +116,12 @@ export class Charts {
 
   /** Replaces a side's curve. */
   set(side: Side, history: Metrics[]) {
-    this.history[side] = history.slice();
-    this.#every[side] = 1;
+    this.#history[side] = new History(history.slice());
     this.#draw();
   }
 
   add(side: Side, metrics: Metrics[]) {
-    const history = this.history[side];
-    for (const m of metrics) if (m.step % this.#every[side] === 0 || history.length === 0) history.push(m);
-    if (history.length > POINTS) {
-      this.#every[side] *= 2;
-      this.history[side] = history.filter((m) => m.step % this.#every[side] === 0);
-    }
+    for (const m of metrics) this.#history[side].add(m);
     this.#draw();
   }
 
@@ -153,7 +144,7 @@ export class Charts {
 
   #steps(): number[] {
     const steps = new Set<number>();
-    for (const side of SIDES) for (const m of this.history[side]) steps.add(m.step);
+    for (const side of SIDES) for (const m of this.#history[side].entries) steps.add(m.step);
     return [...steps].sort((p, q) => p - q);
   }
 
@@ -164,7 +155,7 @@ export class Charts {
     const at = new Map(steps.map((step, i) => [step, i]));
     const lines = SIDES.map((side) => {
       const line: (number | null)[] = new Array(steps.length).fill(null);
-      for (const m of this.history[side]) line[at.get(m.step) ?? 0] = m[curve.name] ?? null;
+      for (const m of this.#history[side].entries) line[at.get(m.step) ?? 0] = m[curve.name] ?? null;
       return line;
     });
     this.#curves[index]?.set([steps, ...lines]);
@@ -173,11 +164,11 @@ export class Charts {
   /** All metrics of both sides, a line a step. */
   csv(): string {
     const columns = SIDES.flatMap((side) => {
-      const names = new Set(this.history[side].flatMap((m) => Object.keys(m)));
+      const names = new Set(this.#history[side].entries.flatMap((m) => Object.keys(m)));
       names.delete("step");
       return [...names].map((name) => ({ side, name: name as keyof Metrics }));
     });
-    const by = Object.fromEntries(SIDES.map((side) => [side, new Map(this.history[side].map((m) => [m.step, m]))])) as Record<Side, Map<number, Metrics>>;
+    const by = Object.fromEntries(SIDES.map((side) => [side, new Map(this.#history[side].entries.map((m) => [m.step, m]))])) as Record<Side, Map<number, Metrics>>;
     const lines = this.#steps().map((step) => [step, ...columns.map(({ side, name }) => by[side].get(step)?.[name] ?? "")].join(","));
     return [["step", ...columns.map(({ side, name }) => `${side}.${name}`)].join(","), ...lines, ""].join("\n");
   }

@@ -38,10 +38,10 @@ export class Controls {
     if (setting.type === "choice") {
       input = element("select", { id });
       if (setting.initial === null) input.append(element("option", { value: "", textContent: "by method" }));
-      for (const choice of setting.choices) input.append(element("option", { value: choice, textContent: choice.replace("_", " ") }));
+      for (const choice of setting.choices) input.append(element("option", { value: choice, textContent: choice.replaceAll("_", " ") }));
     } else {
       input = element("input", { id, type: "number", min: String(setting.min), max: String(setting.max), step: String(setting.step), inputMode: "decimal" });
-      if (setting.initial === null) input.placeholder = "by method";
+      if (setting.initial === null) input.placeholder = setting.scope === "side" ? "by method" : "by machine";
     }
     const help = element("small", { id: `${id}-help`, textContent: setting.help });
     const when = setting.scope === "page" ? "" : setting.live ? " Applies at once." : " Applies on reset.";
@@ -102,7 +102,7 @@ export class Controls {
       const value = setting.key === "inplace_lr" ? (options.vq.inplace_optimizer?.[0] ?? 0) : (vq[setting.key] ?? 0);
       const shown = value === true ? "yes" : value === false ? "no" : String(value);
       if (input instanceof HTMLInputElement) input.placeholder = typeof value === "number" ? String(Number(value.toPrecision(6))) : shown;
-      else if (input.options[0]) input.options[0].textContent = `${shown.replace("_", " ")} (method's)`;
+      else if (input.options[0]) input.options[0].textContent = `(${shown.replaceAll("_", " ")})`;
     }
     const batch = this.#inputs.get("batch");
     if (batch instanceof HTMLInputElement) batch.placeholder = String(options.batch);

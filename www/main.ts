@@ -80,6 +80,14 @@ function writeHash() {
   history.replaceState(null, "", toHash(state));
 }
 
+function showSides(visible: readonly Side[]) {
+  for (const side of SIDES) {
+    at(`side-${side}`).hidden = !visible.includes(side);
+    at(`controls-${side}`).hidden = !visible.includes(side);
+  }
+  document.body.classList.toggle("alone", visible.length === 1);
+}
+
 function reset(run: boolean) {
   if (!ready) return;
   pending(false);
@@ -90,11 +98,9 @@ function reset(run: boolean) {
   for (const side of SIDES) {
     charts.set(side, []);
     codebooks[side].reset();
-    at(`side-${side}`).hidden = !sidesOf(state).includes(side);
-    at(`controls-${side}`).hidden = !sidesOf(state).includes(side);
     delete shown[side];
   }
-  document.body.classList.toggle("alone", sidesOf(state).length === 1);
+  showSides(sidesOf(state));
   if (!sidesOf(state).includes(mapSide.value as Side)) mapSide.value = sidesOf(state)[0] ?? "a";
   codeMap.reset();
   offer(null);
@@ -237,7 +243,7 @@ function offer(run: Kept | null) {
   if (!run) return;
   const minutes = Math.round((Date.now() - run.time) / 60_000);
   const ago = minutes < 1 ? "a moment ago" : minutes < 60 ? `${minutes} min ago` : `on ${new Date(run.time).toLocaleString()}`;
-  at("offer-text").textContent = `A run was saved here ${ago}, at step ${run.step}.`;
+  at("offer-text").textContent = `There is a run that was saved here ${ago}, at step ${run.step}.`;
 }
 
 function forget() {
@@ -349,11 +355,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       const next = fromHash(message.hash);
       adopt(next.state);
       ownData = state["data"] === "own";
-      for (const side of SIDES) {
-        at(`side-${side}`).hidden = !message.options[side];
-        at(`controls-${side}`).hidden = !message.options[side];
-      }
-      document.body.classList.toggle("alone", Object.keys(message.options).length === 1);
+      showSides(SIDES.filter((side) => message.options[side]));
       break;
     }
     case "loaded":
@@ -373,7 +375,10 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     case "problem":
       problems.show(message.problem, message.message);
-      if (message.problem === "no-webgpu" || message.problem === "no-adapter") document.body.classList.add("stopped");
+      if (message.problem === "no-webgpu" || message.problem === "no-adapter") {
+        document.body.classList.add("stopped");
+        say("stopped");
+      }
       break;
   }
 };
@@ -381,3 +386,4 @@ worker.onerror = (event) => problems.show("other", event.message || "the worker 
 
 for (const message of inAddress) problems.show("options", message);
 adopt(state);
+showSides(sidesOf(state));

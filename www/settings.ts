@@ -56,7 +56,7 @@ export const SETTINGS: readonly Setting[] = [
   { key: "feature_size", label: "Features (F)", scope: "shared", type: "number", initial: 32, min: 1, max: 1024, step: 1, whole: true, help: "Length of each code vector." },
   { key: "commitment_weight", label: "Commitment weight", scope: "shared", live: true, type: "number", initial: 10, min: 0, max: 1000, step: "any", help: "Weight of the commitment loss against the reconstruction." },
 
-  { key: "method", label: "Method", scope: "side", type: "choice", initial: "vq", choices: METHODS, help: "A named remedy: it sets the options below, each of which can still be changed." },
+  { key: "method", label: "Method", scope: "side", type: "choice", initial: "vq", choices: METHODS, help: "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed." },
   { key: "beta", label: "Beta", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1, step: "any", help: "Who moves: 1 pulls the codes to the vectors, 0 the vectors to the codes." },
   { key: "sync_nu", label: "Sync nu", scope: "side", live: true, type: "number", initial: null, min: 0, max: 100, step: "any", help: "Share of the decoder's gradient that reaches the codes themselves." },
   { key: "penalty_weight", label: "Penalty", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Weight of the penalty on alpha (Approach 1); 0 is off." },

@@ -38,3 +38,17 @@ export function writeSession(session: SavedSession, data: SavedData | undefined)
 }
 
 export const forget = () => clear(store());
+
+/**
+ * Whether this tab is the one that keeps its run here; it stays so until it is closed. A tab that is
+ * being reloaded may take a moment to let go.
+ */
+export function claim(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const held = navigator.locks.request("semivq autosave", { signal: AbortSignal.timeout(1500) }, () => {
+      resolve(true);
+      return new Promise(() => undefined);
+    });
+    held.catch(() => resolve(false));
+  });
+}

@@ -1,9 +1,10 @@
 /** Training, off the page's thread: up to two trainers that share a device and see the same batches. */
 import { readFiles } from "./files.js";
 import type { FromWorker, ProblemKind, Sides, ToWorker } from "./protocol.js";
+import { Run } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import * as store from "./store.js";
-import { GpuDevice, type Metrics, Trainer, TrainingData, describeCheckpoint, listMethods } from "./trainer.js";
+import { GpuDevice, TrainingData, describeCheckpoint, listMethods } from "./trainer.js";
 
 /** Aim for one submission to the GPU, ms. */
 const SLICE = 40;
@@ -12,25 +13,15 @@ const VIEW_SHARE = 0.15;
 const AUTOSAVE_EVERY = 15_000;
 /** A pause of the loop from which the tab must have been asleep, ms. */
 const ASLEEP = 20_000;
-/** Entries of a history; every second one goes when there are more. */
-const HISTORY = 4000;
-
-interface Running {
-  trainer: Trainer;
-  history: Metrics[];
-  /** Every how many steps the history takes one. */
-  every: number;
-  fresh: Metrics[];
-  shown: { originals: Uint8Array; count: number };
-}
-
 let device: GpuDevice | undefined;
 let data: TrainingData | undefined;
-const running: Partial<Record<Side, Running>> = {};
+const running: Partial<Record<Side, Run>> = {};
 let now: { sides: Sides; hash: string; builtIn: boolean } | undefined;
 let going = false;
+/** Whether the browser's one autosave is this tab's: two tabs would overwrite each other's run. */
+let ownsStore = false;
 /** Whether the autosave may be written: not while it holds a run that the user has not decided on. */
-let mayKeep = true;
+let mayKeep = false;
 let kept: store.SavedSession | undefined;
 let dataIsSaved = false;
 let slices = 1;
@@ -52,8 +43,8 @@ const breathe = () =>
     breath.port2.postMessage(null);
   });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-const trainers = () => SIDES.flatMap((side) => (running[side] ? [[side, running[side]] as const] : []));
-const steps = () => Math.max(0, ...trainers().map(([, r]) => r.trainer.describe().step));
+const runs = () => SIDES.flatMap((side) => (running[side] ? [[side, running[side]] as const] : []));
+const steps = () => Math.max(0, ...runs().map(([, run]) => run.step));
 
 function report(busy = "") {
   const seconds = (performance.now() - reportSince) / 1000;
@@ -69,18 +60,9 @@ function problem(kind: ProblemKind, message: string) {
 }
 
 function flush() {
-  for (const [side, r] of trainers()) {
-    if (r.fresh.length > 0) post({ kind: "metrics", side, metrics: r.fresh });
-    r.fresh = [];
-  }
-}
-
-function remember(r: Running, metrics: Metrics) {
-  r.fresh.push(metrics);
-  if (metrics.step % r.every === 0 || r.history.length === 0) r.history.push(metrics);
-  if (r.history.length > HISTORY) {
-    r.every *= 2;
-    r.history = r.history.filter((m) => m.step % r.every === 0);
+  for (const [side, run] of runs()) {
+    const metrics = run.takeFresh();
+    if (metrics.length > 0) post({ kind: "metrics", side, metrics });
   }
 }
 
@@ -94,37 +76,21 @@ async function openDevice(): Promise<GpuDevice> {
 }
 
 async function freeAll() {
-  for (const [side, r] of trainers()) {
+  for (const [side, run] of runs()) {
     delete running[side];
-    await r.trainer.free().catch(() => undefined);
+    await run.trainer.free().catch(() => undefined);
   }
 }
 
-/** A trainer for `side`, going on from `from` if there is such a save. */
+/** A run for `side`, going on from `from` if there is such a save. */
 async function build(side: Side, from?: store.SavedSide) {
-  const gpu = await openDevice();
   const options = now?.sides[side];
   if (!options) return;
+  const gpu = await openDevice();
   data ??= await TrainingData.glyphs(options.seed);
-  const trainer = await Trainer.create({ batch: gpu.software ? 16 : 64, ...options, data, device: gpu });
-  if (from) await trainer.load(from.checkpoint);
-  const count = gpu.software ? 8 : 16;
-  const originals = data.testImages(0, count);
-  const r: Running = {
-    trainer,
-    history: from?.history.slice() ?? [],
-    every: 1,
-    fresh: [],
-    shown: { originals, count: Math.min(count, data.test) },
-  };
-  trainer.onMetrics = (metrics) => remember(r, metrics);
-  running[side] = r;
-  const { step, parameters, dispatches } = trainer.describe();
-  const { name, shape, train, test } = data;
-  post({
-    kind: "built", side, history: r.history, data: { name, shape, train, test },
-    built: { options: trainer.options, step, parameters, dispatches },
-  });
+  const run = await Run.create(options, data, gpu, from);
+  running[side] = run;
+  post({ kind: "built", side, ...run.describe() });
 }
 
 async function reset(message: Extract<ToWorker, { kind: "reset" }>) {
@@ -152,9 +118,9 @@ async function reset(message: Extract<ToWorker, { kind: "reset" }>) {
 }
 
 async function advance(side: Side) {
-  const r = running[side];
-  if (!r) return;
-  await r.trainer.step(1);
+  const run = running[side];
+  if (!run) return;
+  await run.trainer.step(1);
   flush();
 }
 
@@ -171,24 +137,17 @@ async function resume(saved: store.SavedSession) {
 // ----------------------------------------------------------------------------------------- views
 
 async function views(side: Side) {
-  const r = running[side];
-  if (!r || !data) return;
-  const { trainer, shown } = r;
-  const view = await trainer.view(shown.originals);
-  const [, h, w] = data.shape;
-  const cells: [number, number] = view.codes.length > 0 ? [h / 4, w / 4] : [0, 0];
-  post(
-    { kind: "shown", side, shown: { shape: data.shape, count: shown.count, originals: shown.originals, images: view.images, codes: view.codes, cells } },
-    [view.images.buffer, view.codes.buffer],
-  );
-  const quantiser = await trainer.quantiser(1500);
-  post({ kind: "quantiser", side, step: trainer.describe().step, quantiser });
+  const run = running[side];
+  if (!run) return;
+  const { shown, quantiser } = await run.views();
+  post({ kind: "shown", side, shown }, [shown.images.buffer, shown.codes.buffer]);
+  post({ kind: "quantiser", side, step: run.step, quantiser });
 }
 
 async function allViews() {
   const start = performance.now();
-  for (const [side, r] of trainers()) {
-    await r.trainer.settle();
+  for (const [side, run] of runs()) {
+    await run.trainer.settle();
     await views(side);
   }
   flush();
@@ -201,22 +160,22 @@ async function allViews() {
 
 /** One step of each side; every so often waits for it, to know how long it takes. */
 async function oneStep(measured: boolean) {
-  for (const [, r] of trainers()) {
+  for (const [, run] of runs()) {
     const start = performance.now();
     if (measured) {
-      await r.trainer.settle();
+      await run.trainer.settle();
       const settled = performance.now();
-      await r.trainer.step(1);
+      await run.trainer.step(1);
       const took = performance.now() - settled;
       const wanted = device?.software ? 1 : Math.min(64, Math.max(1, Math.ceil(took / SLICE)));
       if (wanted !== slices) {
         slices = wanted;
-        for (const [, other] of trainers()) await other.trainer.submitInParts(slices);
+        for (const [, other] of runs()) await other.trainer.submitInParts(slices);
       }
     } else {
-      await r.trainer.submitStep();
+      await run.trainer.submitStep();
     }
-    imagesSince += r.trainer.options.batch;
+    imagesSince += run.trainer.options.batch;
     if (performance.now() - start > ASLEEP) {
       problem("slept", "The browser put this tab to sleep for a while; training goes on where it was.");
     }
@@ -240,7 +199,7 @@ async function loop() {
         flush();
         report();
       }
-      if (mayKeep && performance.now() - lastKept > AUTOSAVE_EVERY) await keep();
+      if (performance.now() - lastKept > AUTOSAVE_EVERY) await keep();
     } catch (error) {
       await failed(error);
     }
@@ -253,13 +212,13 @@ async function loop() {
 
 // ------------------------------------------------------------------------------- saves and losses
 
-/** Everything that a reload or a lost device would lose. */
+/** Everything that a lost device would lose, and a reload: in memory and, where it may be, in the browser. */
 async function keep() {
-  if (!now || !data || trainers().length === 0) return;
+  if (!now || !data || runs().length === 0) return;
   lastKept = performance.now();
   const sides: store.SavedSession["sides"] = {};
-  for (const [side, r] of trainers()) {
-    sides[side] = { checkpoint: await r.trainer.save(), history: r.history.slice() };
+  for (const [side, run] of runs()) {
+    sides[side] = await run.save();
   }
   flush();
   kept = { hash: now.hash, time: Date.now(), step: steps(), builtIn: now.builtIn, sides };
@@ -357,24 +316,24 @@ async function handle(message: ToWorker): Promise<void> {
     case "reset":
       return reset(message);
     case "run":
-      going = trainers().length > 0;
+      going = runs().length > 0;
       imagesSince = 0;
       return report();
     case "pause":
       going = false;
-      for (const [, r] of trainers()) await r.trainer.settle();
+      for (const [, run] of runs()) await run.trainer.settle();
       await allViews();
       report();
-      return mayKeep ? keep() : undefined;
+      return keep();
     case "step":
       going = false;
-      for (const [side] of trainers()) await advance(side);
+      for (const [side] of runs()) await advance(side);
       await allViews();
       return report();
     case "change":
-      for (const [side, r] of trainers()) {
+      for (const [side, run] of runs()) {
         const options = message.sides[side];
-        if (options) await r.trainer.change(options);
+        if (options) await run.trainer.change(options);
       }
       if (now) now = { ...now, sides: message.sides, hash: message.hash };
       return;
@@ -389,30 +348,30 @@ async function handle(message: ToWorker): Promise<void> {
       return post({ kind: "data", data: { name, shape, train, test }, skipped });
     }
     case "decode": {
-      const r = running[message.side];
-      if (!r) return;
-      const image = await r.trainer.decode(message.codes, ...message.cells);
+      const run = running[message.side];
+      if (!run) return;
+      const image = await run.trainer.decode(message.codes, ...message.cells);
       return post({ kind: "decoded", request: message.request, image }, [image.buffer]);
     }
     case "save": {
-      const r = running[message.side];
-      if (!r) return;
-      const bytes = await r.trainer.save();
-      return post({ kind: "saved", side: message.side, step: r.trainer.describe().step, bytes }, [bytes.buffer]);
+      const run = running[message.side];
+      if (!run) return;
+      const bytes = await run.trainer.save();
+      return post({ kind: "saved", side: message.side, step: run.step, bytes }, [bytes.buffer]);
     }
     case "load":
       return load(message.side, message.file);
     case "go-on":
       return goOn();
     case "forget":
-      mayKeep = true;
-      return store.forget();
+      mayKeep = ownsStore;
+      return ownsStore ? store.forget() : undefined;
     case "keep":
-      return mayKeep ? keep() : undefined;
+      return keep();
     case "evaluate":
-      for (const [side, r] of trainers()) {
-        await r.trainer.settle();
-        post({ kind: "evaluation", side, evaluation: await r.trainer.evaluate() });
+      for (const [side, run] of runs()) {
+        await run.trainer.settle();
+        post({ kind: "evaluation", side, evaluation: await run.trainer.evaluate() });
       }
       return;
   }
@@ -468,7 +427,7 @@ async function goOn() {
   }
   now = { sides, hash: saved.hash, builtIn: saved.builtIn };
   kept = saved;
-  mayKeep = true;
+  mayKeep = ownsStore;
   post({ kind: "went-on", hash: saved.hash, options: sides });
   await resume(saved);
   lastKept = performance.now();
@@ -479,7 +438,7 @@ async function goOn() {
 async function start() {
   try {
     if (!("gpu" in navigator)) {
-      return problem("no-webgpu", "This browser has no WebGPU.");
+      return problem("no-webgpu", "The page trains on the GPU through WebGPU, which is not there.");
     }
     let gpu: GpuDevice;
     try {
@@ -487,8 +446,12 @@ async function start() {
     } catch (error) {
       return problem("no-adapter", text(error));
     }
-    const saved = await store.readSession().catch(() => undefined);
-    mayKeep = saved === undefined;
+    ownsStore = await store.claim();
+    if (!ownsStore) {
+      problem("storage", "Another tab of this page is open, and the browser keeps one run only: this tab's is not saved by itself. Download a checkpoint to keep it.");
+    }
+    const saved = ownsStore ? await store.readSession().catch(() => undefined) : undefined;
+    mayKeep = ownsStore && saved === undefined;
     post({
       kind: "ready", adapter: gpu.name, software: gpu.software, methods: await listMethods(),
       kept: saved ? { hash: saved.hash, time: saved.time, step: saved.step } : null,

@@ -8,6 +8,7 @@ mod metrics;
 mod options;
 mod projection;
 mod session;
+mod show;
 
 pub use codes::{Codes, Decoder, Encoder};
 pub use inference::{Evaluation, Inference};
@@ -15,4 +16,5 @@ pub use methods::Method;
 pub use metrics::StepMetrics;
 pub use options::TrainOptions;
 pub use projection::Projection;
-pub use session::{CodeUsage, Inspection, Session, SessionOptions};
+pub use session::{Session, SessionOptions};
+pub use show::{CodeUsage, Inspection};

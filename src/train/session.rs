@@ -5,10 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::checkpoint::State;
-use super::codes::{Codes, Decoder, Encoder};
-use super::inference::{Evaluation, Inference, Tally, to_bytes, to_values};
 use super::metrics::{RecordInfo, Scalars, StepMetrics};
-use crate::data::{Dataset, Images};
+use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gpu::{
     Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, Role, StepUniform, Store,
@@ -23,36 +21,6 @@ use crate::vq::kmeans::{KMeansOptions, kmeans};
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;
-
-/// Images that are evaluated, encoded or decoded at once.
-const BATCH: usize = 256;
-
-/// How the codes were used, see [`Session::code_usage`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct CodeUsage {
-    /// Vectors of each code over the last epoch's worth of them.
-    pub counts: Vec<f32>,
-    /// Steps since each code was used last.
-    pub ages: Vec<f32>,
-}
-
-/// What the quantiser held at the last step, see [`Session::inspect`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct Inspection {
-    /// F
-    pub features: usize,
-    /// Vectors of the batch before the quantiser `[N, F]`.
-    pub vectors: Vec<f32>,
-    /// The codebook that was searched `[K, F]`; with finite scalar quantisation the values that
-    /// the vectors were rounded to, `[N, F]`.
-    pub codes: Vec<f32>,
-    /// Code of each vector `[N]`.
-    pub q: Vec<u32>,
-    /// Scale of the codebook `[F, G]`, alpha in Approach 1; empty without one.
-    pub scale: Vec<f32>,
-    /// Gamma `[F]` or `[K, F]`; empty without one.
-    pub gamma: Vec<f32>,
-}
 
 /// What a session trains with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,21 +37,21 @@ pub struct SessionOptions {
 
 /// A model, its data and its parameters on a device.
 pub struct Session {
-    gpu: Arc<Gpu>,
-    model: Box<dyn Model>,
+    pub(super) gpu: Arc<Gpu>,
+    pub(super) model: Box<dyn Model>,
     data: Arc<Dataset>,
     options: SessionOptions,
-    store: Store,
-    plan: Plan,
+    pub(super) store: Store,
+    pub(super) plan: Plan,
     /// The stretches of the plan that are submitted one after the other.
     parts: Vec<Range<usize>>,
     scalars: Scalars,
-    record: Option<RecordInfo>,
+    pub(super) record: Option<RecordInfo>,
     images: wgpu::Buffer,
     order: wgpu::Buffer,
     epoch: Option<u32>,
     readback: Readback,
-    step: u32,
+    pub(super) step: u32,
 }
 
 impl std::fmt::Debug for Session {
@@ -440,203 +408,6 @@ impl Session {
             vectors,
             lr: self.options.lr,
             hint: hint.into(),
-        }
-    }
-
-    /// The usage histogram over the last epoch's worth of vectors and the ages of the codes (steps
-    /// since a code was used last), each `[K]`; `None` without a quantiser.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the device fails.
-    pub async fn code_usage(&self) -> Result<Option<CodeUsage>> {
-        let Some((counts, age)) = self.record.and_then(|record| record.window) else {
-            return Ok(None);
-        };
-        Ok(Some(CodeUsage {
-            counts: self.plan.read(&self.gpu, counts).await?,
-            ages: self.plan.read(&self.gpu, age).await?,
-        }))
-    }
-
-    /// Codebook, vectors and transform as the last step saw them; `None` without a quantiser or
-    /// before the first step.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the device fails.
-    pub async fn inspect(&self) -> Result<Option<Inspection>> {
-        let Some(record) = self.record.filter(|_| self.step > 0) else {
-            return Ok(None);
-        };
-        let read = async |var: Option<Var>| match var {
-            Some(var) => self.plan.read(&self.gpu, var).await,
-            None => Ok(Vec::new()),
-        };
-        let features = self.model.quantizer().1.config().feature_size;
-        // In the layout of the model; from here on a row a vector.
-        let rows = |values: Vec<f32>| -> Vec<f32> {
-            let vectors = record.layout;
-            let places = (0..vectors.count()).flat_map(|n| (0..features).map(move |f| (n, f)));
-            places.map(|(n, f)| values[vectors.index(n, f)]).collect()
-        };
-        let mut codes = read(record.effective).await?;
-        if codes.is_empty() {
-            // Without a codebook the values that were rounded to are what there is.
-            codes = rows(read(Some(record.z_q)).await?);
-        }
-        Ok(Some(Inspection {
-            features,
-            vectors: rows(read(Some(record.z)).await?),
-            codes,
-            q: self.plan.read_u32(&self.gpu, record.q).await?,
-            scale: read(record.scale).await?,
-            gamma: read(record.gamma).await?,
-        }))
-    }
-
-    /// A plan that reconstructs images of `shape` `[B, C, H, W]` again and again, with the
-    /// parameters of the moment.
-    ///
-    /// # Errors
-    /// As [`Inference::new`].
-    pub fn inference(&self, shape: &[usize]) -> Result<Inference> {
-        Inference::new(&self.gpu, &self.store, self.model.as_ref(), shape)
-    }
-
-    /// Figures over `images`, in evaluation mode; nothing of the model changes.
-    ///
-    /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
-    pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
-        let [c, h, w] = images.shape;
-        let batch = images.len().min(BATCH);
-        let mut tally = Tally::new(self.record.map_or(0, |record| record.codes));
-        let mut plan: Option<(usize, Inference)> = None;
-        let mut start = 0;
-        while start < images.len() {
-            let count = batch.min(images.len() - start);
-            let inference = match plan.take() {
-                Some((size, inference)) if size == count => inference,
-                _ => Inference::new(
-                    &self.gpu,
-                    &self.store,
-                    self.model.as_ref(),
-                    &[count, c, h, w],
-                )?,
-            };
-            let inferred = inference
-                .run(&self.gpu, images.range(start, start + count))
-                .await?;
-            tally.add(count, &inferred);
-            start += count;
-            plan = Some((count, inference));
-        }
-        Ok(tally.finish())
-    }
-
-    /// Reconstructions of `images`, as bytes.
-    ///
-    /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
-    pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
-        let [c, h, w] = images.shape;
-        let shape = [images.len(), c, h, w];
-        let inference = Inference::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?;
-        let inferred = inference.run(&self.gpu, &images.pixels).await?;
-        Ok(Images {
-            shape: images.shape,
-            pixels: to_bytes(&inferred.images, self.model.pixel_range()),
-            labels: None,
-        })
-    }
-
-    /// The codes of `images`, in evaluation mode.
-    ///
-    /// # Errors
-    /// As [`Encoder::new`] and [`Encoder::run`].
-    pub async fn encode(&self, images: &Images) -> Result<Codes> {
-        let [c, h, w] = images.shape;
-        let mut all: Option<Codes> = None;
-        let mut plan: Option<(usize, Encoder)> = None;
-        for start in (0..images.len()).step_by(BATCH) {
-            let count = BATCH.min(images.len() - start);
-            let encoder = match plan.take() {
-                Some((size, encoder)) if size == count => encoder,
-                _ => {
-                    let shape = [count, c, h, w];
-                    Encoder::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?
-                }
-            };
-            let bytes = images.range(start, start + count);
-            let values = to_values(bytes, self.model.pixel_range());
-            let codes = encoder.run(&self.gpu, &values).await?;
-            match &mut all {
-                None => all = Some(codes),
-                Some(all) => {
-                    all.shape[0] += count;
-                    all.values.extend(codes.values);
-                }
-            }
-            plan = Some((count, encoder));
-        }
-        all.ok_or_else(|| Error::Config("there are no images to encode".into()))
-    }
-
-    /// The images that `codes` stand for, as bytes, in evaluation mode.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
-    pub async fn decode(&self, codes: &Codes) -> Result<Images> {
-        let mut pixels = Vec::new();
-        let mut shape = [0; 3];
-        let mut decoder = None;
-        for start in (0..codes.len()).step_by(BATCH) {
-            let part = codes.range(start, (start + BATCH).min(codes.len()));
-            let (images, kept) = self.decode_with(decoder.take(), &part).await?;
-            pixels.extend(images.pixels);
-            shape = images.shape;
-            decoder = Some(kept);
-        }
-        Ok(Images {
-            shape,
-            pixels,
-            labels: None,
-        })
-    }
-
-    /// As [`Self::decode`], for codes of one shape again and again: with the decoder that the last
-    /// call gave back.
-    ///
-    /// # Errors
-    /// As [`Self::decode`].
-    pub async fn decode_with(
-        &self,
-        decoder: Option<Decoder>,
-        codes: &Codes,
-    ) -> Result<(Images, Decoder)> {
-        self.check_codes(codes)?;
-        let decoder = match decoder {
-            Some(decoder) if decoder.takes(&codes.shape) => decoder,
-            _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &codes.shape)?,
-        };
-        let values = decoder.run(&self.gpu, &codes.values).await?;
-        let mut shape = [0; 3];
-        shape.copy_from_slice(&decoder.image_shape()[1..]);
-        let images = Images {
-            shape,
-            pixels: to_bytes(&values, self.model.pixel_range()),
-            labels: None,
-        };
-        Ok((images, decoder))
-    }
-
-    fn check_codes(&self, codes: &Codes) -> Result<()> {
-        let number = self.record.map_or(0, |record| record.codes);
-        let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
-        match codes.values.iter().find(|code| !exists(code)) {
-            None => Ok(()),
-            Some(bad) => Err(Error::Config(format!(
-                "code {bad} does not exist: the model has {number}, from 0"
-            ))),
         }
     }
 

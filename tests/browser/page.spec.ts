@@ -1,5 +1,6 @@
 /** The page as its users drive it. */
 import { gzipSync } from "node:zlib";
+import type { Page } from "@playwright/test";
 import { SMALL, csv, drop, expect, open, pause, pixels, shot, stepOf, stepped, test } from "./support.js";
 
 test("starts by itself, learns, and leaves the page's thread alone", async ({ page }) => {
@@ -245,6 +246,43 @@ test("after a reload the page offers to go on", async ({ page }) => {
   await page.reload();
   await page.getByRole("button", { name: "Start afresh" }).click();
   await stepped(page, 1);
+});
+
+/** Tells the page that its tab was hidden or shown. */
+const hide = (page: Page, hidden: boolean) =>
+  page.evaluate((value) => {
+    Object.defineProperty(document, "hidden", { value, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, hidden);
+
+test("a hidden tab goes on, or pauses where it was told to", async ({ page }) => {
+  await open(page, `show=a&${SMALL}`);
+  await hide(page, true);
+  await stepped(page, (await stepOf(page)) + 5);
+  await hide(page, false);
+  await page.locator("#set-hidden").selectOption("pause");
+  await hide(page, true);
+  await expect(page.locator("#status")).toHaveText("paused");
+  const at = await stepOf(page);
+  await page.waitForTimeout(1000);
+  expect(await stepOf(page)).toBe(at);
+  await hide(page, false);
+  await stepped(page, at + 2);
+});
+
+test("a second tab leaves the first one's autosave alone", async ({ page, context }) => {
+  await open(page, `show=a&${SMALL}`, 4);
+  await pause(page);
+  await expect(page.locator("#kept")).toContainText("saved at step");
+  const at = await stepOf(page);
+  const second = await context.newPage();
+  await second.goto(`/#show=a&${SMALL}&seed=5`);
+  await expect(second.locator("#problems")).toContainText("Another tab");
+  await stepped(second, 2);
+  await pause(second);
+  await second.close();
+  await page.reload();
+  await expect(page.locator("#offer")).toContainText(`at step ${at}`);
 });
 
 test("phones, dark, and the export as PNG", async ({ page }) => {

@@ -24,6 +24,8 @@ export class Images {
     this.#count = Math.max(1, Math.min(shown.count, 8));
     this.canvas.width = this.#count * (w + 1) - 1;
     this.canvas.height = 2 * h + 1;
+    // Few images stay small.
+    this.canvas.style.maxWidth = `${this.#count * 9}rem`;
     for (let i = 0; i < this.#count; i++) {
       this.#context.putImageData(toImageData(shown.originals, shown.shape, i), i * (w + 1), 0);
       this.#context.putImageData(toImageData(shown.images, shown.shape, i), i * (w + 1), h + 1);

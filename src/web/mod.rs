@@ -1,0 +1,121 @@
+//! The wasm surface; thin. Options and metrics cross as JSON, images and codes as typed arrays.
+//! `www/trainer.ts` makes the public, typed `Trainer` of it. Calls on one object must not overlap.
+
+mod core;
+mod data;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use wasm_bindgen::JsError;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterChoice, Gpu};
+use crate::train::checkpoint::State;
+use crate::train::{Method, TrainOptions};
+
+type JsResult<T> = std::result::Result<T, JsError>;
+
+/// Runs once when the module is loaded: a panic reaches the console readable.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// The version of the core.
+#[wasm_bindgen]
+#[must_use]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// All methods as JSON: name, summary, paper, and the quantiser's options.
+#[wasm_bindgen]
+#[must_use]
+pub fn methods() -> String {
+    let one = |method: Method| {
+        let mut options = TrainOptions::default();
+        method.apply(&mut options.vq);
+        json!({
+            "name": method.name(), "summary": method.summary(), "paper": method.paper(), "vq": options.vq,
+        })
+    };
+    json!(Method::ALL.map(one)).to_string()
+}
+
+fn parse_options(text: &str) -> Result<TrainOptions> {
+    let value = serde_json::from_str(text).map_err(|e| Error::Config(format!("options: {e}")))?;
+    TrainOptions::from_partial(value)
+}
+
+/// Some options (JSON) completed, see [`TrainOptions::from_partial`].
+///
+/// # Errors
+/// [`Error::Config`] as an exception, also where options exclude each other.
+#[wasm_bindgen]
+pub fn complete(options: &str) -> JsResult<String> {
+    let options = parse_options(options)?;
+    options.build_model(1)?;
+    Ok(json!(options).to_string())
+}
+
+/// Step and options (JSON) of a checkpoint's bytes.
+///
+/// # Errors
+/// [`Error::Config`] as an exception, when it is no checkpoint.
+#[wasm_bindgen]
+pub fn describe(checkpoint: &[u8]) -> JsResult<String> {
+    let state =
+        State::from_bytes(checkpoint).map_err(|e| Error::Config(format!("the checkpoint {e}")))?;
+    Ok(json!({"step": state.step, "options": state.options}).to_string())
+}
+
+/// A GPU device, for any number of trainers.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Device {
+    gpu: Arc<Gpu>,
+}
+
+#[wasm_bindgen]
+impl Device {
+    /// Opens the browser's adapter.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] as an exception.
+    #[allow(
+        clippy::arc_with_non_send_sync,
+        reason = "the session shares it so on every target; here there is one thread"
+    )]
+    pub async fn open() -> JsResult<Self> {
+        let gpu = Gpu::new(&AdapterChoice::default()).await?;
+        // The first thing that a report of an error should hold.
+        let line = format!("semivq {}, adapter {}", version(), gpu.adapter_line());
+        web_sys::console::info_1(&line.into());
+        Ok(Self { gpu: Arc::new(gpu) })
+    }
+
+    /// The adapter's name, as far as the browser tells it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.gpu.info().name.clone()
+    }
+
+    /// Whether the arithmetic runs on the CPU.
+    #[must_use]
+    pub fn software(&self) -> bool {
+        self.gpu.is_software()
+    }
+
+    /// Why the device is gone, if it is.
+    #[must_use]
+    pub fn lost(&self) -> Option<String> {
+        self.gpu.lost()
+    }
+
+    /// Gives the device up.
+    pub fn destroy(&self) {
+        self.gpu.destroy();
+    }
+}

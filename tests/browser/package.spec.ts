@@ -1,0 +1,48 @@
+/** The npm package: the example of its README as it stands there, and the sizes of what is loaded. */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { ROOT, expect, test } from "./support.js";
+
+test("the README's example", async ({ page }) => {
+  const readme = readFileSync(join(ROOT, "www/README.md"), "utf8");
+  const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  const manifest = JSON.parse(readFileSync(join(ROOT, "dist/package.json"), "utf8"));
+  const entry = new URL(manifest.exports["."].import, "http://package/").pathname;
+  const body = `<title>example</title><link rel="icon" href="data:,">
+    <script type="importmap">{"imports": {"semivq": "${entry}"}}</script>
+    <script type="module">${example}; Object.assign(globalThis, { example: { step, rec_loss, metrics: other.metrics(), reconstructions } });</script>`;
+  await page.route("/example/", (route) => route.fulfill({ contentType: "text/html", body }));
+  const lines: string[] = [];
+  page.on("console", (message) => lines.push(message.text()));
+  await page.goto("/example/");
+  const result = await page.waitForFunction(() => {
+    const { example } = globalThis as never as { example?: { step: number; rec_loss: number; metrics: { step: number; rec_loss: number }; reconstructions: Uint8Array } };
+    return example && { ...example, reconstructions: example.reconstructions.length };
+  });
+  const { step, rec_loss, metrics, reconstructions } = await result.jsonValue() ?? {};
+  expect(step).toBe(10);
+  expect(rec_loss).toBeGreaterThan(0);
+  expect(metrics?.step).toBe(20);
+  expect(reconstructions).toBe(8 * 28 * 28);
+  // A line a step, then what the last statement prints.
+  expect(lines.filter((line) => /^\d+ [\d.]+ [\d.]+$/.test(line))).toHaveLength(10);
+  expect(example.trim().split("\n").filter((line) => line && !line.startsWith("//")).length).toBeLessThanOrEqual(20);
+});
+
+test("types come with the package", () => {
+  const types = readFileSync(join(ROOT, "dist/trainer.d.ts"), "utf8");
+  for (const name of ["static create", "step(", "metrics()", "reconstruct(", "save()", "load("]) expect(types).toContain(name);
+  expect(readFileSync(join(ROOT, "dist/core/semivq.d.ts"), "utf8")).toContain("class Core");
+});
+
+test("what a visitor loads", () => {
+  const dist = join(ROOT, "dist");
+  const assets = readdirSync(join(dist, "assets")).map((name) => join(dist, "assets", name));
+  const kilobytes = (paths: string[]) => paths.reduce((sum, path) => sum + gzipSync(readFileSync(path), { level: 9 }).length, 0) / 1000;
+  const wasm = kilobytes(assets.filter((path) => path.endsWith(".wasm")));
+  const rest = kilobytes([join(dist, "index.html"), ...assets.filter((path) => !path.endsWith(".wasm"))]);
+  console.log(`  compressed: wasm ${wasm.toFixed(0)} kB, the rest of the page ${rest.toFixed(0)} kB`);
+  expect(wasm).toBeLessThanOrEqual(900);
+  expect(rest).toBeLessThanOrEqual(150);
+});
