@@ -270,6 +270,19 @@ test("a hidden tab goes on, or pauses where it was told to", async ({ page }) =>
   await stepped(page, at + 2);
 });
 
+test("a tab that was put to sleep says so and goes on", async ({ page, browser }) => {
+  await open(page, `show=a&${SMALL}`, 3);
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const renderers = processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
+  expect(renderers.length).toBeGreaterThan(0);
+  for (const id of renderers) process.kill(id, "SIGSTOP");
+  await new Promise((resolve) => setTimeout(resolve, 21_000));
+  for (const id of renderers) process.kill(id, "SIGCONT");
+  await expect(page.locator("#problems")).toContainText("put this tab to sleep");
+  await stepped(page, (await stepOf(page)) + 3);
+});
+
 test("a second tab leaves the first one's autosave alone", async ({ page, context }) => {
   await open(page, `show=a&${SMALL}`, 4);
   await pause(page);
