@@ -360,6 +360,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
     }
     case "loaded":
       adoptOptions(message.side, message.options);
+      send({ kind: "address", hash: toHash(state) });
       say(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
     case "data":

@@ -54,6 +54,8 @@ export type ToWorker =
   | { kind: "go-on" }
   | { kind: "forget" }
   | { kind: "keep" }
+  /** The address that goes with the run as it is, for the autosave. */
+  | { kind: "address"; hash: string }
   | { kind: "evaluate" };
 
 export type FromWorker =

@@ -14,7 +14,10 @@ const AUTOSAVE_EVERY = 15_000;
 /** A pause of the loop from which the tab must have been asleep, ms. */
 const ASLEEP = 20_000;
 let device: GpuDevice | undefined;
-let data: TrainingData | undefined;
+/** The user's images, if there are any. */
+let own: TrainingData | undefined;
+/** The built-in images, by seed. */
+const glyphs = new Map<number, TrainingData>();
 const running: Partial<Record<Side, Run>> = {};
 let now: { sides: Sides; hash: string; builtIn: boolean } | undefined;
 let going = false;
@@ -82,13 +85,24 @@ async function freeAll() {
   }
 }
 
+/** The images that a run of this seed trains on. */
+async function imagesFor(seed = 0): Promise<TrainingData> {
+  if (own && now?.builtIn === false) return own;
+  const known = glyphs.get(seed);
+  if (known) return known;
+  // Two sides, two seeds at most.
+  if (glyphs.size > 1) glyphs.clear();
+  const made = await TrainingData.glyphs(seed);
+  glyphs.set(seed, made);
+  return made;
+}
+
 /** A run for `side`, going on from `from` if there is such a save. */
 async function build(side: Side, from?: store.SavedSide) {
   const options = now?.sides[side];
   if (!options) return;
   const gpu = await openDevice();
-  data ??= await TrainingData.glyphs(options.seed);
-  const run = await Run.create(options, data, gpu, from);
+  const run = await Run.create(options, await imagesFor(options.seed), gpu, from);
   running[side] = run;
   post({ kind: "built", side, ...run.describe() });
 }
@@ -97,10 +111,6 @@ async function reset(message: Extract<ToWorker, { kind: "reset" }>) {
   going = false;
   await freeAll();
   now = { sides: message.sides, hash: message.hash, builtIn: message.builtIn };
-  if (message.builtIn) {
-    data = undefined;
-    dataIsSaved = false;
-  }
   kept = undefined;
   slices = 1;
   viewCost = 0;
@@ -214,7 +224,7 @@ async function loop() {
 
 /** Everything that a lost device would lose, and a reload: in memory and, where it may be, in the browser. */
 async function keep() {
-  if (!now || !data || runs().length === 0) return;
+  if (!now || runs().length === 0) return;
   lastKept = performance.now();
   const sides: store.SavedSession["sides"] = {};
   for (const [side, run] of runs()) {
@@ -223,10 +233,9 @@ async function keep() {
   flush();
   kept = { hash: now.hash, time: Date.now(), step: steps(), builtIn: now.builtIn, sides };
   if (!mayKeep) return;
-  const { name, shape } = data;
-  const images = now.builtIn || dataIsSaved
+  const images = now.builtIn || dataIsSaved || !own
     ? undefined
-    : { name, shape, train: data.part("train"), test: data.part("test") };
+    : { name: own.name, shape: own.shape, train: own.part("train"), test: own.part("test") };
   try {
     await store.writeSession(kept, images);
     if (images) dataIsSaved = true;
@@ -342,7 +351,7 @@ async function handle(message: ToWorker): Promise<void> {
       const { data: set, skipped } = await readFiles(message.files, message);
       going = false;
       await freeAll();
-      data = set;
+      own = set;
       dataIsSaved = false;
       const { name, shape, train, test } = set;
       return post({ kind: "data", data: { name, shape, train, test }, skipped });
@@ -365,9 +374,13 @@ async function handle(message: ToWorker): Promise<void> {
       return goOn();
     case "forget":
       mayKeep = ownsStore;
+      dataIsSaved = false;
       return ownsStore ? store.forget() : undefined;
     case "keep":
       return keep();
+    case "address":
+      if (now) now = { ...now, hash: message.hash };
+      return;
     case "evaluate":
       for (const [side, run] of runs()) {
         await run.trainer.settle();
@@ -389,12 +402,11 @@ async function load(side: Side, file: File) {
   const { options, step } = described;
   const was = going;
   going = false;
-  const { data: _, ...rest } = options;
+  const { data: name, ...rest } = options;
   const before = running[side];
   const keptNow = now;
   now = { hash: now?.hash ?? "", builtIn: now?.builtIn ?? true, sides: { ...now?.sides, [side]: rest } };
   try {
-    if (!data) data = await TrainingData.glyphs(options.seed);
     await build(side, { checkpoint: bytes, history: [] });
   } catch (error) {
     now = keptNow;
@@ -407,6 +419,10 @@ async function load(side: Side, file: File) {
   await views(side);
   report();
   post({ kind: "loaded", side, options, step });
+  const here = running[side]?.trainer.data.name;
+  if (name !== null && name !== here) {
+    problem("file", `${file.name} was trained on ${name}; here it goes on with ${here}. To go on as it was, drop those images first, then load it again.`);
+  }
 }
 
 /** The autosave of an earlier visit. */
@@ -416,7 +432,7 @@ async function goOn() {
   report("taking up the saved run");
   await freeAll();
   const images = saved.builtIn ? undefined : await store.readData();
-  data = images && (await TrainingData.parts(images.name, images.train, images.test, images.shape));
+  own = images && (await TrainingData.parts(images.name, images.train, images.test, images.shape));
   dataIsSaved = images !== undefined;
   const sides: Sides = {};
   for (const side of SIDES) {
