@@ -19,7 +19,7 @@ override DOWN: bool = false;
 // ------------------------------------------------------------------------------------- forward
 
 // Taps of eight channels that a workgroup holds at once. Few: a driver may set workgroup memory to
-// zero with a store an element and thread. An index known in advance makes a load of it cheap.
+// zero with a store an element and thread.
 const TAPS: u32 = 9u;
 var<workgroup> weights: array<vec4<f32>, 18>;
 
