@@ -322,11 +322,13 @@ export class Trainer {
     }
   }
 
-  /** Does `steps` steps and waits for them; the metrics of the last one. */
-  step(steps = 1): Promise<Metrics | undefined> {
+  /** Does `steps` steps, at least one, and waits for them; the metrics of the last one. */
+  step(steps = 1): Promise<Metrics> {
     return this.#queued(async () => {
+      if (!Number.isInteger(steps) || steps < 1) throw new RangeError(`steps must be a whole number of at least 1, not ${steps}`);
       for (let i = 0; i < steps; i++) this.#report(await this.#core.step());
       await this.#drain();
+      if (!this.#last) throw new Error("no step has reported");
       return this.#last;
     });
   }
@@ -341,7 +343,7 @@ export class Trainer {
     return this.#queued(() => this.#drain());
   }
 
-  /** Metrics of the last step that has reported. */
+  /** Metrics of the last step that has reported, if any has. */
   metrics(): Metrics | undefined {
     return this.#last;
   }

@@ -77,10 +77,15 @@ fn package() -> Result<(), String> {
     run("npm", "run --silent package", &[])?;
     let out = Path::new(DIST).join("core");
     fs::create_dir_all(&out).map_err(|e| failed(&out, &e))?;
-    for name in ["semivq.js", "semivq.d.ts", "semivq_bg.wasm"] {
+    for name in ["semivq.js", "semivq_bg.wasm"] {
         let from = Path::new(CORE).join(name);
         fs::copy(&from, out.join(name)).map_err(|e| failed(&from, &e))?;
     }
+    // The generated types have `Symbol.dispose`, whatever library the project around them has chosen.
+    let types = Path::new(CORE).join("semivq.d.ts");
+    let text = fs::read_to_string(&types).map_err(|e| failed(&types, &e))?;
+    let text = format!("/// <reference lib=\"esnext.disposable\" />\n{text}");
+    fs::write(out.join("semivq.d.ts"), text).map_err(|e| failed(&out, &e))?;
     for (from, to) in [
         ("www/npm/package.json", "package.json"),
         ("www/README.md", "README.md"),
