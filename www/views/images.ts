@@ -9,6 +9,7 @@ export class Images {
   constructor(host: HTMLElement, private readonly onPick: (index: number) => void) {
     ({ canvas: this.canvas, context: this.#context } = picture("Test images above, reconstructions below"));
     this.canvas.className = "pixels";
+    this.canvas.hidden = true;
     this.canvas.title = "Click an image to see its codes";
     host.append(this.canvas);
     this.canvas.addEventListener("click", (event) => {
@@ -21,6 +22,7 @@ export class Images {
 
   draw(shown: Shown) {
     const [, h, w] = shown.shape;
+    this.canvas.hidden = false;
     this.#count = Math.max(1, Math.min(shown.count, 8));
     this.canvas.width = this.#count * (w + 1) - 1;
     this.canvas.height = 2 * h + 1;
