@@ -43,8 +43,12 @@ export async function readFiles(
     return { data: await TrainingData.idx(train.name, await bytesOf(train), part, options.seed), skipped };
   }
   if (isCifar(head, first.name)) {
-    if (rest.length > 1) throw new Error("of CIFAR's binary files, drop one at a time");
-    return { data: await TrainingData.cifar(first.name, head, options.seed), skipped };
+    const batches = await Promise.all(rest.map(bytesOf));
+    const other = rest.find((file, i) => !isCifar(batches[i] ?? head, file.name));
+    if (other) throw new Error(`${other.name} is no CIFAR batch (a .bin of 3073 bytes an image), as ${first.name} is; drop them apart`);
+    const name = rest.length === 1 ? first.name : `${rest.length} CIFAR batches`;
+    const bytes = new Uint8Array(await new Blob(batches).arrayBuffer());
+    return { data: await TrainingData.cifar(name, bytes, options.seed), skipped };
   }
   return readImages(rest, options, skipped);
 }

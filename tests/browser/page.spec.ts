@@ -174,8 +174,8 @@ test("files: IDX, CIFAR, a pile of images, and what is no image", async ({ page 
   await stepped(page, 2);
 
   const cifar = Buffer.from(Array.from({ length: 40 * 3073 }, (_, i) => (i % 3073 === 0 ? 3 : (i * 7) % 256)));
-  await drop(page, [{ name: "data_batch_1.bin", bytes: cifar }]);
-  await expect(page.locator("#data-name")).toContainText("32 × 32 colour");
+  await drop(page, [{ name: "data_batch_1.bin", bytes: cifar }, { name: "data_batch_2.bin", bytes: cifar }]);
+  await expect(page.locator("#data-name")).toContainText("2 CIFAR batches: 72 images to train, 8 to test, 32 × 32 colour");
   await stepped(page, 2);
 
   // Images of any size, grey then colour, one of them none.
