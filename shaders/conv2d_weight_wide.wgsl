@@ -3,7 +3,7 @@
 // So a thread holds many accumulators and loads what it needs itself. The first stage of two, as in
 // conv2d_weight.wgsl; kernel 3, stride 1.
 
-// Where a thread works: `part` counts the input channels, then the output channels that threads share.
+// Where a thread works: `part` says on which channels, `chunk` on which positions.
 struct Place {
     part: u32,
     chunk: u32,

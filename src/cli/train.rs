@@ -88,9 +88,8 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
     let data = run_dir::load_data(&options, None)?;
     let began = Instant::now();
     let session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
-    let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
-    run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
-    let log = MetricsLog::open(&dir, 0, options.log_every)?;
+    let run = Run::create(session, options, args, steps)?;
+    let (session, options) = (&run.session, &run.options);
     out!("adapter: {}", gpu.adapter_line());
     if let Some(line) = args.shrunk(gpu.is_software()) {
         out!("{line}");
@@ -106,13 +105,6 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
         session.plan().dispatches(),
         began.elapsed().as_secs_f64(),
     );
-    let run = Run {
-        progress: Progress::new(0, steps, options.batch),
-        session,
-        options,
-        dir,
-        log,
-    };
     // Before the first step, so that there is a good checkpoint whatever comes.
     run.save().await?;
     Ok((run, steps))
@@ -179,28 +171,37 @@ async fn resume_file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs) -> Result<(R
     })?;
     let mut session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
     session.restore(&bytes).map_err(|e| refuse(e.to_string()))?;
-    let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
-    run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
-    let log = MetricsLog::open(&dir, 0, options.log_every)?;
+    let run = Run::create(session, options, args, steps)?;
     out!("adapter: {}", gpu.adapter_line());
     out!(
         "{}: going on from step {} to {steps} in {}",
         file.display(),
         state.step,
-        dir.display()
+        run.dir.display()
     );
-    let run = Run {
-        progress: Progress::new(state.step, steps, options.batch),
-        session,
-        options,
-        dir,
-        log,
-    };
     run.save().await?;
     Ok((run, steps))
 }
 
 impl Run {
+    /// A run in a new folder, from the step that the session is at to `steps`.
+    fn create(
+        session: Session,
+        options: TrainOptions,
+        args: &TrainArgs,
+        steps: u32,
+    ) -> Result<Self> {
+        let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
+        run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
+        Ok(Self {
+            log: MetricsLog::open(&dir, 0, options.log_every)?,
+            progress: Progress::new(session.steps_done(), steps, options.batch),
+            session,
+            options,
+            dir,
+        })
+    }
+
     /// Steps until there are `steps`, or until `stop`; then a checkpoint.
     async fn train(&mut self, steps: u32, stop: &AtomicBool) -> Result<()> {
         while self.session.steps_done() < steps && !stop.load(Ordering::SeqCst) {

@@ -1,5 +1,5 @@
 //! The first stage of [`super::conv2d_weight`] for adapters that run on a CPU, kernel 3 and stride 1: fewer
-//! loads, hardly any workgroup memory, and behind an upsampling a quarter of the multiply-adds.
+//! loads, no workgroup memory, and behind an upsampling a quarter of the multiply-adds.
 
 use super::conv2d::{CONV2D, Conv2d, OCTET, Params};
 use super::conv2d_weight::{CONV2D_WEIGHT, Split};
