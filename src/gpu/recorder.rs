@@ -60,6 +60,36 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// What is dispatched.
+    #[must_use]
+    pub fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// Its pipeline-overridable constants, as far as they were set.
+    #[must_use]
+    pub fn overrides(&self) -> &[(&'static str, f64)] {
+        &self.constants
+    }
+
+    /// The bytes of its uniform `params`; [`Kernel::params`] says what lies where.
+    #[must_use]
+    pub fn params(&self) -> &[u8] {
+        &self.params
+    }
+
+    /// Its workgroups along x, y and z.
+    #[must_use]
+    pub fn groups(&self) -> [u32; 3] {
+        self.groups
+    }
+
+    /// Its kernel, with the scope of the layer in front.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Sets pipeline-overridable constants.
     pub fn constants(&mut self, constants: &[(&'static str, f64)]) -> &mut Self {
         self.constants = constants.to_vec();
@@ -169,6 +199,12 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn training(&self) -> bool {
         self.training
+    }
+
+    /// What was recorded so far.
+    #[must_use]
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
     }
 
     // ------------------------------------------------------------------------------- tensors
