@@ -54,7 +54,12 @@ fn erf(x: f32) -> f32 {
 const SQRT_HALF: f32 = 0.70710678;
 const INV_SQRT_TAU: f32 = 0.39894228;
 
+// NaN stays NaN, whatever the compiler makes of comparisons and exp.
 fn value(v: f32) -> f32 {
+    return keep_nan(v, value_of_number(v));
+}
+
+fn value_of_number(v: f32) -> f32 {
     switch (KIND) {
         case GELU: { return 0.5 * v * (1.0 + erf(v * SQRT_HALF)); }
         case ELU: { return select(exp(min(v, 0.0)) - 1.0, v, v > 0.0); }
@@ -64,7 +69,15 @@ fn value(v: f32) -> f32 {
     }
 }
 
+// At NaN as PyTorch has it: ELU and ReLU pass the gradient on, clamp stops it, the others make NaN.
 fn slope(v: f32) -> f32 {
+    var at_nan = v;
+    if (KIND == ELU || KIND == RELU) { at_nan = 1.0; }
+    if (KIND == CLAMP) { at_nan = 0.0; }
+    return select(slope_of_number(v), at_nan, is_nan(v));
+}
+
+fn slope_of_number(v: f32) -> f32 {
     switch (KIND) {
         case GELU: { return 0.5 * (1.0 + erf(v * SQRT_HALF)) + v * INV_SQRT_TAU * exp(-0.5 * v * v); }
         case ELU: { return select(exp(min(v, 0.0)), 1.0, v > 0.0); }

@@ -9,6 +9,9 @@ struct Params {
     codes: u32,                 // K
     positions: u32,             // z is [B, F, positions], n = b * positions + s
     chunks: u32,
+    clear: u32,                 // 1: the columns start at zero, else they go on
+    first: u32,                 // vectors of each chunk that this dispatch adds: from here
+    end: u32,                   // up to here
     factor: f32,                // pull: 2 / (N F)
 }
 
@@ -35,10 +38,12 @@ fn add_up(
     let f = item % params.features;
     let chunk = item / params.features;
     let base = chunk * params.codes * params.features + f;
-    for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    if (params.clear == 1u) {
+        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    }
     let share = (params.count + params.chunks - 1u) / params.chunks;
-    let end = min((chunk + 1u) * share, params.count);
-    for (var n = chunk * share; n < end; n++) {
+    let end = min(chunk * share + min(params.end, share), params.count);
+    for (var n = chunk * share + params.first; n < end; n++) {
         partial[base + q[n] * params.features] += z[element(n, f)];
     }
 }

@@ -53,7 +53,7 @@ fn bound(value: f32, levels: u32) -> Bound {
     let height = f32(levels - 1u) * 1.001 / 2.0;
     let offset = select(0.0, 0.5, levels % 2u == 0u);
     // Beyond 15 the tanh of f32 is 1, and some implementations overflow.
-    let t = tanh(clamp(value + atanh(offset / height), -15.0, 15.0));
+    let t = keep_nan(value, tanh(clamp(value + atanh(offset / height), -15.0, 15.0)));
     return Bound(height, offset, 1.0 - t * t, t * height - offset);
 }
 

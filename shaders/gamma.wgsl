@@ -77,6 +77,10 @@ fn column(f: u32, local: u32) -> Column {
     return Column(mean, workgroup_sum(local, squares) / f32(params.codes));
 }
 
+fn relu(u: vec2<f32>) -> vec2<f32> {
+    return vec2(keep_nan(u.x, max(u.x, 0.0)), keep_nan(u.y, max(u.y, 0.0)));
+}
+
 fn hidden(f: u32, col: Column, c: f32) -> vec2<f32> {
     let w0 = w[2u * f];
     let w1 = w[2u * f + 1u];
@@ -94,7 +98,7 @@ fn personalize(
     let col = column(f, local);
     for (var k = local; k < params.codes; k += 256u) {
         let c = codebook[k * params.features + f];
-        let u = max(hidden(f, col, c), vec2(0.0));
+        let u = relu(hidden(f, col, c));
         result[k * params.features + f] = v[2u * f] * u.x + v[2u * f + 1u] * u.y + e[f];
     }
 }
@@ -113,7 +117,7 @@ fn personalize_backward_out(
     var to_e = 0.0;
     for (var k = local; k < params.codes; k += 256u) {
         let item = k * params.features + f;
-        to_v += grad_result[item] * max(hidden(f, col, codebook[item]), vec2(0.0));
+        to_v += grad_result[item] * relu(hidden(f, col, codebook[item]));
         to_e += grad_result[item];
     }
     let v0 = workgroup_sum(local, to_v.x);
@@ -143,7 +147,9 @@ fn personalize_backward_in(
     for (var k = local; k < params.codes; k += 256u) {
         let item = k * params.features + f;
         let c = codebook[item];
-        let du = select(vec2(0.0), grad_result[item] * vs, hidden(f, col, c) > vec2(0.0));
+        let u = hidden(f, col, c);
+        let passes = (u > vec2(0.0)) | vec2(is_nan(u.x), is_nan(u.y));
+        let du = select(vec2(0.0), grad_result[item] * vs, passes);
         to_w += vec2(du.x * col.mean + du.y * c, du.x * c + du.y * col.variance);
         to_u += du;
         grad_codebook[item] = du.x * ws.y + du.y * ws.x;

@@ -9,6 +9,8 @@ struct Params {
     rows: u32,
     inputs: u32,
     outputs: u32,
+    first: u32,                 // what is summed over in this dispatch: from here
+    end: u32,                   // up to here
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,8 +34,8 @@ fn forward(
     let o = item % params.outputs;
     let r = item / params.outputs;
     var sum = 0.0;
-    if (HAS_BIAS) { sum = bias[o]; }
-    for (var i = 0u; i < params.inputs; i++) {
+    if (params.first > 0u) { sum = y[item]; } else if (HAS_BIAS) { sum = bias[o]; }
+    for (var i = params.first; i < params.end; i++) {
         sum += x[r * params.inputs + i] * w[o * params.inputs + i];
     }
     y[item] = sum;
@@ -50,7 +52,8 @@ fn backward_input(
     let i = item % params.inputs;
     let r = item / params.inputs;
     var sum = 0.0;
-    for (var o = 0u; o < params.outputs; o++) {
+    if (params.first > 0u) { sum = grad_x[item]; }
+    for (var o = params.first; o < params.end; o++) {
         sum += grad_y[r * params.outputs + o] * w[o * params.inputs + i];
     }
     grad_x[item] = sum;
@@ -69,7 +72,11 @@ fn backward_weight(
     let o = item / params.inputs;
     var sum = 0.0;
     var bias_sum = 0.0;
-    for (var r = 0u; r < params.rows; r++) {
+    if (params.first > 0u) {
+        sum = grad_w[item];
+        if (i == 0u) { bias_sum = grad_bias[o]; }
+    }
+    for (var r = params.first; r < params.end; r++) {
         let g = grad_y[r * params.outputs + o];
         sum += g * x[r * params.inputs + i];
         bias_sum += g;

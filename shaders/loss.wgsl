@@ -34,5 +34,5 @@ fn backward(
     let i = linear_group(group, groups) * 256u + local;
     if (i >= params.count) { return; }
     let d = y[i] - goal[i];
-    if (SQUARED) { grad_y[i] = 2.0 * params.scale * d; } else { grad_y[i] = params.scale * sign(d); }
+    if (SQUARED) { grad_y[i] = 2.0 * params.scale * d; } else { grad_y[i] = params.scale * keep_nan(d, sign(d)); }
 }

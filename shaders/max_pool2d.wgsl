@@ -1,5 +1,5 @@
 // max_pool2d: y[b,c,i,j] = max over the K by K window at (i*S, j*S); `argmax` keeps where it was,
-// the first one on a tie. Backward: a pixel takes grad_y of each window whose maximum it is.
+// the first one on a tie, NaN before all numbers. Backward: a pixel takes grad_y of each window whose maximum it is.
 
 // Shapes are constants of the pipeline: the kernels are little more than index arithmetic.
 override IN_HEIGHT: u32 = 1u;
@@ -39,7 +39,8 @@ fn forward(
         for (var v = 0u; v < WINDOW; v++) {
             let index = corner + u * IN_WIDTH + v;
             let candidate = x[index];
-            if (candidate > best) {
+            // As PyTorch: a NaN is the maximum, the last one where there are several.
+            if (is_nan(candidate) || (candidate > best && !is_nan(best))) {
                 best = candidate;
                 at = index;
             }

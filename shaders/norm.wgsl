@@ -21,8 +21,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> grad_x: array<f32>;
 
 fn factor(length: f32) -> f32 {
-    if (LIMITED) { return min(length, MAX) / (length + params.eps); }
-    return 1.0 / max(length, params.eps);
+    if (LIMITED) { return keep_nan(length, min(length, MAX) / (length + params.eps)); }
+    return keep_nan(length, 1.0 / max(length, params.eps));
 }
 
 @compute @workgroup_size(64)

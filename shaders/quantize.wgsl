@@ -20,6 +20,9 @@ struct Params {
     codes: u32,
     positions: u32,             // z is [B, F, positions], n = b * positions + s
     chunks: u32,
+    clear: u32,                 // 1: the columns start at zero, else they go on
+    first: u32,                 // vectors of each chunk that this dispatch adds: from here
+    end: u32,                   // up to here
     through: f32,               // 1, or 0 where nothing comes from above
     to_z: f32,                  // w (1-beta) 2/(NF)
     to_code: f32,               // w beta 2/(NF)
@@ -90,7 +93,7 @@ fn backward_z(
 
 // The length of a vector, as a divisor.
 fn divisor(squares: f32) -> f32 {
-    return max(sqrt(squares), 1e-6);
+    return keep_nan(squares, max(sqrt(squares), 1e-6));
 }
 
 @compute @workgroup_size(64)
@@ -144,10 +147,12 @@ fn backward_values(
     let f = item % params.features;
     let chunk = item / params.features;
     let base = chunk * params.codes * params.features + f;
-    for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    if (params.clear == 1u) {
+        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    }
     let share = (params.count + params.chunks - 1u) / params.chunks;
-    let end = min((chunk + 1u) * share, params.count);
-    for (var n = chunk * share; n < end; n++) {
+    let end = min(chunk * share + min(params.end, share), params.count);
+    for (var n = chunk * share + params.first; n < end; n++) {
         let at = element(n, f);
         var g = params.to_code * (z_q_in[at] - z[at]);
         if (params.nu != 0.0) { g += params.nu * params.through * grad_out[at]; }

@@ -30,6 +30,8 @@ struct Params {
 @group(0) @binding(13) var<storage, read_write> centroids: array<f32>;
 @group(0) @binding(14) var<storage, read> centroids_in: array<f32>;
 @group(0) @binding(16) var<storage, read_write> sizes: array<f32>;
+@group(0) @binding(17) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(18) var<storage, read> sums_in: array<f32>;
 
 const NOISE: f32 = 0.01;
 
@@ -105,29 +107,35 @@ fn weight(k: u32) -> f32 {
     return exp(2.0 * f32(counts[k]) / f32(params.count)) - 1.0;
 }
 
-// self: for each due code a code in use, drawn with weight exp(2 share) - 1. One workgroup.
+// self: the weights exp(2 share) - 1 added up over the codes of each thread. One workgroup.
 @compute @workgroup_size(256)
-fn draw_parents(@builtin(local_invocation_index) local: u32) {
+fn weigh_codes(@builtin(local_invocation_index) local: u32) {
     let first = local * codes_of_thread();
     let end = min(first + codes_of_thread(), params.codes);
     var mine = 0.0;
     for (var k = first; k < end; k++) { mine += weight(k); }
     scan(local, mine);
-    let number = due_in[0];
-    for (var i = local; i < number; i += 256u) {
-        let at = unit(random_words(params.stream, i).x) * starts[256];
-        var thread = 0u;
-        while (thread < 255u && starts[thread + 1u] <= at) { thread += 1u; }
-        var sum = starts[thread];
-        var parent = 0u;
-        // The last code in use before the sum passes `at`; rounding must not lead to an unused one.
-        let last = min((thread + 1u) * codes_of_thread(), params.codes);
-        for (var k = thread * codes_of_thread(); k < last && sum <= at; k++) {
-            if (counts[k] > 0u) { parent = k; }
-            sum += weight(k);
-        }
-        parents[i] = parent;
+    sums[local + 1u] = starts[local + 1u];
+    if (local == 0u) { sums[0] = 0.0; }
+}
+
+// For each due code a code in use, drawn with these weights.
+@compute @workgroup_size(64)
+fn draw_parents(@builtin(global_invocation_id) id: vec3<u32>) {
+    let i = id.x;
+    if (i >= min(due_in[0], params.codes)) { return; }
+    let at = unit(random_words(params.stream, i).x) * sums_in[256];
+    var thread = 0u;
+    while (thread < 255u && sums_in[thread + 1u] <= at) { thread += 1u; }
+    var sum = sums_in[thread];
+    var parent = 0u;
+    // The last code in use before the sum passes `at`; rounding must not lead to an unused one.
+    let last = min((thread + 1u) * codes_of_thread(), params.codes);
+    for (var k = thread * codes_of_thread(); k < last && sum <= at; k++) {
+        if (counts[k] > 0u) { parent = k; }
+        sum += weight(k);
     }
+    parents[i] = parent;
 }
 
 @compute @workgroup_size(64)

@@ -1,81 +1,83 @@
 // search: q[n] = argmin_k |z_n - C_k|^2, the lowest k on a tie; the N by K distances are never
-// stored. |z - c|^2 = |z|^2 - 2 (z.c - |c|^2/2): only the bracket depends on k.
+// stored. See lib/search.wgsl for what is computed.
 // A thread keeps four vectors against thirty-two codes; the codes stand in workgroup memory.
 
-struct Params {
-    count: u32,                 // N
-    features: u32,              // F
-    codes: u32,                 // K
-    positions: u32,             // vectors of an image; n = b * positions + s, z is [B, F, positions]
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> codebook: array<f32>;
-@group(0) @binding(2) var<storage, read_write> half_norms: array<f32>;
-@group(0) @binding(3) var<storage, read> z: array<f32>;
-@group(0) @binding(4) var<storage, read> half_norms_in: array<f32>;
-@group(0) @binding(5) var<storage, read_write> q: array<u32>;
-@group(0) @binding(6) var<storage, read> limit: array<u32>;
+@group(0) @binding(2) var<storage, read_write> centered_out: array<f32>;
+@group(0) @binding(3) var<storage, read_write> offsets_out: array<f32>;
+@group(0) @binding(10) var<storage, read> limit: array<u32>;
 
 const THREADS: u32 = 64u;
-const FAR: f32 = 3.4e38;
 
-fn half_norm(k: u32) {
-    if (k >= params.codes) { return; }
-    var sum = 0.0;
-    for (var f = 0u; f < params.features; f++) {
-        let c = codebook[k * params.features + f];
-        sum += c * c;
-    }
-    half_norms[k] = 0.5 * sum;
+// An eighth of feature f of the code at so many eighths of those in use; of numbers only.
+fn eighth(f: u32, used: u32, eighths: u32) -> f32 {
+    let value = codebook[eighths * used / 8u * params.features + f];
+    return select(0.0, 0.125 * value, is_finite(value));
 }
 
-// half_norms[k] = |C_k|^2 / 2; behind them the number of codes to search.
+// Feature f of the centre: the mean of eight codes.
+fn center_of(f: u32, used: u32) -> f32 {
+    return eighth(f, used, 0u) + eighth(f, used, 1u) + eighth(f, used, 2u) + eighth(f, used, 3u)
+        + eighth(f, used, 4u) + eighth(f, used, 5u) + eighth(f, used, 6u) + eighth(f, used, 7u);
+}
+
+// As PyTorch's argmin has it, a code with a NaN is nearer than any other; one that is infinite is
+// never near.
+fn prepare(k: u32, used: u32) {
+    if (k >= params.codes) { return; }
+    let row = k * params.features;
+    var squares = 0.0;
+    var along = 0.0;
+    var lengths = 0.0;
+    var has_nan = false;
+    for (var f = 0u; f < params.features; f++) {
+        let value = codebook[row + f];
+        let m = center_of(f, used);
+        let c = value - m;
+        centered_out[row + f] = c;
+        squares += c * c;
+        along += m * c;
+        lengths += m * m;
+        has_nan = has_nan || is_nan(value);
+        if (k == 0u) { offsets_out[params.codes + 2u + f] = m; }
+    }
+    let start = -0.5 * squares - along;
+    if (has_nan || !is_finite(start)) {
+        for (var f = 0u; f < params.features; f++) { centered_out[row + f] = 0.0; }
+        offsets_out[k] = select(-FAR, FAR, has_nan);
+    } else {
+        offsets_out[k] = start;
+    }
+    if (k == 0u) {
+        offsets_out[params.codes] = f32(used);
+        offsets_out[params.codes + 1u] = sqrt(lengths);
+        atomicStore(&doubtful[0], 0u);
+    }
+}
+
+// c' and where a_k starts.
 @compute @workgroup_size(64)
-fn norms(@builtin(global_invocation_id) id: vec3<u32>) {
-    half_norm(id.x);
-    if (id.x == 0u) { half_norms[params.codes] = f32(params.codes); }
+fn norms(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    prepare(linear_group(group, groups) * 64u + local, params.codes);
 }
 
 // The same for the first `limit[0]` codes only.
 @compute @workgroup_size(64)
-fn norms_of_first(@builtin(global_invocation_id) id: vec3<u32>) {
-    half_norm(id.x);
-    if (id.x == 0u) { half_norms[params.codes] = f32(min(limit[0], params.codes)); }
+fn norms_of_first(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    prepare(linear_group(group, groups) * 64u + local, min(limit[0], params.codes));
 }
 
-const BLOCK: u32 = 32u;                         // codes at once
-const CHUNK: u32 = 32u;                         // features in workgroup memory at once
-var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][8], four codes a vector
-
-fn code(k: u32, f: u32) -> f32 {
-    let inside = k < params.codes && f < params.features;
-    return select(0.0, codebook[select(0u, k * params.features + f, inside)], inside);
-}
-
-fn load_codes(k: u32, first: u32, local: u32) -> u32 {
-    let features = min(CHUNK, params.features - first);
-    workgroupBarrier();
-    for (var i = local; i < 8u * features; i += THREADS) {
-        let f = first + i / 8u;
-        let at = k + 4u * (i % 8u);
-        codes[i] = vec4(code(at, f), code(at + 1u, f), code(at + 2u, f), code(at + 3u, f));
-    }
-    workgroupBarrier();
-    return features;
-}
-
-struct Best {
-    distance: vec4<f32>,
-    index: vec4<u32>,
-}
-
-fn compare(best: ptr<function, Best>, k: u32, used: u32, dots: vec4<f32>) {
-    var norm = FAR;
-    if (k < used) { norm = half_norms_in[k]; }
-    let distance = vec4(norm) - dots;
-    let closer = distance < (*best).distance;
-    (*best).distance = select((*best).distance, distance, closer);
+fn compare(best: ptr<function, Leads>, k: u32, values: vec4<f32>) {
+    let closer = values > (*best).value;
+    (*best).second = select(max((*best).second, values), (*best).value, closer);
+    (*best).value = select((*best).value, values, closer);
     (*best).index = select((*best).index, vec4(k), closer);
 }
 
@@ -92,17 +94,27 @@ fn search(
 ) {
     let n = (linear_group(group, groups) * THREADS + local) * 4u;
     let at = vec4(start(n), start(n + 1u), start(n + 2u), start(n + 3u));
-    var best = Best(vec4(FAR), vec4(0u));
-    let used = u32(half_norms_in[params.codes]);
-    for (var k = 0u; k < used; k += BLOCK) {
-        var a0 = vec4(0.0); var a1 = vec4(0.0); var a2 = vec4(0.0); var a3 = vec4(0.0);
-        var a4 = vec4(0.0); var a5 = vec4(0.0); var a6 = vec4(0.0); var a7 = vec4(0.0);
-        var a8 = vec4(0.0); var a9 = vec4(0.0); var a10 = vec4(0.0); var a11 = vec4(0.0);
-        var a12 = vec4(0.0); var a13 = vec4(0.0); var a14 = vec4(0.0); var a15 = vec4(0.0);
-        var a16 = vec4(0.0); var a17 = vec4(0.0); var a18 = vec4(0.0); var a19 = vec4(0.0);
-        var a20 = vec4(0.0); var a21 = vec4(0.0); var a22 = vec4(0.0); var a23 = vec4(0.0);
-        var a24 = vec4(0.0); var a25 = vec4(0.0); var a26 = vec4(0.0); var a27 = vec4(0.0);
-        var a28 = vec4(0.0); var a29 = vec4(0.0); var a30 = vec4(0.0); var a31 = vec4(0.0);
+    var best = Leads(vec4(-FAR), vec4(-FAR), vec4(0u));
+    if (params.first > 0u) { best = leads_of(n); }
+    let used = codes_in_use();
+    let end = min(used, params.end);
+    for (var k = params.first; k < end; k += BLOCK) {
+        var a0 = vec4(start_of(k + 0u, used)); var a1 = vec4(start_of(k + 1u, used));
+        var a2 = vec4(start_of(k + 2u, used)); var a3 = vec4(start_of(k + 3u, used));
+        var a4 = vec4(start_of(k + 4u, used)); var a5 = vec4(start_of(k + 5u, used));
+        var a6 = vec4(start_of(k + 6u, used)); var a7 = vec4(start_of(k + 7u, used));
+        var a8 = vec4(start_of(k + 8u, used)); var a9 = vec4(start_of(k + 9u, used));
+        var a10 = vec4(start_of(k + 10u, used)); var a11 = vec4(start_of(k + 11u, used));
+        var a12 = vec4(start_of(k + 12u, used)); var a13 = vec4(start_of(k + 13u, used));
+        var a14 = vec4(start_of(k + 14u, used)); var a15 = vec4(start_of(k + 15u, used));
+        var a16 = vec4(start_of(k + 16u, used)); var a17 = vec4(start_of(k + 17u, used));
+        var a18 = vec4(start_of(k + 18u, used)); var a19 = vec4(start_of(k + 19u, used));
+        var a20 = vec4(start_of(k + 20u, used)); var a21 = vec4(start_of(k + 21u, used));
+        var a22 = vec4(start_of(k + 22u, used)); var a23 = vec4(start_of(k + 23u, used));
+        var a24 = vec4(start_of(k + 24u, used)); var a25 = vec4(start_of(k + 25u, used));
+        var a26 = vec4(start_of(k + 26u, used)); var a27 = vec4(start_of(k + 27u, used));
+        var a28 = vec4(start_of(k + 28u, used)); var a29 = vec4(start_of(k + 29u, used));
+        var a30 = vec4(start_of(k + 30u, used)); var a31 = vec4(start_of(k + 31u, used));
         for (var first = 0u; first < params.features; first += CHUNK) {
             let features = load_codes(k, first, local);
             for (var f = 0u; f < features; f++) {
@@ -126,25 +138,103 @@ fn search(
                 a28 += c.x * v; a29 += c.y * v; a30 += c.z * v; a31 += c.w * v;
             }
         }
-        compare(&best, k, used, a0); compare(&best, k + 1u, used, a1);
-        compare(&best, k + 2u, used, a2); compare(&best, k + 3u, used, a3);
-        compare(&best, k + 4u, used, a4); compare(&best, k + 5u, used, a5);
-        compare(&best, k + 6u, used, a6); compare(&best, k + 7u, used, a7);
-        compare(&best, k + 8u, used, a8); compare(&best, k + 9u, used, a9);
-        compare(&best, k + 10u, used, a10); compare(&best, k + 11u, used, a11);
-        compare(&best, k + 12u, used, a12); compare(&best, k + 13u, used, a13);
-        compare(&best, k + 14u, used, a14); compare(&best, k + 15u, used, a15);
-        compare(&best, k + 16u, used, a16); compare(&best, k + 17u, used, a17);
-        compare(&best, k + 18u, used, a18); compare(&best, k + 19u, used, a19);
-        compare(&best, k + 20u, used, a20); compare(&best, k + 21u, used, a21);
-        compare(&best, k + 22u, used, a22); compare(&best, k + 23u, used, a23);
-        compare(&best, k + 24u, used, a24); compare(&best, k + 25u, used, a25);
-        compare(&best, k + 26u, used, a26); compare(&best, k + 27u, used, a27);
-        compare(&best, k + 28u, used, a28); compare(&best, k + 29u, used, a29);
-        compare(&best, k + 30u, used, a30); compare(&best, k + 31u, used, a31);
+        compare(&best, k + 0u, a0); compare(&best, k + 1u, a1);
+        compare(&best, k + 2u, a2); compare(&best, k + 3u, a3);
+        compare(&best, k + 4u, a4); compare(&best, k + 5u, a5);
+        compare(&best, k + 6u, a6); compare(&best, k + 7u, a7);
+        compare(&best, k + 8u, a8); compare(&best, k + 9u, a9);
+        compare(&best, k + 10u, a10); compare(&best, k + 11u, a11);
+        compare(&best, k + 12u, a12); compare(&best, k + 13u, a13);
+        compare(&best, k + 14u, a14); compare(&best, k + 15u, a15);
+        compare(&best, k + 16u, a16); compare(&best, k + 17u, a17);
+        compare(&best, k + 18u, a18); compare(&best, k + 19u, a19);
+        compare(&best, k + 20u, a20); compare(&best, k + 21u, a21);
+        compare(&best, k + 22u, a22); compare(&best, k + 23u, a23);
+        compare(&best, k + 24u, a24); compare(&best, k + 25u, a25);
+        compare(&best, k + 26u, a26); compare(&best, k + 27u, a27);
+        compare(&best, k + 28u, a28); compare(&best, k + 29u, a29);
+        compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
-    if (n < params.count) { q[n] = best.index.x; }
-    if (n + 1u < params.count) { q[n + 1u] = best.index.y; }
-    if (n + 2u < params.count) { q[n + 2u] = best.index.z; }
-    if (n + 3u < params.count) { q[n + 3u] = best.index.w; }
+    var squares = vec4(0.0);
+    if (params.end == params.codes) {
+        for (var f = 0u; f < params.features; f++) {
+            let o = at + f * params.positions;
+            let v = vec4(z[o.x], z[o.y], z[o.z], z[o.w]) - center(f);
+            squares += v * v;
+        }
+    }
+    settle4(n, best, squares);
+}
+
+// ---------------------------------------------------------------------------------- the doubtful
+
+const EXACT: u32 = 256u;
+var<workgroup> number: u32;
+var<workgroup> keys: array<u32, 256>;
+var<workgroup> owners: array<u32, 256>;
+
+// |z_n - C_k|^2 by differences, its rounding carried along (Kahan).
+fn square_distance(n: u32, k: u32) -> f32 {
+    let last = params.features - 1u;
+    var sum = vec4(0.0);
+    var lost = vec4(0.0);
+    for (var f = 0u; f < params.features; f += 4u) {
+        let fs = min(vec4(f) + vec4(0u, 1u, 2u, 3u), vec4(last));
+        let row = k * params.features;
+        let at = element(n, 0u);
+        let v = vec4(z[at + fs.x * params.positions], z[at + fs.y * params.positions],
+                     z[at + fs.z * params.positions], z[at + fs.w * params.positions]);
+        let e = v - vec4(codebook[row + fs.x], codebook[row + fs.y], codebook[row + fs.z], codebook[row + fs.w]);
+        let inside = vec4(f) + vec4(0u, 1u, 2u, 3u) <= vec4(last);
+        let part = select(vec4(0.0), e * e, inside) - lost;
+        let next = sum + part;
+        lost = (next - sum) - part;
+        sum = next;
+    }
+    return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+// Squares in their order as integers, NaN in front.
+fn key_of(square: f32) -> u32 {
+    return select(bitcast<u32>(square) + 1u, 0u, is_nan(square));
+}
+
+// A workgroup takes every so many of the doubtful, its threads share the codes.
+@compute @workgroup_size(256)
+fn exact(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    if (local == 0u) { number = atomicLoad(&doubtful[0]); }
+    let total = workgroupUniformLoad(&number);
+    let used = codes_in_use();
+    for (var i = linear_group(group, groups); i < total; i += groups.x * groups.y) {
+        let n = atomicLoad(&doubtful[1u + i]);
+        var key = 0xffffffffu;
+        var owner = 0u;
+        for (var k = local; k < used; k += EXACT) {
+            let candidate = key_of(square_distance(n, k));
+            if (candidate < key) {
+                key = candidate;
+                owner = k;
+            }
+        }
+        keys[local] = key;
+        owners[local] = owner;
+        workgroupBarrier();
+        for (var half = EXACT / 2u; half > 0u; half /= 2u) {
+            if (local < half) {
+                let other = keys[local + half];
+                let of_other = owners[local + half];
+                if (other < keys[local] || (other == keys[local] && of_other < owners[local])) {
+                    keys[local] = other;
+                    owners[local] = of_other;
+                }
+            }
+            workgroupBarrier();
+        }
+        if (local == 0u) { q[n] = owners[0]; }
+        workgroupBarrier();
+    }
 }

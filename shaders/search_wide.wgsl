@@ -5,59 +5,29 @@
 // Whether four neighbouring vectors lie side by side, so that one load fetches a feature of all four.
 override ALIGNED: bool = false;
 
-struct Params {
-    count: u32,                 // N
-    features: u32,              // F
-    codes: u32,                 // K
-    positions: u32,             // vectors of an image; n = b * positions + s, z is [B, F, positions]
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> codebook: array<f32>;
-@group(0) @binding(2) var<storage, read> half_norms: array<f32>;
-@group(0) @binding(3) var<storage, read> z: array<f32>;
-@group(0) @binding(4) var<storage, read> z_by_four: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> q: array<u32>;
+@group(0) @binding(11) var<storage, read> z_by_four: array<vec4<f32>>;
 
 const THREADS: u32 = 32u;
-const FAR: f32 = 3.4e38;
-const BLOCK: u32 = 32u;                         // codes at once
-const CHUNK: u32 = 32u;                         // features in workgroup memory at once
-
-var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][8], four codes a vector
-
-fn code(k: u32, f: u32) -> f32 {
-    let inside = k < params.codes && f < params.features;
-    return select(0.0, codebook[select(0u, k * params.features + f, inside)], inside);
-}
-
-fn load_codes(k: u32, first: u32, local: u32) -> u32 {
-    let features = min(CHUNK, params.features - first);
-    workgroupBarrier();
-    for (var i = local; i < 8u * features; i += THREADS) {
-        let f = first + i / 8u;
-        let at = k + 4u * (i % 8u);
-        codes[i] = vec4(code(at, f), code(at + 1u, f), code(at + 2u, f), code(at + 3u, f));
-    }
-    workgroupBarrier();
-    return features;
-}
 
 // Of sixteen vectors: four a column.
 struct Best {
-    distance: mat4x4<f32>,
+    value: mat4x4<f32>,
+    second: mat4x4<f32>,
     index: array<vec4<u32>, 4>,
 }
 
-fn compare(best: ptr<function, Best>, k: u32, used: u32, dots: mat4x4<f32>) {
-    var norm = FAR;
-    if (k < used) { norm = half_norms[k]; }
+fn compare(best: ptr<function, Best>, k: u32, values: mat4x4<f32>) {
     for (var i = 0u; i < 4u; i++) {
-        let distance = vec4(norm) - dots[i];
-        let closer = distance < (*best).distance[i];
-        (*best).distance[i] = select((*best).distance[i], distance, closer);
+        let closer = values[i] > (*best).value[i];
+        (*best).second[i] = select(max((*best).second[i], values[i]), (*best).value[i], closer);
+        (*best).value[i] = select((*best).value[i], values[i], closer);
         (*best).index[i] = select((*best).index[i], vec4(k), closer);
     }
+}
+
+fn all_of(value: f32) -> mat4x4<f32> {
+    let column = vec4(value);
+    return mat4x4(column, column, column, column);
 }
 
 // Index in z of feature 0 of vectors n to n + 3.
@@ -86,20 +56,38 @@ fn search(
     let at1 = start(n + STEP);
     let at2 = start(n + 2u * STEP);
     let at3 = start(n + 3u * STEP);
-    let far = vec4(FAR);
+    let far = vec4(-FAR);
     let none = vec4(0u);
-    var best = Best(mat4x4(far, far, far, far), array(none, none, none, none));
-    // Behind the norms stands the number of codes to search.
-    let used = u32(half_norms[params.codes]);
-    for (var k = 0u; k < used; k += BLOCK) {
-        var a0 = mat4x4<f32>(); var a1 = mat4x4<f32>(); var a2 = mat4x4<f32>(); var a3 = mat4x4<f32>();
-        var a4 = mat4x4<f32>(); var a5 = mat4x4<f32>(); var a6 = mat4x4<f32>(); var a7 = mat4x4<f32>();
-        var a8 = mat4x4<f32>(); var a9 = mat4x4<f32>(); var a10 = mat4x4<f32>(); var a11 = mat4x4<f32>();
-        var a12 = mat4x4<f32>(); var a13 = mat4x4<f32>(); var a14 = mat4x4<f32>(); var a15 = mat4x4<f32>();
-        var a16 = mat4x4<f32>(); var a17 = mat4x4<f32>(); var a18 = mat4x4<f32>(); var a19 = mat4x4<f32>();
-        var a20 = mat4x4<f32>(); var a21 = mat4x4<f32>(); var a22 = mat4x4<f32>(); var a23 = mat4x4<f32>();
-        var a24 = mat4x4<f32>(); var a25 = mat4x4<f32>(); var a26 = mat4x4<f32>(); var a27 = mat4x4<f32>();
-        var a28 = mat4x4<f32>(); var a29 = mat4x4<f32>(); var a30 = mat4x4<f32>(); var a31 = mat4x4<f32>();
+    var best = Best(mat4x4(far, far, far, far), mat4x4(far, far, far, far), array(none, none, none, none));
+    if (params.first > 0u) {
+        let l0 = leads_of(n);
+        let l1 = leads_of(n + STEP);
+        let l2 = leads_of(n + 2u * STEP);
+        let l3 = leads_of(n + 3u * STEP);
+        best = Best(
+            mat4x4(l0.value, l1.value, l2.value, l3.value),
+            mat4x4(l0.second, l1.second, l2.second, l3.second),
+            array(l0.index, l1.index, l2.index, l3.index));
+    }
+    let used = codes_in_use();
+    let end = min(used, params.end);
+    for (var k = params.first; k < end; k += BLOCK) {
+        var a0 = all_of(start_of(k + 0u, used)); var a1 = all_of(start_of(k + 1u, used));
+        var a2 = all_of(start_of(k + 2u, used)); var a3 = all_of(start_of(k + 3u, used));
+        var a4 = all_of(start_of(k + 4u, used)); var a5 = all_of(start_of(k + 5u, used));
+        var a6 = all_of(start_of(k + 6u, used)); var a7 = all_of(start_of(k + 7u, used));
+        var a8 = all_of(start_of(k + 8u, used)); var a9 = all_of(start_of(k + 9u, used));
+        var a10 = all_of(start_of(k + 10u, used)); var a11 = all_of(start_of(k + 11u, used));
+        var a12 = all_of(start_of(k + 12u, used)); var a13 = all_of(start_of(k + 13u, used));
+        var a14 = all_of(start_of(k + 14u, used)); var a15 = all_of(start_of(k + 15u, used));
+        var a16 = all_of(start_of(k + 16u, used)); var a17 = all_of(start_of(k + 17u, used));
+        var a18 = all_of(start_of(k + 18u, used)); var a19 = all_of(start_of(k + 19u, used));
+        var a20 = all_of(start_of(k + 20u, used)); var a21 = all_of(start_of(k + 21u, used));
+        var a22 = all_of(start_of(k + 22u, used)); var a23 = all_of(start_of(k + 23u, used));
+        var a24 = all_of(start_of(k + 24u, used)); var a25 = all_of(start_of(k + 25u, used));
+        var a26 = all_of(start_of(k + 26u, used)); var a27 = all_of(start_of(k + 27u, used));
+        var a28 = all_of(start_of(k + 28u, used)); var a29 = all_of(start_of(k + 29u, used));
+        var a30 = all_of(start_of(k + 30u, used)); var a31 = all_of(start_of(k + 31u, used));
         for (var first = 0u; first < params.features; first += CHUNK) {
             let features = load_codes(k, first, local);
             for (var f = 0u; f < features; f++) {
@@ -124,27 +112,30 @@ fn search(
                 a28 += c.x * v; a29 += c.y * v; a30 += c.z * v; a31 += c.w * v;
             }
         }
-        compare(&best, k + 0u, used, a0); compare(&best, k + 1u, used, a1);
-        compare(&best, k + 2u, used, a2); compare(&best, k + 3u, used, a3);
-        compare(&best, k + 4u, used, a4); compare(&best, k + 5u, used, a5);
-        compare(&best, k + 6u, used, a6); compare(&best, k + 7u, used, a7);
-        compare(&best, k + 8u, used, a8); compare(&best, k + 9u, used, a9);
-        compare(&best, k + 10u, used, a10); compare(&best, k + 11u, used, a11);
-        compare(&best, k + 12u, used, a12); compare(&best, k + 13u, used, a13);
-        compare(&best, k + 14u, used, a14); compare(&best, k + 15u, used, a15);
-        compare(&best, k + 16u, used, a16); compare(&best, k + 17u, used, a17);
-        compare(&best, k + 18u, used, a18); compare(&best, k + 19u, used, a19);
-        compare(&best, k + 20u, used, a20); compare(&best, k + 21u, used, a21);
-        compare(&best, k + 22u, used, a22); compare(&best, k + 23u, used, a23);
-        compare(&best, k + 24u, used, a24); compare(&best, k + 25u, used, a25);
-        compare(&best, k + 26u, used, a26); compare(&best, k + 27u, used, a27);
-        compare(&best, k + 28u, used, a28); compare(&best, k + 29u, used, a29);
-        compare(&best, k + 30u, used, a30); compare(&best, k + 31u, used, a31);
+        compare(&best, k + 0u, a0); compare(&best, k + 1u, a1); compare(&best, k + 2u, a2); compare(&best, k + 3u, a3);
+        compare(&best, k + 4u, a4); compare(&best, k + 5u, a5); compare(&best, k + 6u, a6); compare(&best, k + 7u, a7);
+        compare(&best, k + 8u, a8); compare(&best, k + 9u, a9); compare(&best, k + 10u, a10); compare(&best, k + 11u, a11);
+        compare(&best, k + 12u, a12); compare(&best, k + 13u, a13); compare(&best, k + 14u, a14); compare(&best, k + 15u, a15);
+        compare(&best, k + 16u, a16); compare(&best, k + 17u, a17); compare(&best, k + 18u, a18); compare(&best, k + 19u, a19);
+        compare(&best, k + 20u, a20); compare(&best, k + 21u, a21); compare(&best, k + 22u, a22); compare(&best, k + 23u, a23);
+        compare(&best, k + 24u, a24); compare(&best, k + 25u, a25); compare(&best, k + 26u, a26); compare(&best, k + 27u, a27);
+        compare(&best, k + 28u, a28); compare(&best, k + 29u, a29); compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
-    for (var i = 0u; i < 4u; i++) {
-        for (var j = 0u; j < 4u; j++) {
-            let vector = n + i * STEP + j;
-            if (vector < params.count) { q[vector] = best.index[i][j]; }
+    var squares = mat4x4<f32>();
+    if (params.end == params.codes) {
+        for (var f = 0u; f < params.features; f++) {
+            let o = f * params.positions;
+            let m = center(f);
+            let v0 = load(at0 + o) - m;
+            let v1 = load(at1 + o) - m;
+            let v2 = load(at2 + o) - m;
+            let v3 = load(at3 + o) - m;
+            squares += mat4x4(v0 * v0, v1 * v1, v2 * v2, v3 * v3);
         }
     }
+    // By name: an index that varies would keep all of them in memory.
+    settle4(n, Leads(best.value[0], best.second[0], best.index[0]), squares[0]);
+    settle4(n + STEP, Leads(best.value[1], best.second[1], best.index[1]), squares[1]);
+    settle4(n + 2u * STEP, Leads(best.value[2], best.second[2], best.index[2]), squares[2]);
+    settle4(n + 3u * STEP, Leads(best.value[3], best.second[3], best.index[3]), squares[3]);
 }

@@ -53,7 +53,7 @@ fn summarize(@builtin(local_invocation_index) local: u32) {
         let p = f32(counts_in[k]) / f32(params.count);
         entropy -= p * log(p + 1e-7);
         if (p > 0.0) { used += 1.0; }
-        most = max(most, p);
+        most = max_or_nan(most, p);
     }
     let total_entropy = workgroup_sum(local, entropy);
     let total_used = workgroup_sum(local, used);
@@ -100,7 +100,7 @@ fn summarize_window(@builtin(local_invocation_index) local: u32) {
         entropy -= p * log(p + 1e-7);
         if (p > 0.0) { used += 1.0; }
         ages += age_in[k];
-        oldest = max(oldest, age_in[k]);
+        oldest = max_or_nan(oldest, age_in[k]);
     }
     let total_entropy = workgroup_sum(local, entropy);
     let total_used = workgroup_sum(local, used);
@@ -120,7 +120,7 @@ fn summarize_window(@builtin(local_invocation_index) local: u32) {
 fn count_bad(@builtin(local_invocation_index) local: u32) {
     var mine = 0.0;
     for (var n = local; n < params.count; n += 256u) {
-        if ((bitcast<u32>(squares[n]) & 0x7f800000u) == 0x7f800000u) { mine += 1.0; }
+        if (!is_finite(squares[n])) { mine += 1.0; }
     }
     let total = workgroup_sum(local, mine);
     if (local == 0u) { bad[0] = total; }

@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+/// Iterations of all loops of an invocation together, at most: Mesa's software adapter (llvmpipe) ends
+/// an invocation's loops in silence after 65,535 (`LP_MAX_TGSI_LOOP_ITERATIONS`). Longer work is split over
+/// invocations or dispatches; `tests/loops.rs` counts.
+pub const MAX_ITERATIONS: usize = 65_535;
+
 /// A WGSL source file with the shared fragments that stand before it.
 #[derive(Debug)]
 pub struct Shader {

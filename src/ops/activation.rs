@@ -10,7 +10,7 @@
 //! `clamp`.
 
 use super::reference::{Real, Reference};
-use super::{GRID, kernels};
+use super::{GRID, NUMBER, kernels};
 use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
 
 /// Which function.
@@ -34,7 +34,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "activation", [GRID];
+    "activation", [GRID, NUMBER];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Write 2];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 3, Write 4];
     FORWARD4 = "forward4", 64, Params::FIELDS, [Read 5, Write 6];

@@ -61,12 +61,17 @@ pub fn add(rec: &mut Recorder<'_>, a: Var, b: Var) -> Result<Var> {
     Ok(y)
 }
 
+/// Records `var = 0`.
+pub fn clear(rec: &mut Recorder<'_>, var: Var) {
+    let (params, count) = params(rec, var);
+    rec.dispatch(&CLEAR, &params, &[var], count);
+}
+
 /// Records that the gradient of `var` is zero, where nothing depends on it.
 pub fn zero_gradient(rec: &mut Recorder<'_>, var: Var) {
-    let (params, count) = params(rec, var);
     rec.on_backward_root(&[var], move |rec| {
         rec.contribute(var, |rec, grad| {
-            rec.dispatch(&CLEAR, &params, &[grad], count);
+            clear(rec, grad);
             Ok(())
         })
     });

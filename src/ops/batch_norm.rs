@@ -14,7 +14,7 @@
 //! All gradients are assigned; the running values are updated in place, in training only.
 
 use super::reference::{Real, Reference};
-use super::{GRID, REDUCE, kernels};
+use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
@@ -69,7 +69,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "batch_norm", [GRID, REDUCE];
+    "batch_norm", [GRID, NUMBER, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5, Write 6, Write 7];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 10, Write 11, Write 12];
 }

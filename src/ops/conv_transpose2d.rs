@@ -14,7 +14,7 @@
 
 use super::conv2d::{Conv2d, Conv2dOptions};
 use super::reference::{Real, Reference};
-use super::{GRID, REDUCE, kernels};
+use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
@@ -28,7 +28,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "channel_bias", [GRID, REDUCE];
+    "channel_bias", [GRID, NUMBER, REDUCE];
     ADD_BIAS = "forward", 256, Params::FIELDS, [Write 1, Read 2];
     BIAS_BACKWARD = "backward", 256, Params::FIELDS, [Read 3, Write 4];
 }

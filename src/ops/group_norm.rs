@@ -13,7 +13,7 @@
 //! All gradients are assigned. Training and evaluation do the same.
 
 use super::reference::{Real, Reference};
-use super::{GRID, REDUCE, kernels};
+use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
@@ -77,7 +77,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "group_norm", [GRID, REDUCE];
+    "group_norm", [GRID, NUMBER, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Read 6, Read 7, Write 8];
     FORWARD_SMALL = "forward_small", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];

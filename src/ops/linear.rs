@@ -16,7 +16,7 @@
 use super::reference::{Real, Reference};
 use super::{GRID, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, MAX_ITERATIONS, Recorder, Var, uniform_struct};
 
 /// Whether the bias has an effect on what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +65,8 @@ uniform_struct! {
         rows: u32,
         inputs: u32,
         outputs: u32,
+        first: u32,
+        end: u32,
     }
 }
 
@@ -76,39 +78,42 @@ kernels! {
 }
 
 impl Linear {
-    fn params(&self) -> Params {
-        Params {
-            rows: self.rows as u32,
-            inputs: self.inputs as u32,
-            outputs: self.outputs as u32,
+    /// Records `kernel` for a sum of `terms` terms an item, in as many dispatches as that takes.
+    fn dispatch(
+        &self,
+        rec: &mut Recorder<'_>,
+        kernel: &'static Kernel,
+        tensors: &[Var],
+        (items, terms): (usize, usize),
+        constants: &[(&'static str, f64)],
+    ) {
+        for first in (0..terms).step_by(MAX_ITERATIONS) {
+            let end = (first + MAX_ITERATIONS).min(terms);
+            let params = Params {
+                rows: self.rows as u32,
+                inputs: self.inputs as u32,
+                outputs: self.outputs as u32,
+                first: first as u32,
+                end: end as u32,
+            };
+            rec.dispatch(kernel, &params, tensors, items)
+                .constants(constants)
+                .flops(2 * items * (end - first));
         }
-    }
-
-    fn flops(&self) -> usize {
-        2 * self.rows * self.inputs * self.outputs
     }
 
     /// Records `y`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Var) {
-        rec.dispatch(
-            &FORWARD,
-            &self.params(),
-            &[x, w, bias, y],
-            self.rows * self.outputs,
-        )
-        .constants(&[("HAS_BIAS", f64::from(u8::from(self.bias != Bias::Absent)))])
-        .flops(self.flops());
+        let has_bias = f64::from(u8::from(self.bias != Bias::Absent));
+        let size = (self.rows * self.outputs, self.inputs);
+        let constants = [("HAS_BIAS", has_bias)];
+        self.dispatch(rec, &FORWARD, &[x, w, bias, y], size, &constants);
     }
 
     /// Records `grad_x`.
     pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
-        rec.dispatch(
-            &BACKWARD_INPUT,
-            &self.params(),
-            &[w, grad_y, grad_x],
-            self.rows * self.inputs,
-        )
-        .flops(self.flops());
+        let size = (self.rows * self.inputs, self.outputs);
+        self.dispatch(rec, &BACKWARD_INPUT, &[w, grad_y, grad_x], size, &[]);
     }
 
     /// Records `grad_w` and `grad_bias`.
@@ -120,16 +125,11 @@ impl Linear {
         grad_y: Var,
         x: Var,
     ) {
-        let items = self.outputs * self.inputs;
         let cancels = f64::from(u8::from(self.bias != Bias::Matters));
-        rec.dispatch(
-            &BACKWARD_WEIGHT,
-            &self.params(),
-            &[x, grad_y, grad_w, grad_bias],
-            items,
-        )
-        .constants(&[("BIAS_CANCELS", cancels)])
-        .flops(self.flops());
+        let size = (self.outputs * self.inputs, self.rows);
+        let tensors = [x, grad_y, grad_w, grad_bias];
+        let constants = [("BIAS_CANCELS", cancels)];
+        self.dispatch(rec, &BACKWARD_WEIGHT, &tensors, size, &constants);
     }
 }
 

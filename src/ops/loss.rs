@@ -9,7 +9,7 @@
 //! gradient is assigned; the target has none.
 
 use super::reference::{Real, Reference};
-use super::{GRID, REDUCE, kernels};
+use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
@@ -32,7 +32,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "loss", [GRID, REDUCE];
+    "loss", [GRID, NUMBER, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Write 3];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Write 4];
 }

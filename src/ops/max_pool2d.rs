@@ -10,7 +10,7 @@
 //! The gradient is assigned.
 
 use super::reference::{Real, Reference};
-use super::{GRID, kernels};
+use super::{GRID, NUMBER, kernels};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
@@ -70,7 +70,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "max_pool2d", [GRID];
+    "max_pool2d", [GRID, NUMBER];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Write 2, Write 3];
     BACKWARD_DISJOINT = "backward_disjoint", 64, Params::FIELDS, [Read 4, Read 5, Write 6];
     BACKWARD = "backward", 64, Params::FIELDS, [Read 4, Read 5, Write 6];

@@ -28,7 +28,12 @@ use crate::gpu::Kernel;
 /// The fragment with `linear_group`.
 pub(crate) const GRID: (&str, &str) =
     ("lib/grid.wgsl", include_str!("../../shaders/lib/grid.wgsl"));
-/// The fragment with sums over a workgroup.
+/// The fragment that tells NaN and infinity by their bits.
+pub(crate) const NUMBER: (&str, &str) = (
+    "lib/number.wgsl",
+    include_str!("../../shaders/lib/number.wgsl"),
+);
+/// The fragment with sums over a workgroup; needs [`NUMBER`].
 pub(crate) const REDUCE: (&str, &str) = (
     "lib/reduce.wgsl",
     include_str!("../../shaders/lib/reduce.wgsl"),

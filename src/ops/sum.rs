@@ -6,7 +6,7 @@
 //!
 //! It has no backward half: the operations that use it know their own gradients.
 
-use super::{REDUCE, kernels};
+use super::{NUMBER, REDUCE, kernels};
 use crate::gpu::{Recorder, Var, uniform_struct};
 
 uniform_struct! {
@@ -18,7 +18,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "sum", [REDUCE];
+    "sum", [NUMBER, REDUCE];
     SUM = "sum", 256, Params::FIELDS, [Read 1, Write 2];
 }
 

@@ -19,7 +19,7 @@ use super::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var, uniform_struct};
 use crate::ops::reference::{Real, Reference};
-use crate::ops::{GRID, REDUCE, kernels};
+use crate::ops::{GRID, NUMBER, REDUCE, kernels};
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -35,7 +35,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "affine", [GRID, REDUCE, VECTORS];
+    "affine", [GRID, NUMBER, REDUCE, VECTORS];
     Z_STATISTICS = "z_statistics", 256, Params::FIELDS, [Read 1, Write 3, Write 4, Write 7];
     CODEBOOK_STATISTICS = "codebook_statistics", 256, Params::FIELDS, [Read 2, Write 5, Write 6, Write 7];
     MARK_INITIALIZED = "mark_initialized", 1, &[], [Write 7];

@@ -13,7 +13,7 @@
 use super::{AlterPenalty, affine, mlp};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{REDUCE, STEP, kernels};
+use crate::ops::{NUMBER, REDUCE, STEP, kernels};
 
 uniform_struct! {
     /// Uniform of both entry points.
@@ -24,7 +24,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "alpha", [REDUCE, STEP];
+    "alpha", [NUMBER, REDUCE, STEP];
     PENALTY = "penalty", 256, Params::FIELDS, [Read 1, Write 2, Step 15];
     PENALTY_BACKWARD = "penalty_backward", 256, Params::FIELDS, [Read 1, Write 3, Step 15];
 }

@@ -9,7 +9,8 @@
 //! ```
 
 use super::{VECTORS, Vectors};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{MAX_ITERATIONS, Recorder, Var, uniform_struct};
+use crate::ops::add::clear;
 use crate::ops::{GRID, kernels};
 
 uniform_struct! {
@@ -20,6 +21,9 @@ uniform_struct! {
         codes: u32,
         positions: u32,
         chunks: u32,
+        clear: u32,
+        first: u32,
+        end: u32,
         factor: f32,
     }
 }
@@ -38,6 +42,33 @@ pub(super) fn chunks(count: usize, codes: usize, features: usize) -> usize {
     ((1 << 20) / (codes * features))
         .clamp(1, 256)
         .min(count.div_ceil(32))
+}
+
+/// A dispatch of such a sum: whether it clears its columns itself, and which vectors of each chunk it
+/// adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Round {
+    pub(super) clear: u32,
+    pub(super) first: u32,
+    pub(super) end: u32,
+}
+
+/// The dispatches that keep an invocation within [`MAX_ITERATIONS`]: one, but for large codebooks or
+/// very many vectors. Where none of them clears, the columns must be cleared beforehand.
+pub(super) fn rounds(count: usize, codes: usize, chunks: usize) -> Vec<Round> {
+    let share = count.div_ceil(chunks);
+    let clears = codes <= MAX_ITERATIONS / 2;
+    let length = if clears {
+        MAX_ITERATIONS - codes
+    } else {
+        MAX_ITERATIONS
+    };
+    let round = |first: usize| Round {
+        clear: u32::from(clears && first == 0),
+        first: first as u32,
+        end: (first + length).min(share) as u32,
+    };
+    (0..share).step_by(length).map(round).collect()
 }
 
 /// How many vectors each code has, and their sum.
@@ -67,10 +98,23 @@ pub fn clusters(
         positions: vectors.positions as u32,
         chunks: chunks as u32,
         factor: (2.0 / (vectors.count() * features) as f64) as f32,
+        ..Params::default()
     };
     let partial = rec.temporary("partial", &[chunks, codes, features]);
     let sums = rec.temporary("sums", &[codes, features]);
-    rec.dispatch(&ADD_UP, &params, &[z, q, partial], chunks * features);
+    let rounds = rounds(vectors.count(), codes, chunks);
+    if rounds[0].clear == 0 {
+        clear(rec, partial);
+    }
+    for Round { clear, first, end } in rounds {
+        let params = Params {
+            clear,
+            first,
+            end,
+            ..params
+        };
+        rec.dispatch(&ADD_UP, &params, &[z, q, partial], chunks * features);
+    }
     rec.dispatch(&JOIN, &params, &[partial, sums], codes * features);
     Clusters {
         counts,

@@ -13,7 +13,7 @@
 use super::clusters::Clusters;
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, REDUCE, kernels};
+use crate::ops::{GRID, NUMBER, REDUCE, kernels};
 
 const EPS: f32 = 1e-5;
 
@@ -28,7 +28,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "ema", [GRID, REDUCE];
+    "ema", [GRID, NUMBER, REDUCE];
     TRACK = "track", 256, Params::FIELDS, [Read 1, Write 2, Write 3];
     MOVE_CODES = "move_codes", 64, Params::FIELDS, [Read 4, Read 5, Write 6];
 }

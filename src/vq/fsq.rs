@@ -16,7 +16,7 @@ use super::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var, uniform_struct};
 use crate::ops::conv2d::{Conv2dOptions, conv2d};
-use crate::ops::{GRID, kernels};
+use crate::ops::{GRID, NUMBER, kernels};
 
 /// Most channels of a code.
 pub const MAX_CHANNELS: usize = 8;
@@ -39,7 +39,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "fsq", [GRID, VECTORS];
+    "fsq", [GRID, NUMBER, VECTORS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Write 2, Write 3, Write 4, Write 5];
     BACKWARD = "backward", 64, Params::FIELDS, [Read 1, Read 6, Write 7];
     DECODE = "decode", 64, Params::FIELDS, [Read 8, Write 2];

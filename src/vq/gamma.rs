@@ -17,7 +17,7 @@ use super::{GammaPolicy, affine, mlp};
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var, uniform_struct};
 use crate::ops::reference::{Real, Reference};
-use crate::ops::{GRID, REDUCE, kernels};
+use crate::ops::{GRID, NUMBER, REDUCE, kernels};
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -29,7 +29,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "gamma", [GRID, REDUCE];
+    "gamma", [GRID, NUMBER, REDUCE];
     OFFSET = "offset", 64, Params::FIELDS, [Read 1, Read 2, Write 3];
     OFFSET_BACKWARD = "offset_backward", 256, Params::FIELDS, [Read 4, Write 5, Write 6];
     PERSONALIZE = "personalize", 256, Params::FIELDS, [Read 1, Write 3, Read 7, Read 8, Read 9, Read 10];

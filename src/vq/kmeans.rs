@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{
     BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var, uniform_struct,
 };
-use crate::ops::{GRID, RANDOM, REDUCE, STEP, kernels, sum};
+use crate::ops::{GRID, NUMBER, RANDOM, REDUCE, STEP, kernels, sum};
 use crate::rng::{self, Stream};
 
 const MAX_TRIALS: usize = 16;
@@ -36,7 +36,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "kmeans", [GRID, REDUCE, STEP, RANDOM];
+    "kmeans", [GRID, NUMBER, REDUCE, STEP, RANDOM];
     FIRST = "first", 1, Params::FIELDS, [Write 10, Step 15];
     DRAW = "draw", 16, Params::FIELDS, [Read 3, Read 5, Write 6, Step 15];
     TRY_CANDIDATES = "try_candidates", 256, Params::FIELDS, [Read 1, Read 3, Read 7, Write 8];

@@ -15,7 +15,7 @@
 use super::{CodebookNorm, VECTORS, Vectors};
 use crate::gpu::{Recorder, Var, uniform_struct};
 use crate::ops::reference::{Real, Reference};
-use crate::ops::{GRID, kernels};
+use crate::ops::{GRID, NUMBER, kernels};
 
 /// Longest vector that [`Length::Limited`] lets through.
 const MAX: f64 = 10.0;
@@ -40,7 +40,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "norm", [GRID, VECTORS];
+    "norm", [GRID, NUMBER, VECTORS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Write 2];
     IN_PLACE = "in_place", 64, Params::FIELDS, [Write 2];
     BACKWARD = "backward", 64, Params::FIELDS, [Read 1, Read 3, Write 4];

@@ -17,11 +17,12 @@
 //! All gradients are assigned. The rotation trick is Fifty et al. 2024; |z_q|/|z| and R are held
 //! constant. With `cosine` both z and C' are unit vectors and d is `1 - cos`. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
 
-use super::clusters::chunks;
+use super::clusters::{Round, chunks, rounds};
 use super::{Estimator, VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, kernels, sum};
+use crate::ops::add::clear;
+use crate::ops::{GRID, NUMBER, kernels, sum};
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -31,6 +32,9 @@ uniform_struct! {
         codes: u32,
         positions: u32,
         chunks: u32,
+        clear: u32,
+        first: u32,
+        end: u32,
         through: f32,
         to_z: f32,
         to_code: f32,
@@ -39,7 +43,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "quantize", [GRID, VECTORS];
+    "quantize", [GRID, NUMBER, VECTORS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5, Write 6, Write 7];
     LOOKUP = "lookup", 64, Params::FIELDS, [Read 2, Read 4, Write 5];
     BACKWARD_Z = "backward_z", 256, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
@@ -104,6 +108,7 @@ pub fn quantize(
         to_z: (scale * (1.0 - f64::from(weights.beta))) as f32,
         to_code: (scale * f64::from(weights.beta)) as f32,
         nu: weights.sync_nu,
+        ..Params::default()
     };
     let shape = rec.shape(z).to_vec();
     let z_q = rec.temporary("z_q", &shape);
@@ -125,12 +130,20 @@ pub fn quantize(
         };
         rec.contribute(values, |rec, grad_values| {
             let partial = rec.temporary("partial", &[chunks, codes, features]);
-            rec.dispatch(
-                &BACKWARD_VALUES,
-                &params,
-                &[z, q, z_q, grad_out, partial],
-                chunks * features,
-            );
+            let rounds = rounds(count, codes, chunks);
+            if rounds[0].clear == 0 {
+                clear(rec, partial);
+            }
+            for Round { clear, first, end } in rounds {
+                let params = Params {
+                    clear,
+                    first,
+                    end,
+                    ..params
+                };
+                let tensors = [z, q, z_q, grad_out, partial];
+                rec.dispatch(&BACKWARD_VALUES, &params, &tensors, chunks * features);
+            }
             rec.dispatch(
                 &BACKWARD_VALUES_SUM,
                 &params,

@@ -43,7 +43,8 @@ kernels! {
     "replace", [GRID, VECTORS, STEP, RANDOM];
     TICK = "tick", 256, Params::FIELDS, [Read 1, Write 2, Write 3, Write 4];
     FROM_ROWS = "from_rows", 64, Params::FIELDS, [Read 5, Read 7, Write 8, Step 15];
-    DRAW_PARENTS = "draw_parents", 256, Params::FIELDS, [Read 1, Read 6, Write 9, Step 15];
+    WEIGH_CODES = "weigh_codes", 256, Params::FIELDS, [Read 1, Write 17];
+    DRAW_PARENTS = "draw_parents", 64, Params::FIELDS, [Read 1, Read 6, Read 18, Write 9, Step 15];
     FROM_CODES = "from_codes", 64, Params::FIELDS, [Read 5, Read 10, Write 8, Step 15];
     SAMPLE_ROWS = "sample_rows", 64, Params::FIELDS, [Read 7, Write 11, Step 15];
     SEED_CENTROIDS = "seed_centroids", 64, Params::FIELDS, [Read 6, Read 12, Write 13, Step 15];
@@ -99,8 +100,10 @@ pub fn replace(
             }
             ReplacePolicy::Own => {
                 let parents = rec.temporary("parents", &[codes]);
-                let tensors = [on.counts, due, parents];
-                rec.dispatch_per_group(&DRAW_PARENTS, &params, &tensors, 1);
+                let sums = rec.temporary("sums of weights", &[257]);
+                rec.dispatch_per_group(&WEIGH_CODES, &params, &[on.counts, sums], 1);
+                let tensors = [on.counts, due, sums, parents];
+                rec.dispatch(&DRAW_PARENTS, &params, &tensors, codes);
                 rec.dispatch(&FROM_CODES, &params, &[slots, parents, on.codebook], codes);
             }
             ReplacePolicy::InputKmeans => {

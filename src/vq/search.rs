@@ -1,19 +1,27 @@
 //! The nearest code of each vector.
 //!
-//! z holds N vectors of F features, codebook `[K, F]`, q `[N]`:
+//! z holds N vectors of F features, codebook `[K, F]`, q `[N]`, m a centre near all codes:
 //!
 //! ```text
-//! q[n] = argmin_k |z_n - C_k|      (the lowest k on a tie)
+//! q[n] = argmin_k |z_n - C_k|      (the lowest k on a tie; a code with a NaN before all others)
+//!      = argmax_k z_n.c'_k - m.c'_k - |c'_k|^2/2,   c' = C - m
 //! ```
 //!
-//! The N by K distances are never stored. Adapters that run on a CPU get a kernel with wider tiles,
-//! `search_wide`. There is no gradient: [`super::quantize`] passes it
-//! straight through.
+//! The N by K products are never stored. Where the best two of a vector are nearer to each other
+//! than rounding allows to tell, it is searched anew by the differences z - C. Long codebooks take
+//! several dispatches, see [`MAX_ITERATIONS`]. Adapters that run on a CPU get a kernel with wider
+//! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
 use super::{VECTORS, Vectors};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, MAX_ITERATIONS, Recorder, Var, uniform_struct};
 use crate::ops::reference::Real;
-use crate::ops::{GRID, kernels};
+use crate::ops::{GRID, NUMBER, kernels};
+
+/// The fragment that the searches share.
+pub(super) const SEARCHES: (&str, &str) = (
+    "lib/search.wgsl",
+    include_str!("../../shaders/lib/search.wgsl"),
+);
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -22,15 +30,24 @@ uniform_struct! {
         features: u32,
         codes: u32,
         positions: u32,
+        first: u32,
+        end: u32,
     }
 }
 
 kernels! {
-    "search", [GRID, VECTORS];
-    NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2];
-    NORMS_OF_FIRST = "norms_of_first", 64, Params::FIELDS, [Read 1, Read 6, Write 2];
-    SEARCH = "search", 64, Params::FIELDS, [Read 1, Read 3, Read 4, Write 5];
+    "search", [GRID, NUMBER, VECTORS, SEARCHES];
+    NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2, Write 3, Write 8];
+    NORMS_OF_FIRST = "norms_of_first", 64, Params::FIELDS, [Read 1, Read 10, Write 2, Write 3, Write 8];
+    SEARCH = "search", 64, Params::FIELDS, [Read 4, Read 5, Read 6, Write 7, Write 8, Write 9];
+    EXACT = "exact", 256, Params::FIELDS, [Read 1, Read 4, Read 6, Write 7, Write 8];
 }
+
+/// Codes that a workgroup compares with at once, and features of them that it holds.
+const BLOCK: usize = 32;
+const CHUNK: usize = 32;
+/// Vectors of a thread.
+const TILE: usize = 4;
 
 /// Records the search of `codebook` `[K, F]` and returns the codes `[N]` (integers).
 pub fn search(rec: &mut Recorder<'_>, z: Var, vectors: &Vectors, codebook: Var) -> Var {
@@ -55,33 +72,77 @@ fn record(
     codebook: Var,
     limit: Option<Var>,
 ) -> Var {
+    let (count, features) = (vectors.count(), vectors.features);
     let codes = rec.shape(codebook)[0];
     let params = Params {
-        count: vectors.count() as u32,
-        features: vectors.features as u32,
+        count: count as u32,
+        features: features as u32,
         codes: codes as u32,
         positions: vectors.positions as u32,
+        first: 0,
+        end: codes as u32,
     };
-    let half_norms = rec.temporary("half norms", &[codes + 1]);
+    let centered = rec.temporary("centered codes", &[codes, features]);
+    let offsets = rec.temporary("offsets", &[codes + 2 + features]);
+    let doubtful = rec.temporary("doubtful vectors", &[1 + count]);
+    let prepared = [codebook, centered, offsets, doubtful];
     match limit {
-        None => rec.dispatch(&NORMS, &params, &[codebook, half_norms], codes),
+        None => rec.dispatch(&NORMS, &params, &prepared, codes),
         Some(limit) => {
-            let tensors = [codebook, limit, half_norms];
+            let tensors = [codebook, limit, centered, offsets, doubtful];
             rec.dispatch(&NORMS_OF_FIRST, &params, &tensors, codes)
         }
     };
-    let q = rec.temporary("q", &[vectors.count()]);
-    let flops = 2 * vectors.count() * codes * vectors.features;
+    let q = rec.temporary("q", &[count]);
+    let leads = rec.temporary("leads", &[count, 2]);
     // Few vectors are few wide tiles, idle cores and a long compilation for nothing.
-    if rec.on_cpu() && vectors.count() >= super::search_wide::LEAST {
-        super::search_wide::record(rec, params, [codebook, half_norms, z, q]).flops(flops);
+    let wide = rec.on_cpu() && count >= super::search_wide::LEAST;
+    let kernel: &'static Kernel = if wide {
+        super::search_wide::kernel()
     } else {
-        let threads = vectors.count().div_ceil(4);
-        let tensors = [codebook, z, half_norms, q];
-        rec.dispatch(&SEARCH, &params, &tensors, threads)
-            .flops(flops);
+        &SEARCH
+    };
+    let span = span(features, kernel.invocations() as usize);
+    for first in (0..codes).step_by(span) {
+        let end = (first + span).min(codes);
+        let part = Params {
+            first: first as u32,
+            end: end as u32,
+            ..params
+        };
+        let tensors = [z, centered, offsets, q, doubtful, leads];
+        let flops = 2 * count * (end - first) * features;
+        if wide {
+            super::search_wide::record(rec, part, tensors).flops(flops);
+        } else {
+            rec.dispatch(kernel, &part, &tensors, count.div_ceil(TILE))
+                .flops(flops);
+        }
     }
+    let tensors = [codebook, z, offsets, q, doubtful];
+    rec.dispatch_per_group(
+        &EXACT,
+        &params,
+        &tensors,
+        exact_groups(count, codes, features),
+    );
     q
+}
+
+/// Codes of a dispatch, such that an invocation stays within [`MAX_ITERATIONS`].
+fn span(features: usize, threads: usize) -> usize {
+    let load = (8 * CHUNK).div_ceil(threads);
+    let block = 1 + features + features.div_ceil(CHUNK) * (1 + load);
+    // Behind the blocks the features once more, and a few vectors to settle.
+    let rest = features + 32;
+    ((MAX_ITERATIONS - rest) / block).max(1) * BLOCK
+}
+
+/// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an
+/// invocation stays within [`MAX_ITERATIONS`] if all are.
+fn exact_groups(count: usize, codes: usize, features: usize) -> usize {
+    let each = codes.div_ceil(256) * (1 + features.div_ceil(4)) + 9;
+    count.div_ceil(MAX_ITERATIONS / each).max(count.min(256))
 }
 
 /// The search as plain loops.

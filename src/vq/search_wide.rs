@@ -2,13 +2,13 @@
 //! run on a CPU: a load costs several multiply-adds there, and registers are no limit.
 
 use super::VECTORS;
-use super::search::Params;
-use crate::gpu::{Dispatch, Recorder, Var};
-use crate::ops::{GRID, kernels};
+use super::search::{Params, SEARCHES};
+use crate::gpu::{Dispatch, Kernel, Recorder, Var};
+use crate::ops::{GRID, NUMBER, kernels};
 
 kernels! {
-    "search_wide", [GRID, VECTORS];
-    SEARCH = "search", 32, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5];
+    "search_wide", [GRID, NUMBER, VECTORS, SEARCHES];
+    SEARCH = "search", 32, Params::FIELDS, [Read 4, Read 11, Read 5, Read 6, Write 7, Write 8, Write 9];
 }
 
 /// Vectors of a thread.
@@ -17,14 +17,19 @@ const TILE: usize = 16;
 /// The least number of vectors that it is for: four workgroups of them.
 pub(super) const LEAST: usize = 4 * 32 * TILE;
 
-/// Records the search; half norms (and behind them the number of codes) are there already.
+pub(super) fn kernel() -> &'static Kernel {
+    &SEARCH
+}
+
+/// Records a dispatch of the search, of the tensors of [`super::search`]'s own kernel.
 pub(super) fn record<'r>(
     rec: &'r mut Recorder<'_>,
     params: Params,
-    [codebook, half_norms, z, q]: [Var; 4],
+    [z, centered, offsets, q, doubtful, leads]: [Var; 6],
 ) -> &'r mut Dispatch {
     let aligned = f64::from(u8::from(params.positions.is_multiple_of(4)));
     let threads = (params.count as usize).div_ceil(TILE);
-    rec.dispatch(&SEARCH, &params, &[codebook, half_norms, z, z, q], threads)
+    let tensors = [z, z, centered, offsets, q, doubtful, leads];
+    rec.dispatch(&SEARCH, &params, &tensors, threads)
         .constants(&[("ALIGNED", aligned)])
 }

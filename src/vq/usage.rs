@@ -14,7 +14,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, REDUCE, STEP, kernels};
+use crate::ops::{GRID, NUMBER, REDUCE, STEP, kernels};
 
 /// Places of the ring, the same number as in the shader.
 const BUCKETS: usize = 64;
@@ -28,7 +28,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "usage", [GRID, REDUCE, STEP];
+    "usage", [GRID, NUMBER, REDUCE, STEP];
     CLEAR = "clear", 64, Params::FIELDS, [Write 2];
     COUNT = "count", 64, Params::FIELDS, [Read 1, Write 2];
     SUMMARIZE = "summarize", 256, Params::FIELDS, [Read 3, Write 4, Write 5, Write 16];
