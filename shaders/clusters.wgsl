@@ -27,6 +27,28 @@ struct Params {
 @group(0) @binding(9) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(10) var<storage, read_write> centroids: array<f32>;
 
+fn share() -> u32 {
+    return (params.count + params.chunks - 1u) / params.chunks;
+}
+
+// The vectors of a chunk that this dispatch adds.
+fn first_of(chunk: u32) -> u32 {
+    return chunk * share() + params.first;
+}
+
+fn end_of(chunk: u32) -> u32 {
+    return min(chunk * share() + min(params.end, share()), params.count);
+}
+
+// Where feature f of a chunk's column begins, cleared if it is to be.
+fn start_of_chunk(chunk: u32, f: u32) -> u32 {
+    let base = chunk * params.codes * params.features + f;
+    if (params.clear == 1u) {
+        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
+    }
+    return base;
+}
+
 @compute @workgroup_size(64)
 fn add_up(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -37,13 +59,8 @@ fn add_up(
     if (item >= params.chunks * params.features) { return; }
     let f = item % params.features;
     let chunk = item / params.features;
-    let base = chunk * params.codes * params.features + f;
-    if (params.clear == 1u) {
-        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
-    }
-    let share = (params.count + params.chunks - 1u) / params.chunks;
-    let end = min(chunk * share + min(params.end, share), params.count);
-    for (var n = chunk * share + params.first; n < end; n++) {
+    let base = start_of_chunk(chunk, f);
+    for (var n = first_of(chunk); n < end_of(chunk); n++) {
         partial[base + q[n] * params.features] += z[element(n, f)];
     }
 }
@@ -62,6 +79,24 @@ fn join(
     sums[item] = sum;
 }
 
+// The same of z - C[q]: small numbers, however far from the origin the vectors are.
+@compute @workgroup_size(64)
+fn add_up_differences(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let item = linear_group(group, groups) * 64u + local;
+    if (item >= params.chunks * params.features) { return; }
+    let f = item % params.features;
+    let chunk = item / params.features;
+    let base = start_of_chunk(chunk, f);
+    for (var n = first_of(chunk); n < end_of(chunk); n++) {
+        let at = q[n] * params.features;
+        partial[base + at] += z[element(n, f)] - values[at + f];
+    }
+}
+
 // Gradient of mean (T[q] - z)^2 with respect to T:  2/(NF) (n_k T_k - sum of the vectors of k)
 @compute @workgroup_size(64)
 fn pull(
@@ -75,7 +110,7 @@ fn pull(
     grad[item] = params.factor * (n * values[item] - sums_in[item]);
 }
 
-// The mean of each cluster; an empty one keeps its centroid.
+// To the mean of each cluster, by the sum of the differences; an empty one keeps its centroid.
 @compute @workgroup_size(64)
 fn move_centroids(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -85,5 +120,5 @@ fn move_centroids(
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.codes * params.features) { return; }
     let n = counts[item / params.features];
-    if (n > 0u) { centroids[item] = sums_in[item] / f32(n); }
+    if (n > 0u) { centroids[item] += sums_in[item] / f32(n); }
 }

@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// invocations or dispatches; `tests/loops.rs` counts.
 pub const MAX_ITERATIONS: usize = 65_535;
 
+/// Where such work is split: the rest is for what an invocation loops over besides.
+pub(crate) const LOOP_BUDGET: usize = 60_000;
+
 /// A WGSL source file with the shared fragments that stand before it.
 #[derive(Debug)]
 pub struct Shader {

@@ -16,7 +16,7 @@
 use super::reference::{Real, Reference};
 use super::{GRID, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Kernel, MAX_ITERATIONS, Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
 
 /// Whether the bias has an effect on what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +87,8 @@ impl Linear {
         (items, terms): (usize, usize),
         constants: &[(&'static str, f64)],
     ) {
-        for first in (0..terms).step_by(MAX_ITERATIONS) {
-            let end = (first + MAX_ITERATIONS).min(terms);
+        for first in (0..terms).step_by(LOOP_BUDGET) {
+            let end = (first + LOOP_BUDGET).min(terms);
             let params = Params {
                 rows: self.rows as u32,
                 inputs: self.inputs as u32,

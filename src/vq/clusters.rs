@@ -5,11 +5,11 @@
 //! ```text
 //! sums[k]      = sum_{n: q[n] = k} z_n
 //! pull         grad_T[k] = 2/(NF) (n_k T[k] - sums[k])      (of mean (T[q] - z)^2)
-//! centroids    c_k <- sums[k] / n_k where n_k > 0
+//! means        c_k <- c_k + sum_{n: q[n] = k} (z_n - c_k) / n_k where n_k > 0
 //! ```
 
 use super::{VECTORS, Vectors};
-use crate::gpu::{MAX_ITERATIONS, Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
 use crate::ops::add::clear;
 use crate::ops::{GRID, kernels};
 
@@ -31,6 +31,7 @@ uniform_struct! {
 kernels! {
     "clusters", [GRID, VECTORS];
     ADD_UP = "add_up", 64, Params::FIELDS, [Read 1, Read 2, Write 3];
+    ADD_UP_DIFFERENCES = "add_up_differences", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Write 3];
     JOIN = "join", 64, Params::FIELDS, [Read 4, Write 5];
     PULL = "pull", 64, Params::FIELDS, [Read 6, Read 7, Read 8, Write 9];
     MOVE = "move_centroids", 64, Params::FIELDS, [Read 6, Read 7, Write 10];
@@ -53,15 +54,15 @@ pub(super) struct Round {
     pub(super) end: u32,
 }
 
-/// The dispatches that keep an invocation within [`MAX_ITERATIONS`]: one, but for large codebooks or
+/// The dispatches that keep an invocation within [`crate::gpu::MAX_ITERATIONS`]: one, but for large codebooks or
 /// very many vectors. Where none of them clears, the columns must be cleared beforehand.
 pub(super) fn rounds(count: usize, codes: usize, chunks: usize) -> Vec<Round> {
     let share = count.div_ceil(chunks);
-    let clears = codes <= MAX_ITERATIONS / 2;
+    let clears = codes <= LOOP_BUDGET / 2;
     let length = if clears {
-        MAX_ITERATIONS - codes
+        LOOP_BUDGET - codes
     } else {
-        MAX_ITERATIONS
+        LOOP_BUDGET
     };
     let round = |first: usize| Round {
         clear: u32::from(clears && first == 0),
@@ -89,20 +90,55 @@ pub fn clusters(
     vectors: &Vectors,
     counts: Var,
 ) -> Clusters {
-    let (codes, features) = (rec.len(counts), vectors.features);
-    let chunks = chunks(vectors.count(), codes, features);
-    let params = Params {
-        count: vectors.count() as u32,
+    let params = params(vectors, rec.len(counts));
+    let sums = sums(rec, &params, &ADD_UP, &[z, q]);
+    Clusters {
+        counts,
+        sums,
+        params,
+    }
+}
+
+/// Records the move of `centroids` `[K, F]` to the means of their vectors.
+pub fn move_to_means(
+    rec: &mut Recorder<'_>,
+    z: Var,
+    q: Var,
+    vectors: &Vectors,
+    counts: Var,
+    centroids: Var,
+) {
+    let params = params(vectors, rec.len(counts));
+    let sums = sums(rec, &params, &ADD_UP_DIFFERENCES, &[z, q, centroids]);
+    let count = rec.len(centroids);
+    rec.dispatch(&MOVE, &params, &[sums, counts, centroids], count);
+}
+
+fn params(vectors: &Vectors, codes: usize) -> Params {
+    let (count, features) = (vectors.count(), vectors.features);
+    Params {
+        count: count as u32,
         features: features as u32,
         codes: codes as u32,
         positions: vectors.positions as u32,
-        chunks: chunks as u32,
-        factor: (2.0 / (vectors.count() * features) as f64) as f32,
+        chunks: chunks(count, codes, features) as u32,
+        factor: (2.0 / (count * features) as f64) as f32,
         ..Params::default()
-    };
+    }
+}
+
+/// Records `kernel`, whose last tensor besides `inputs` is the partial sums, and their sum `[K, F]`.
+fn sums(
+    rec: &mut Recorder<'_>,
+    params: &Params,
+    kernel: &'static Kernel,
+    inputs: &[Var],
+) -> Var {
+    let size = |n: u32| n as usize;
+    let (chunks, codes) = (size(params.chunks), size(params.codes));
+    let features = size(params.features);
     let partial = rec.temporary("partial", &[chunks, codes, features]);
-    let sums = rec.temporary("sums", &[codes, features]);
-    let rounds = rounds(vectors.count(), codes, chunks);
+    let rounds = rounds(size(params.count), codes, chunks);
     if rounds[0].clear == 0 {
         clear(rec, partial);
     }
@@ -111,16 +147,14 @@ pub fn clusters(
             clear,
             first,
             end,
-            ..params
+            ..*params
         };
-        rec.dispatch(&ADD_UP, &params, &[z, q, partial], chunks * features);
+        let tensors = [inputs, &[partial]].concat();
+        rec.dispatch(kernel, &params, &tensors, chunks * features);
     }
-    rec.dispatch(&JOIN, &params, &[partial, sums], codes * features);
-    Clusters {
-        counts,
-        sums,
-        params,
-    }
+    let sums = rec.temporary("sums", &[codes, features]);
+    rec.dispatch(&JOIN, params, &[partial, sums], codes * features);
+    sums
 }
 
 impl Clusters {
@@ -131,12 +165,5 @@ impl Clusters {
         let tensors = [self.sums, self.counts, values, grad];
         rec.dispatch(&PULL, &self.params, &tensors, shape[0] * shape[1]);
         grad
-    }
-
-    /// Records the move of `centroids` `[K, F]` to the means of their clusters.
-    pub fn move_centroids(&self, rec: &mut Recorder<'_>, centroids: Var) {
-        let tensors = [self.sums, self.counts, centroids];
-        let count = rec.len(centroids);
-        rec.dispatch(&MOVE, &self.params, &tensors, count);
     }
 }

@@ -13,7 +13,7 @@
 //! All of it happens in the plan, after the backward pass and before the optimiser; nothing is
 //! read back. The random numbers are a function of (seed, step, name of the layer, code).
 
-use super::clusters::clusters;
+use super::clusters::move_to_means;
 use super::usage::counts;
 use super::{ReplacePolicy, VECTORS, Vectors, search};
 use crate::error::Result;
@@ -131,8 +131,7 @@ fn centroids(rec: &mut Recorder<'_>, params: &Params, z: Var, due: Var) -> Var {
     for _ in 0..ITERATIONS {
         let q = search::search_first(rec, samples, &rows, centroids, due);
         let counts = counts(rec, q, codes);
-        let clusters = clusters(rec, samples, q, &rows, counts);
-        clusters.move_centroids(rec, centroids);
+        move_to_means(rec, samples, q, &rows, counts, centroids);
     }
     centroids
 }

@@ -9,11 +9,11 @@
 //!
 //! The N by K products are never stored. Where the best two of a vector are nearer to each other
 //! than rounding allows to tell, it is searched anew by the differences z - C. Long codebooks take
-//! several dispatches, see [`MAX_ITERATIONS`]. Adapters that run on a CPU get a kernel with wider
+//! several dispatches, see [`crate::gpu::MAX_ITERATIONS`]. Adapters that run on a CPU get a kernel with wider
 //! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
 use super::{VECTORS, Vectors};
-use crate::gpu::{Kernel, MAX_ITERATIONS, Recorder, Var, uniform_struct};
+use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
 use crate::ops::reference::Real;
 use crate::ops::{GRID, NUMBER, kernels};
 
@@ -129,20 +129,22 @@ fn record(
     q
 }
 
-/// Codes of a dispatch, such that an invocation stays within [`MAX_ITERATIONS`].
+/// Codes of a dispatch, such that an invocation stays within [`crate::gpu::MAX_ITERATIONS`].
 fn span(features: usize, threads: usize) -> usize {
     let load = (8 * CHUNK).div_ceil(threads);
-    let block = 1 + features + features.div_ceil(CHUNK) * (1 + load);
-    // Behind the blocks the features once more, and a few vectors to settle.
-    let rest = features + 32;
-    ((MAX_ITERATIONS - rest) / block).max(1) * BLOCK
+    // A driver counts the pass that ends a loop, too.
+    let block = 2 + features + features.div_ceil(CHUNK) * (3 + load);
+    // Behind the blocks the features once more.
+    (LOOP_BUDGET.saturating_sub(features) / block).max(1) * BLOCK
 }
 
 /// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an
-/// invocation stays within [`MAX_ITERATIONS`] if all are.
+/// invocation stays within [`crate::gpu::MAX_ITERATIONS`] if all are.
 fn exact_groups(count: usize, codes: usize, features: usize) -> usize {
-    let each = codes.div_ceil(256) * (1 + features.div_ceil(4)) + 9;
-    count.div_ceil(MAX_ITERATIONS / each).max(count.min(256))
+    let each = codes.div_ceil(256) * (2 + features.div_ceil(4)) + 12;
+    count
+        .div_ceil((LOOP_BUDGET / each).max(1))
+        .max(count.min(256))
 }
 
 /// The search as plain loops.
