@@ -83,11 +83,14 @@ fn worst(module: &Module, dispatch: &Dispatch) -> Count {
     most
 }
 
+/// What decides a count: kernel, constants, uniform, workgroups.
+type Key = (String, Vec<u64>, Vec<u8>, [u32; 3]);
+
 /// Each kernel's worst dispatch, over all recordings.
 #[derive(Default)]
 struct Table {
     modules: HashMap<&'static str, Module>,
-    seen: HashSet<(String, Vec<u64>, Vec<u8>, [u32; 3])>,
+    seen: HashSet<Key>,
     worst: BTreeMap<String, (Count, String)>,
     /// Kernel and count of what is beyond the limit, and the first dispatch that has it.
     offenders: BTreeMap<(String, u64), String>,

@@ -433,7 +433,7 @@ impl Counting<'_> {
 
     fn block(&self, f: &Function, block: &Block, mut state: State) -> Flow {
         let mut flow = Flow::default();
-        for statement in block.iter() {
+        for statement in block {
             let mut out = self.statement(f, statement, state);
             let next = out.next.take();
             flow.join(out);
@@ -824,7 +824,7 @@ struct Scan {
 
 impl Scan {
     fn block(&mut self, module: &Module, f: &Function, block: &Block) {
-        for statement in block.iter() {
+        for statement in block {
             self.statement(module, f, statement);
         }
     }
