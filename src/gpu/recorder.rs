@@ -184,8 +184,14 @@ impl<'a> Recorder<'a> {
     /// Chooses kernels for the adapter of `gpu`: those that suit a CPU, where it runs on one. All
     /// kernels run on all adapters.
     #[must_use]
-    pub fn tuned_for(mut self, gpu: &Gpu) -> Self {
-        self.on_cpu = gpu.is_software();
+    pub fn tuned_for(self, gpu: &Gpu) -> Self {
+        self.tuned_for_cpu(gpu.is_software())
+    }
+
+    /// The same without a device: `on_cpu` says whether the adapter runs on a CPU.
+    #[must_use]
+    pub fn tuned_for_cpu(mut self, on_cpu: bool) -> Self {
+        self.on_cpu = on_cpu;
         self
     }
 
@@ -228,6 +234,12 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn len(&self, var: Var) -> usize {
         self.tensors[var.0].len()
+    }
+
+    /// Elements of the largest tensor so far: what the limits of a device are asked about.
+    #[must_use]
+    pub fn largest(&self) -> usize {
+        self.tensors.iter().map(Tensor::len).max().unwrap_or(0)
     }
 
     /// An intermediate result, overwritten once nobody needs it any more.

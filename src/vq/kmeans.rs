@@ -143,94 +143,136 @@ struct Job {
     assigned_inertia: Var,
 }
 
-/// The buffers that the plans share.
-struct Shared {
-    rows: wgpu::Buffer,
-    centroids: wgpu::Buffer,
-    nearest: wgpu::Buffer,
-    block_sums: wgpu::Buffer,
-    chosen: wgpu::Buffer,
+/// N, F, K and what follows from them.
+struct Sizes {
+    clusters: usize,
+    params: Params,
+}
+
+impl Sizes {
+    fn new(count: usize, features: usize, clusters: usize) -> Self {
+        let trials = (2 + (clusters as f64).ln() as usize).min(MAX_TRIALS);
+        let params = Params {
+            count: count as u32,
+            features: features as u32,
+            blocks: count.div_ceil(256) as u32,
+            trials: trials as u32,
+            stream: rng::number_of("k-means"),
+        };
+        Self { clusters, params }
+    }
+
+    /// The shapes of what the plans share, in the order of [`Vars`].
+    fn shapes(&self) -> [Vec<usize>; 5] {
+        let [count, features, blocks] =
+            [self.params.count, self.params.features, self.params.blocks].map(|v| v as usize);
+        [
+            vec![count, features],
+            vec![self.clusters, features],
+            vec![count],
+            vec![blocks],
+            vec![1],
+        ]
+    }
+}
+
+/// Rows, centroids, nearest, block sums, chosen.
+type Vars = [Var; 5];
+
+/// Records the first centroid.
+fn record_first(rec: &mut Recorder<'_>, sizes: &Sizes, vars: Vars) {
+    let [x, centroids, nearest, block_sums, chosen] = vars;
+    let (params, blocks) = (&sizes.params, sizes.params.blocks as usize);
+    let accept = [x, chosen, nearest, block_sums, centroids];
+    rec.dispatch(&FIRST, params, &[chosen], 1);
+    rec.dispatch_per_group(&ACCEPT, params, &accept, blocks);
+}
+
+/// Records a further one.
+fn record_next(rec: &mut Recorder<'_>, sizes: &Sizes, vars: Vars) {
+    let [x, centroids, nearest, block_sums, chosen] = vars;
+    let params = &sizes.params;
+    let (trials, blocks) = (params.trials as usize, params.blocks as usize);
+    let accept = [x, chosen, nearest, block_sums, centroids];
+    let candidates = rec.temporary("candidates", &[trials]);
+    let potentials = rec.temporary("potentials", &[trials, blocks]);
+    rec.dispatch_per_group(&DRAW, params, &[nearest, block_sums, candidates], 1);
+    let tensors = [x, nearest, candidates, potentials];
+    rec.dispatch_per_group(&TRY_CANDIDATES, params, &tensors, blocks);
+    rec.dispatch(&CHOOSE, params, &[candidates, potentials, chosen], 1);
+    rec.dispatch_per_group(&ACCEPT, params, &accept, blocks);
+}
+
+/// Records the assignment of the rows to the centroids, which then move or not. Returns the inertia
+/// and the assignments.
+fn record_lloyd(rec: &mut Recorder<'_>, sizes: &Sizes, vars: Vars, moves: bool) -> [Var; 2] {
+    let [x, centroids, nearest, ..] = vars;
+    let vectors = Vectors::rows(rec.shape(x));
+    let q = search::search(rec, x, &vectors, centroids);
+    rec.keep(q);
+    let tensors = [x, q, nearest, centroids];
+    rec.dispatch(&DISTANCES, &sizes.params, &tensors, vectors.count());
+    let inertia = sum::sum(rec, "inertia", nearest, 1.0);
+    if moves {
+        let counts = usage::counts(rec, q, sizes.clusters);
+        let found = clusters(rec, x, q, &vectors, counts);
+        found.move_centroids(rec, centroids);
+    }
+    [inertia, q]
+}
+
+/// Records what [`kmeans`] runs for `[count, features]` rows, each part once and without a device:
+/// the contract tests look at its dispatches.
+pub fn record(rec: &mut Recorder<'_>, count: usize, features: usize, clusters: usize) {
+    let sizes = Sizes::new(count, features, clusters);
+    let vars = sizes.shapes().map(|shape| rec.input("k-means", &shape));
+    record_first(rec, &sizes, vars);
+    record_next(rec, &sizes, vars);
+    record_lloyd(rec, &sizes, vars, true);
 }
 
 impl Job {
     fn new(gpu: &Gpu, rows: &[f32], features: usize, options: KMeansOptions) -> Result<Self> {
         let count = rows.len() / features;
-        let clusters = options.clusters;
-        let blocks = count.div_ceil(256);
-        let trials = (2 + (clusters as f64).ln() as usize).min(MAX_TRIALS);
-        let params = Params {
-            count: count as u32,
-            features: features as u32,
-            blocks: blocks as u32,
-            trials: trials as u32,
-            stream: rng::number_of("k-means"),
-        };
-        let shared = Shared {
-            rows: gpu.storage("rows", bytemuck::cast_slice(rows))?,
-            centroids: gpu.zeros("centroids", clusters * features)?,
-            nearest: gpu.zeros("nearest", count)?,
-            block_sums: gpu.zeros("block sums", blocks)?,
-            chosen: gpu.zeros("chosen", 1)?,
-        };
-        let shapes = [
-            (&shared.rows, vec![count, features]),
-            (&shared.centroids, vec![clusters, features]),
-            (&shared.nearest, vec![count]),
-            (&shared.block_sums, vec![blocks]),
-            (&shared.chosen, vec![1]),
+        let sizes = Sizes::new(count, features, options.clusters);
+        let len = |shape: &Vec<usize>| shape.iter().product();
+        let shapes = sizes.shapes();
+        let buffers = [
+            gpu.storage("rows", bytemuck::cast_slice(rows))?,
+            gpu.zeros("centroids", len(&shapes[1]))?,
+            gpu.zeros("nearest", len(&shapes[2]))?,
+            gpu.zeros("block sums", len(&shapes[3]))?,
+            gpu.zeros("chosen", len(&shapes[4]))?,
         ];
-        let bind = |rec: &mut Recorder<'_>| {
-            let vars: Vec<Var> = shapes
-                .iter()
-                .map(|(buffer, shape)| rec.external("k-means", shape, buffer))
-                .collect();
-            [vars[0], vars[1], vars[2], vars[3], vars[4]]
+        let bind = |rec: &mut Recorder<'_>| -> Vars {
+            std::array::from_fn(|i| rec.external("k-means", &shapes[i], &buffers[i]))
         };
         let mut layout = ParameterLayout::default();
         let store = Store::new(gpu, layout.clone(), 0)?;
-        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-        let [x, centroids, nearest, block_sums, chosen] = bind(&mut rec);
-        let accept = [x, chosen, nearest, block_sums, centroids];
-        rec.dispatch(&FIRST, &params, &[chosen], 1);
-        rec.dispatch_per_group(&ACCEPT, &params, &accept, blocks);
-        let first = rec.finish().build(gpu, &store, BuildOptions::default())?;
-
-        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-        let [x, centroids, nearest, block_sums, chosen] = bind(&mut rec);
-        let accept = [x, chosen, nearest, block_sums, centroids];
-        let candidates = rec.temporary("candidates", &[trials]);
-        let potentials = rec.temporary("potentials", &[trials, blocks]);
-        rec.dispatch_per_group(&DRAW, &params, &[nearest, block_sums, candidates], 1);
-        let tensors = [x, nearest, candidates, potentials];
-        rec.dispatch_per_group(&TRY_CANDIDATES, &params, &tensors, blocks);
-        rec.dispatch(&CHOOSE, &params, &[candidates, potentials, chosen], 1);
-        rec.dispatch_per_group(&ACCEPT, &params, &accept, blocks);
-        let next = rec.finish().build(gpu, &store, BuildOptions::default())?;
-
-        let mut lloyd = |moves: bool| -> Result<_> {
+        let mut plan = |record: &dyn Fn(&mut Recorder<'_>, Vars) -> [Var; 2]| -> Result<_> {
             let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-            let [x, centroids, nearest, ..] = bind(&mut rec);
-            let vectors = Vectors::rows(&[count, features]);
-            let q = search::search(&mut rec, x, &vectors, centroids);
-            rec.keep(q);
-            let tensors = [x, q, nearest, centroids];
-            rec.dispatch(&DISTANCES, &params, &tensors, count);
-            let inertia = sum::sum(&mut rec, "inertia", nearest, 1.0);
-            if moves {
-                let counts = usage::counts(&mut rec, q, clusters);
-                let found = self::clusters(&mut rec, x, q, &vectors, counts);
-                found.move_centroids(&mut rec, centroids);
-            }
+            let vars = bind(&mut rec);
+            let [inertia, q] = record(&mut rec, vars);
             let plan = rec.finish().build(gpu, &store, BuildOptions::default())?;
-            Ok((plan, centroids, inertia, q))
+            Ok((plan, vars[1], inertia, q))
         };
-        let (lloyd_plan, centroids, inertia, _) = lloyd(true)?;
-        let (assign, _, assigned_inertia, assigned) = lloyd(false)?;
+        let (first, ..) = plan(&|rec, vars| {
+            record_first(rec, &sizes, vars);
+            [vars[0]; 2]
+        })?;
+        let (next, ..) = plan(&|rec, vars| {
+            record_next(rec, &sizes, vars);
+            [vars[0]; 2]
+        })?;
+        let (lloyd, centroids, inertia, _) =
+            plan(&|rec, vars| record_lloyd(rec, &sizes, vars, true))?;
+        let (assign, _, assigned_inertia, assigned) =
+            plan(&|rec, vars| record_lloyd(rec, &sizes, vars, false))?;
         Ok(Self {
             options,
             first,
             next,
-            lloyd: lloyd_plan,
+            lloyd,
             assign,
             centroids,
             inertia,

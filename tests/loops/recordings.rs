@@ -1,0 +1,303 @@
+//! What is counted: the layer with every remedy, the models, k-means, over sizes up to the limits.
+
+use semivq::Error;
+use semivq::gpu::{Dispatch, ParameterLayout, Recorder};
+use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
+use semivq::ops::activation::Activation;
+use semivq::ops::gather::gather;
+use semivq::ops::max_pool2d::max_pool2d;
+use semivq::ops::upsample::upsample_nearest;
+use semivq::optim::Optimizer;
+use semivq::train::Method;
+use semivq::vq::kmeans;
+use semivq::vq::{
+    AlterPenalty, CodebookNorm, Distance, Norm, ReplacePolicy, VectorQuant, VectorQuantConfig,
+};
+
+/// Elements of the largest tensor that can be bound: WebGPU's default limit, which every device is
+/// asked for, is 128 MiB.
+const MAX_ELEMENTS: usize = (128 << 20) / 4;
+const MAX_VECTORS: usize = 1 << 20;
+
+/// The dispatches of something, by what it is.
+pub struct Recorded {
+    pub name: String,
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// K and F.
+const CODEBOOKS: [[usize; 2]; 12] = [
+    [256, 32],
+    [1024, 64],
+    [8192, 256],
+    [16_384, 128],
+    [65_536, 32],
+    [65_536, 256],
+    [70_000, 8],
+    [262_144, 8],
+    [524_288, 4],
+    [16_384, 1024],
+    [1024, 4096],
+    [64, 16_384],
+];
+
+/// Every method, and what no method has.
+fn remedies(codes: usize, features: usize) -> Vec<(String, VectorQuantConfig)> {
+    let plain = VectorQuantConfig {
+        feature_size: features,
+        num_codes: codes,
+        ..VectorQuantConfig::default()
+    };
+    let mut all = Vec::new();
+    for method in Method::ALL {
+        let mut config = plain.clone();
+        method.apply(&mut config);
+        all.push((method.name().to_owned(), config));
+    }
+    let mut add = |name: &str, change: &dyn Fn(&mut VectorQuantConfig)| {
+        let mut config = plain.clone();
+        change(&mut config);
+        all.push((name.to_owned(), config));
+    };
+    let policies = [
+        ("replace input_random", ReplacePolicy::InputRandom),
+        ("replace input_kmeans", ReplacePolicy::InputKmeans),
+        ("replace self", ReplacePolicy::Own),
+    ];
+    for (name, policy) in policies {
+        add(name, &|c| {
+            c.replace_freq = 10;
+            c.replace_policy = policy;
+        });
+        add(&format!("ema, {name}"), &|c| {
+            c.ema_decay = Some(0.99);
+            c.replace_freq = 10;
+            c.replace_policy = policy;
+        });
+    }
+    for groups in [1, 2, 16] {
+        add(&format!("affine, {groups} groups"), &|c| {
+            c.affine_lr = 2.0;
+            c.affine_groups = groups;
+        });
+        add(&format!("affine from statistics, {groups} groups"), &|c| {
+            c.affine_lr = 2.0;
+            c.affine_groups = groups;
+            c.using_statistics = true;
+        });
+        for penalty in [
+            AlterPenalty::Default,
+            AlterPenalty::Between1,
+            AlterPenalty::Small,
+        ] {
+            add(&format!("approach1, {penalty:?}, {groups} groups"), &|c| {
+                c.use_learnable_std = true;
+                c.affine_groups = groups;
+                c.alter_penalty = penalty;
+                c.penalty_weight = 0.1;
+            });
+        }
+    }
+    add("cosine", &|c| c.dist = Distance::Cosine);
+    for norm in [Norm::L2, Norm::L2c, Norm::Bn, Norm::Gn, Norm::In] {
+        add(&format!("norm {norm:?}"), &|c| c.norm = norm);
+    }
+    for norm in [CodebookNorm::L2, CodebookNorm::L2c] {
+        add(&format!("cb_norm {norm:?}"), &|c| c.cb_norm = norm);
+    }
+    all
+}
+
+/// A finished recording, unless it holds a tensor that no device would take.
+fn recorded(name: String, rec: Recorder<'_>) -> Option<Recorded> {
+    (rec.largest() <= MAX_ELEMENTS).then(|| Recorded {
+        name,
+        dispatches: rec.dispatches().to_vec(),
+    })
+}
+
+/// `name` in training and evaluation, for a GPU and for a CPU, as `record` records it.
+fn variants(
+    all: &mut Vec<Option<Recorded>>,
+    name: &str,
+    record: &dyn Fn(&mut Recorder<'_>) -> semivq::Result<()>,
+) {
+    for training in [true, false] {
+        for on_cpu in [true, false] {
+            let mut layout = ParameterLayout::default();
+            let mut rec = Recorder::new(&mut layout, training).tuned_for_cpu(on_cpu);
+            match record(&mut rec) {
+                Ok(()) => {}
+                // A group norm of single values, say.
+                Err(Error::Shape(_)) => {
+                    all.push(None);
+                    continue;
+                }
+                Err(error) => panic!("{name}: {error}"),
+            }
+            let how = if training { "training" } else { "evaluation" };
+            let on = if on_cpu { "CPU" } else { "GPU" };
+            all.push(recorded(format!("{name}, {how}, {on}"), rec));
+        }
+    }
+}
+
+/// Images of the vectors: one row of positions, or one vector an image.
+fn layouts(features: usize) -> Vec<[usize; 4]> {
+    let count = MAX_VECTORS.min(MAX_ELEMENTS / features);
+    let small = count.min(2053);
+    vec![
+        [1, features, count, 1],
+        [count, features, 1, 1],
+        [count / 64, features, 8, 8],
+        [small, features, 1, 1],
+    ]
+}
+
+fn layers(all: &mut Vec<Option<Recorded>>) {
+    for [codes, features] in CODEBOOKS {
+        for (remedy, config) in remedies(codes, features) {
+            // What the options themselves refuse is nothing to count.
+            let Ok(quantizer) = VectorQuant::new(config) else {
+                continue;
+            };
+            for shape in layouts(features) {
+                let name = format!("K {codes}, {shape:?}, {remedy}");
+                variants(all, &name, &|rec| {
+                    let z = rec.input("z", &shape);
+                    rec.require_gradient(z);
+                    let (z_q, _) = quantizer.apply(rec, z, 1.0)?;
+                    if rec.training() {
+                        let gradient = rec.input("gradient", &shape);
+                        rec.seed_gradient(z_q, gradient);
+                        rec.backward()?;
+                    }
+                    Ok(())
+                });
+            }
+        }
+    }
+}
+
+/// Where codes are turned back.
+fn decoding(all: &mut Vec<Option<Recorded>>) {
+    let mut rounded = VectorQuantConfig::default();
+    Method::Fsq.apply(&mut rounded);
+    let rounded = VectorQuant::new(rounded).unwrap();
+    variants(all, "decode, fsq", &|rec| {
+        let q = rec.input("q", &[4096]);
+        rounded.decode(rec, q, &[64, 32, 8, 8]).map(|_| ())
+    });
+    for [codes, features] in CODEBOOKS {
+        let config = VectorQuantConfig {
+            feature_size: features,
+            num_codes: codes,
+            ..VectorQuantConfig::default()
+        };
+        let quantizer = VectorQuant::new(config).unwrap();
+        for shape in layouts(features) {
+            variants(all, &format!("decode, K {codes}, {shape:?}"), &|rec| {
+                let q = rec.input("q", &[shape.iter().product::<usize>() / features]);
+                quantizer.decode(rec, q, &shape).map(|_| ())
+            });
+        }
+    }
+}
+
+fn quantizer(features: usize, codes: usize) -> VectorQuant {
+    VectorQuant::new(VectorQuantConfig {
+        feature_size: features,
+        num_codes: codes,
+        ..VectorQuantConfig::default()
+    })
+    .unwrap()
+}
+
+/// A training step or an evaluation of `model`, as a session records it.
+fn step(rec: &mut Recorder<'_>, model: &dyn Model, shape: [usize; 4]) -> semivq::Result<()> {
+    let pixels: usize = shape[1..].iter().product();
+    let images = rec.input("data set", &[pixels * shape[0] / 4]);
+    let order = rec.input("order", &[shape[0]]);
+    let batch = gather(rec, images, order, &shape, model.pixel_range())?;
+    let mut net = Builder::new(rec, model.commitment_weight());
+    let output = model.forward(&mut net, batch)?;
+    let loss = model.reconstruction_loss();
+    loss.apply(rec, "rec_loss", output, batch, 1.0)?;
+    if rec.training() {
+        rec.backward()?;
+        Optimizer::default().record(rec);
+    }
+    Ok(())
+}
+
+fn models(all: &mut Vec<Option<Recorded>>) {
+    for pixels in [28, 32, 64, 100, 128, 256] {
+        for batch in [256, 128, 32, 8, 1] {
+            for features in [32, 256] {
+                let quantizer = || quantizer(features, 1024);
+                let clamp = OutputClamp::Train;
+                let grey = Simple::new(quantizer(), clamp, 10.0);
+                let models: [(usize, Box<dyn Model>); 4] = [
+                    (1, Box::new(grey.clone())),
+                    (3, Box::new(grey.with_channels(3))),
+                    (3, Box::new(ResNet::new(Variant::Resnet32, 2, quantizer()))),
+                    (3, Box::new(ResNet::new(Variant::Resnet64, 3, quantizer()))),
+                ];
+                for (channels, model) in models {
+                    let shape = [batch, channels, pixels, pixels];
+                    let name = format!("{} F {features}, {shape:?}", model.name());
+                    variants(all, &name, &|rec| step(rec, model.as_ref(), shape));
+                }
+            }
+        }
+    }
+}
+
+/// Operations that no model here has, or not in every shape.
+fn operations(all: &mut Vec<Option<Recorded>>) {
+    for shape in [[32, 16, 256, 256], [3, 5, 63, 65], [1, 3, 2048, 2047]] {
+        variants(all, &format!("operations, {shape:?}"), &|rec| {
+            let x = rec.input("x", &shape);
+            rec.require_gradient(x);
+            let y = Activation::Gelu.apply(rec, x);
+            let overlapping = max_pool2d(rec, y, 3, 2)?;
+            let y = upsample_nearest(rec, overlapping, 2)?;
+            if rec.training() {
+                let gradient_shape = rec.shape(y).to_vec();
+                let gradient = rec.input("gradient", &gradient_shape);
+                rec.seed_gradient(y, gradient);
+                rec.backward()?;
+                let sgd = Optimizer::Sgd {
+                    momentum: 0.9,
+                    weight_decay: 0.0,
+                };
+                sgd.record(rec);
+            }
+            Ok(())
+        });
+    }
+}
+
+fn clusterings(all: &mut Vec<Option<Recorded>>) {
+    for [codes, features] in CODEBOOKS {
+        for rows in [MAX_VECTORS, 65_536, 4099] {
+            let rows = rows.min(MAX_ELEMENTS / features);
+            let name = format!("k-means of {rows} rows, K {codes}, F {features}");
+            variants(all, &name, &|rec| {
+                kmeans::record(rec, rows, features, codes);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// All of them; `None` for one that is refused, or that has a tensor too large for any device.
+pub fn all() -> Vec<Option<Recorded>> {
+    let mut all = Vec::new();
+    layers(&mut all);
+    decoding(&mut all);
+    models(&mut all);
+    operations(&mut all);
+    clusterings(&mut all);
+    all
+}
