@@ -44,16 +44,35 @@ fn first() {
     chosen[0] = random_below(params.stream, 0u, params.count);
 }
 
-// Candidates: the row where the running sum of d^2 passes a random share of the total.
-@compute @workgroup_size(16)
+var<workgroup> sums: array<f32, 257>;           // exclusive, of the blocks of each thread
+
+// Blocks of a thread, one after the other.
+fn blocks_of_thread() -> u32 {
+    return (params.blocks + 255u) / 256u;
+}
+
+// Candidates: the row where the running sum of d^2 passes a random share of the total. One workgroup;
+// each thread adds up some blocks, then a thread a candidate looks through thread, block and row.
+@compute @workgroup_size(256)
 fn draw(@builtin(local_invocation_index) local: u32) {
+    let each = blocks_of_thread();
+    var mine = 0.0;
+    for (var b = local * each; b < min((local + 1u) * each, params.blocks); b++) { mine += block_sums_in[b]; }
+    sums[local + 1u] = mine;
+    workgroupBarrier();
+    if (local == 0u) {
+        sums[0] = 0.0;
+        for (var i = 1u; i <= 256u; i++) { sums[i] += sums[i - 1u]; }
+    }
+    workgroupBarrier();
     if (local >= params.trials) { return; }
-    var total = 0.0;
-    for (var b = 0u; b < params.blocks; b++) { total += block_sums_in[b]; }
-    let at = unit(random_words(params.stream, local).x) * total;
-    var sum = 0.0;
-    var block = 0u;
-    while (block + 1u < params.blocks && sum + block_sums_in[block] <= at) {
+    let at = unit(random_words(params.stream, local).x) * sums[256];
+    var thread = 0u;
+    while (thread < 255u && sums[thread + 1u] <= at) { thread += 1u; }
+    var sum = sums[thread];
+    let last = min((thread + 1u) * each, params.blocks) - 1u;
+    var block = min(thread * each, params.blocks - 1u);
+    while (block < last && sum + block_sums_in[block] <= at) {
         sum += block_sums_in[block];
         block += 1u;
     }
@@ -67,32 +86,31 @@ fn draw(@builtin(local_invocation_index) local: u32) {
     candidates[local] = row;
 }
 
-// For each candidate and block: the sum of d^2 if it became a centroid.
+// For each candidate and block, a workgroup each: the sum of d^2 if it became a centroid.
 @compute @workgroup_size(256)
 fn try_candidates(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let block = linear_group(group, groups);
-    if (block >= params.blocks) { return; }
-    let n = block * 256u + local;
-    for (var j = 0u; j < params.trials; j++) {
-        var d = 0.0;
-        if (n < params.count) { d = min(nearest_in[n], square(n, candidates_in[j])); }
-        let sum = workgroup_sum(local, d);
-        if (local == 0u) { potentials[j * params.blocks + block] = sum; }
-    }
+    let item = linear_group(group, groups);
+    if (item >= params.trials * params.blocks) { return; }
+    let n = item % params.blocks * 256u + local;
+    var d = 0.0;
+    if (n < params.count) { d = min(nearest_in[n], square(n, candidates_in[item / params.blocks])); }
+    let sum = workgroup_sum(local, d);
+    if (local == 0u) { potentials[item] = sum; }
 }
 
-// The candidate with the least sum, the first of equals.
-@compute @workgroup_size(1)
-fn choose() {
+// The candidate with the least sum, the first of equals. One workgroup.
+@compute @workgroup_size(256)
+fn choose(@builtin(local_invocation_index) local: u32) {
     var best = FAR;
     for (var j = 0u; j < params.trials; j++) {
-        var sum = 0.0;
-        for (var b = 0u; b < params.blocks; b++) { sum += potentials_in[j * params.blocks + b]; }
-        if (j == 0u || sum < best) {
+        var mine = 0.0;
+        for (var b = local; b < params.blocks; b += 256u) { mine += potentials_in[j * params.blocks + b]; }
+        let sum = workgroup_sum(local, mine);
+        if (local == 0u && (j == 0u || sum < best)) {
             best = sum;
             chosen[0] = candidates_in[j];
         }

@@ -16,8 +16,8 @@ mod recorder;
 
 pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
 pub use device::Gpu;
-pub(crate) use kernel::uniform_struct;
 pub(crate) use kernel::LOOP_BUDGET;
+pub(crate) use kernel::uniform_struct;
 pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader};
 pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role, Store};
 pub use plan::{Plan, StepUniform};

@@ -128,12 +128,7 @@ fn params(vectors: &Vectors, codes: usize) -> Params {
 }
 
 /// Records `kernel`, whose last tensor besides `inputs` is the partial sums, and their sum `[K, F]`.
-fn sums(
-    rec: &mut Recorder<'_>,
-    params: &Params,
-    kernel: &'static Kernel,
-    inputs: &[Var],
-) -> Var {
+fn sums(rec: &mut Recorder<'_>, params: &Params, kernel: &'static Kernel, inputs: &[Var]) -> Var {
     let size = |n: u32| n as usize;
     let (chunks, codes) = (size(params.chunks), size(params.codes));
     let features = size(params.features);

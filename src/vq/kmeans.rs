@@ -6,12 +6,12 @@
 //! seeding  c_1 any row; c_i the best of 2 + ln K rows drawn with weight d_n^2, d_n the distance to
 //!          the nearest centroid so far; best: with the least sum of d^2 after it
 //! Lloyd    a_n = argmin_k |x_n - c_k|     c_k <- mean of the rows of k (an empty one stays)
-//! inertia  = sum_n |x_n - c_{a_n}|^2
+//! inertia  = sum_n |x_n - c_{a_n}|^2     (in f64, of the centroids as they are returned)
 //! ```
 //!
 //! The same seed gives the same bits on one adapter: all sums run in a fixed order.
 
-use super::clusters::clusters;
+use super::clusters::move_to_means;
 use super::{Vectors, search, usage};
 use crate::error::{Error, Result};
 use crate::gpu::{
@@ -38,9 +38,9 @@ uniform_struct! {
 kernels! {
     "kmeans", [GRID, NUMBER, REDUCE, STEP, RANDOM];
     FIRST = "first", 1, Params::FIELDS, [Write 10, Step 15];
-    DRAW = "draw", 16, Params::FIELDS, [Read 3, Read 5, Write 6, Step 15];
+    DRAW = "draw", 256, Params::FIELDS, [Read 3, Read 5, Write 6, Step 15];
     TRY_CANDIDATES = "try_candidates", 256, Params::FIELDS, [Read 1, Read 3, Read 7, Write 8];
-    CHOOSE = "choose", 1, Params::FIELDS, [Read 7, Read 9, Write 10];
+    CHOOSE = "choose", 256, Params::FIELDS, [Read 7, Read 9, Write 10];
     ACCEPT = "accept", 256, Params::FIELDS, [Read 1, Read 11, Write 2, Write 4, Write 12, Step 15];
     DISTANCES = "distances", 256, Params::FIELDS, [Read 1, Read 7, Write 2, Write 12];
 }
@@ -113,7 +113,7 @@ pub async fn kmeans(
         let value = |i: usize| rows[i % rows.len()] + 1e-3 * noise.normal(i as u32);
         let tiled: Vec<f32> = (0..options.clusters * features).map(value).collect();
         job.lloyd.write(gpu, job.centroids, &tiled)?;
-        return job.finish(gpu, 0).await;
+        return job.finish(gpu, rows, 0).await;
     }
     job.seed(gpu);
     let mut last = f64::INFINITY;
@@ -127,7 +127,7 @@ pub async fn kmeans(
         }
         last = inertia;
     }
-    job.finish(gpu, iterations).await
+    job.finish(gpu, rows, iterations).await
 }
 
 /// The plans of a clustering. Rows and centroids lie in buffers of the first one.
@@ -140,7 +140,6 @@ struct Job {
     centroids: Var,
     inertia: Var,
     assigned: Var,
-    assigned_inertia: Var,
 }
 
 /// N, F, K and what follows from them.
@@ -198,8 +197,8 @@ fn record_next(rec: &mut Recorder<'_>, sizes: &Sizes, vars: Vars) {
     let potentials = rec.temporary("potentials", &[trials, blocks]);
     rec.dispatch_per_group(&DRAW, params, &[nearest, block_sums, candidates], 1);
     let tensors = [x, nearest, candidates, potentials];
-    rec.dispatch_per_group(&TRY_CANDIDATES, params, &tensors, blocks);
-    rec.dispatch(&CHOOSE, params, &[candidates, potentials, chosen], 1);
+    rec.dispatch_per_group(&TRY_CANDIDATES, params, &tensors, trials * blocks);
+    rec.dispatch_per_group(&CHOOSE, params, &[candidates, potentials, chosen], 1);
     rec.dispatch_per_group(&ACCEPT, params, &accept, blocks);
 }
 
@@ -215,8 +214,7 @@ fn record_lloyd(rec: &mut Recorder<'_>, sizes: &Sizes, vars: Vars, moves: bool) 
     let inertia = sum::sum(rec, "inertia", nearest, 1.0);
     if moves {
         let counts = usage::counts(rec, q, sizes.clusters);
-        let found = clusters(rec, x, q, &vectors, counts);
-        found.move_centroids(rec, centroids);
+        move_to_means(rec, x, q, &vectors, counts, centroids);
     }
     [inertia, q]
 }
@@ -266,8 +264,7 @@ impl Job {
         })?;
         let (lloyd, centroids, inertia, _) =
             plan(&|rec, vars| record_lloyd(rec, &sizes, vars, true))?;
-        let (assign, _, assigned_inertia, assigned) =
-            plan(&|rec, vars| record_lloyd(rec, &sizes, vars, false))?;
+        let (assign, _, _, assigned) = plan(&|rec, vars| record_lloyd(rec, &sizes, vars, false))?;
         Ok(Self {
             options,
             first,
@@ -277,7 +274,6 @@ impl Job {
             centroids,
             inertia,
             assigned,
-            assigned_inertia,
         })
     }
 
@@ -296,15 +292,29 @@ impl Job {
         }
     }
 
-    async fn finish(&self, gpu: &Gpu, iterations: usize) -> Result<KMeans> {
+    /// Rows `x` and what they were assigned to at last.
+    async fn finish(&self, gpu: &Gpu, x: &[f32], iterations: usize) -> Result<KMeans> {
         self.assign.run(gpu, &StepUniform::default());
-        let found = KMeans {
-            centroids: self.lloyd.read(gpu, self.centroids).await?,
-            assignments: self.assign.read_u32(gpu, self.assigned).await?,
-            inertia: f64::from(self.assign.read(gpu, self.assigned_inertia).await?[0]),
-            iterations,
-        };
+        let centroids = self.lloyd.read(gpu, self.centroids).await?;
+        let assignments = self.assign.read_u32(gpu, self.assigned).await?;
         gpu.check("k-means")?;
-        Ok(found)
+        Ok(KMeans {
+            inertia: inertia(x, &centroids, &assignments),
+            centroids,
+            assignments,
+            iterations,
+        })
     }
+}
+
+/// Sum of the squared distances of the rows `x` to their centroids.
+fn inertia(x: &[f32], centroids: &[f32], assignments: &[u32]) -> f64 {
+    let features = x.len() / assignments.len();
+    let rows = x.chunks_exact(features).zip(assignments);
+    rows.flat_map(|(row, a)| {
+        let centroid = &centroids[*a as usize * features..];
+        row.iter().zip(centroid)
+    })
+    .map(|(x, c)| (f64::from(*x) - f64::from(*c)).powi(2))
+    .sum()
 }
