@@ -4,8 +4,14 @@
 
 #[path = "loops/count.rs"]
 mod count;
+#[path = "loops/evaluate.rs"]
+mod evaluate;
 #[path = "loops/recordings.rs"]
 mod recordings;
+#[path = "loops/repeat.rs"]
+mod repeat;
+#[path = "loops/shape.rs"]
+mod shape;
 #[path = "loops/value.rs"]
 mod value;
 
