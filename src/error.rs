@@ -79,22 +79,29 @@ pub enum Error {
         /// What was wrong with it and what to do.
         message: String,
     },
-    /// The loss turned NaN or infinite.
+    /// Training turned NaN or infinite.
     #[error(
-        "the loss is {value} at step {step}{vectors}; lower --lr (now {lr:e}){hint}. \
-         The last good checkpoint is kept"
+        "{what} is {value} at step {step}{vectors}; {advice}. The last good checkpoint is kept"
     )]
     Diverged {
-        /// The step whose loss was not finite.
+        /// The loss, or a tensor.
+        what: String,
+        /// The step that was the first to have it.
         step: u32,
-        /// The loss.
+        /// The value that is no finite number.
         value: f32,
         /// How many vectors before the quantiser were not finite; may be empty.
         vectors: String,
-        /// The learning rate in force.
-        lr: f32,
-        /// A second thing to try; may be empty.
-        hint: String,
+        /// What to try.
+        advice: String,
+    },
+    /// A figure or a picture of a model came out as NaN or infinity.
+    #[error(
+        "{what}: the model's values went beyond the range of float32; take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// Its name, and what it is.
+        what: String,
     },
 }
 

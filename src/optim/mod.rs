@@ -44,6 +44,15 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
+    /// Moments that it keeps of each parameter: 1 or 2.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        match self {
+            Self::Adamw { .. } => 2,
+            Self::Sgd { .. } => 1,
+        }
+    }
+
     /// Records the update of all parameters from all gradients.
     pub fn record(&self, rec: &mut Recorder<'_>) {
         match *self {

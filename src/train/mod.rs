@@ -7,6 +7,7 @@ mod methods;
 mod metrics;
 mod options;
 mod projection;
+mod save;
 mod session;
 mod show;
 

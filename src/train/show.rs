@@ -2,7 +2,9 @@
 
 use super::Session;
 use super::codes::{Codes, Decoder, Encoder};
-use super::inference::{Evaluation, Inference, Tally, to_bytes, to_values};
+use super::inference::{
+    Evaluation, Inference, Tally, check_values, not_finite, to_bytes, to_values,
+};
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::gpu::Var;
@@ -100,7 +102,8 @@ impl Session {
     /// Figures over `images`, in evaluation mode; nothing of the model changes.
     ///
     /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
+    /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
+    /// [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
         let [c, h, w] = images.shape;
         let batch = images.len().min(BATCH);
@@ -121,22 +124,25 @@ impl Session {
             let inferred = inference
                 .run(&self.gpu, images.range(start, start + count))
                 .await?;
+            inferred.check()?;
             tally.add(count, &inferred);
             start += count;
             plan = Some((count, inference));
         }
-        Ok(tally.finish())
+        tally.finish()
     }
 
     /// Reconstructions of `images`, as bytes.
     ///
     /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
+    /// [`Error::NotFinite`] when they hold NaN or infinity; as [`Inference::new`] and
+    /// [`Inference::run`].
     pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
         let [c, h, w] = images.shape;
         let shape = [images.len(), c, h, w];
         let inference = Inference::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?;
         let inferred = inference.run(&self.gpu, &images.pixels).await?;
+        inferred.check()?;
         Ok(Images {
             shape: images.shape,
             pixels: to_bytes(&inferred.images, self.model.pixel_range()),
@@ -214,6 +220,7 @@ impl Session {
             _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &codes.shape)?,
         };
         let values = decoder.run(&self.gpu, &codes.values).await?;
+        check_values(not_finite(&values))?;
         let mut shape = [0; 3];
         shape.copy_from_slice(&decoder.image_shape()[1..]);
         let images = Images {

@@ -212,6 +212,7 @@ impl Core {
             return Err(Error::Config("there are no images to show".into()).into());
         };
         let inferred = inference.run(self.session.gpu(), &pixels).await?;
+        inferred.check()?;
         Ok(View {
             images: inference.to_bytes(&inferred.images),
             codes: inferred.codes,
