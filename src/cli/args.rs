@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use semivq::models::OutputClamp;
 use semivq::optim::Optimizer;
-use semivq::train::{Method, TrainOptions};
+use semivq::train::{CheckpointEvery, Method, TrainOptions};
 use semivq::vq::{
     AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
     VectorQuantConfig,
 };
 use serde::de::DeserializeOwned;
+
+use super::given::Given;
 
 /// A word that the library knows, such as `approach1`; the error lists all of them.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -73,7 +75,7 @@ pub struct TrainArgs {
     /// Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Steps in all [default: 1000; on a software adapter 600]
+    /// Steps in all [default: 1000; on a software adapter 600; with --resume what the run was to do]
     #[arg(long)]
     pub steps: Option<u32>,
     /// Images a step [default: 256; on a software adapter 64]
@@ -91,12 +93,11 @@ pub struct TrainArgs {
     /// Replace the run that --out holds
     #[arg(long, requires = "out")]
     pub overwrite: bool,
-    /// Go on with a run, with its own options, up to --steps in all: the run in a folder, or from a
-    /// checkpoint FILE.safetensors (the page's too), which makes a new run; --out and --data go
-    /// with a file only
-    #[arg(long, value_name = "DIR|FILE", requires = "steps", conflicts_with_all = [
-        "model", "method", "batch", "lr", "seed", "readme",
-    ])]
+    /// Go on with a run: the one in a folder, or from a checkpoint FILE.safetensors (the page's too),
+    /// which makes a new run (--out). Its options are the run's; --steps, --lr, --log-every,
+    /// --checkpoint-every, --commitment-weight, --penalty-weight, --weight-decay and, where its
+    /// images were moved, --data can be given anew
+    #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
     /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps. It
     /// ends at the constant background, because a clamped pixel has no gradient
@@ -105,6 +106,9 @@ pub struct TrainArgs {
     /// Write a metrics line every so many steps
     #[arg(long, default_value_t = 1)]
     pub log_every: u32,
+    /// Write a checkpoint every so many steps, or seconds (15s) [default: 15s]
+    #[arg(long, value_name = "N|SECONDSs")]
+    pub checkpoint_every: Option<CheckpointEvery>,
     #[command(flatten, next_help_heading = "Quantiser (names of the seed's README)")]
     pub vq: VqArgs,
     #[command(flatten, next_help_heading = "Losses and optimiser")]
@@ -237,8 +241,8 @@ impl TrainArgs {
             method: self.method,
             batch: self.batch.unwrap_or(batch),
             seed: self.seed,
-            data: self.data.as_ref().map(|p| p.display().to_string()),
             log_every: self.log_every,
+            checkpoint_every: self.checkpoint_every,
             ..TrainOptions::default()
         };
         if self.readme {
@@ -252,7 +256,42 @@ impl TrainArgs {
         );
         options.optimizer = self.loss.optimizer();
         self.vq.apply(self.method, &mut options.vq);
-        (options, self.steps.unwrap_or(steps))
+        let steps = self.steps.unwrap_or(steps);
+        options.steps = Some(steps);
+        (options, steps)
+    }
+
+    /// Options that go with `--resume`; any other one that is `given` would be ignored.
+    pub const WITH_RESUME: [&str; 8] = [
+        "steps",
+        "lr",
+        "log_every",
+        "checkpoint_every",
+        "commitment_weight",
+        "penalty_weight",
+        "weight_decay",
+        "data",
+    ];
+
+    /// What is given of [`Self::WITH_RESUME`], but for the data, over the options of a run.
+    pub fn change(&self, given: &Given, options: &mut TrainOptions) {
+        set(&mut options.lr, self.lr.as_ref());
+        set(
+            &mut options.commitment_weight,
+            self.loss.commitment_weight.as_ref(),
+        );
+        set(
+            &mut options.vq.penalty_weight,
+            self.vq.penalty_weight.as_ref(),
+        );
+        let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
+            &mut options.optimizer;
+        set(weight_decay, self.loss.weight_decay.as_ref());
+        options.steps = self.steps.or(options.steps);
+        options.checkpoint_every = self.checkpoint_every.or(options.checkpoint_every);
+        if given.has("log_every") {
+            options.log_every = self.log_every;
+        }
     }
 
     /// What to say when the defaults were shrunk, if they were.

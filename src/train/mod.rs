@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod codes;
+mod every;
 mod inference;
 mod methods;
 mod metrics;
@@ -12,6 +13,7 @@ mod session;
 mod show;
 
 pub use codes::{Codes, Decoder, Encoder};
+pub use every::CheckpointEvery;
 pub use inference::{Evaluation, Inference};
 pub use methods::Method;
 pub use metrics::StepMetrics;

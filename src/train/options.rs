@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Method, SessionOptions};
+use super::{CheckpointEvery, Method, SessionOptions};
 use crate::error::{Error, Result};
 use crate::models::{Model, OutputClamp, Simple};
 use crate::optim::Optimizer;
@@ -35,6 +35,12 @@ pub struct TrainOptions {
     pub data: Option<String>,
     /// Every how many steps a metrics line is written.
     pub log_every: u32,
+    /// The goal: steps in all; none where nobody said (on the page, in version 0.1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    /// When a checkpoint is written; none for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<CheckpointEvery>,
 }
 
 impl Default for TrainOptions {
@@ -51,6 +57,8 @@ impl Default for TrainOptions {
             seed: 0,
             data: None,
             log_every: 1,
+            steps: None,
+            checkpoint_every: None,
         }
     }
 }
