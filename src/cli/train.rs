@@ -87,7 +87,8 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     }
     options.data = args.data.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
-    let data = super::saved::load(&options, args.data.as_deref(), Path::new(""))?;
+    let folder = options.data.as_deref().map(Path::new);
+    let data = super::saved::load(&options, folder, Path::new(""))?;
     let began = Instant::now();
     let session = open_session(Arc::clone(gpu), &options, data)?;
     let held = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;

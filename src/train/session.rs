@@ -253,7 +253,7 @@ impl Session {
     }
 
     /// Steps of an epoch.
-    fn epoch_steps(&self) -> u32 {
+    pub(super) fn epoch_steps(&self) -> u32 {
         (self.data.train.len() / self.options.batch) as u32
     }
 

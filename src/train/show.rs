@@ -8,6 +8,7 @@ use super::inference::{
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::gpu::Var;
+use crate::vq::usage::window_of;
 
 /// Images that are evaluated, encoded or decoded at once.
 const BATCH: usize = 256;
@@ -46,12 +47,22 @@ impl Session {
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
     pub async fn code_usage(&self) -> Result<Option<CodeUsage>> {
-        let Some((counts, age)) = self.record.and_then(|record| record.window) else {
+        let Some(record) = self.record else {
             return Ok(None);
         };
+        let Some(window) = record.window else {
+            return Ok(None);
+        };
+        // Only a step sums the window up; after a checkpoint there was none yet.
+        let counts = if self.step == self.began {
+            let ring = self.plan.read(&self.gpu, window.ring).await?;
+            window_of(&ring, record.codes, self.step, self.epoch_steps())
+        } else {
+            self.plan.read(&self.gpu, window.counts).await?
+        };
         Ok(Some(CodeUsage {
-            counts: self.plan.read(&self.gpu, counts).await?,
-            ages: self.plan.read(&self.gpu, age).await?,
+            counts,
+            ages: self.plan.read(&self.gpu, window.age).await?,
         }))
     }
 
