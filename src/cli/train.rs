@@ -263,7 +263,10 @@ impl Run {
                 out!("  {name:<20} {what}");
             }
         }
-        out!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
+        out!(
+            "  checkpoint.safetensors, training-{}.safetensors, config.json, metrics.jsonl, summary.json",
+            session.steps_done()
+        );
         Ok(())
     }
 }

@@ -293,7 +293,7 @@ impl Core {
         })
     }
 
-    /// The checkpoint, the same file as the command line's; all steps must have reported.
+    /// The checkpoint with its training state, in one file; all steps must have reported.
     ///
     /// # Errors
     /// As [`Session::checkpoint`].
@@ -301,7 +301,8 @@ impl Core {
         Ok(self.session.checkpoint(json!(self.options)).await?)
     }
 
-    /// Takes up a checkpoint of the same model; all steps must have reported.
+    /// Takes up a checkpoint of the same model, from one file, see [`super::join`]; all steps must have
+    /// reported.
     ///
     /// # Errors
     /// As [`Session::restore`].

@@ -71,6 +71,21 @@ pub fn describe(checkpoint: &[u8]) -> JsResult<String> {
     Ok(json!({"step": state.step, "options": state.options}).to_string())
 }
 
+/// The checkpoint in a run's folder and the file of its training state, in one as the page takes it.
+///
+/// # Errors
+/// [`Error::Config`] as an exception, when they are none or do not belong together.
+#[wasm_bindgen]
+pub fn join(checkpoint: &[u8], training: &[u8]) -> JsResult<Vec<u8>> {
+    let join = || {
+        let mut state = State::from_bytes(checkpoint)?;
+        state.add_training(training)?;
+        state.to_bytes()
+    };
+    Ok(join()
+        .map_err(|e: Error| Error::Config(format!("the checkpoint or its training state {e}")))?)
+}
+
 /// A GPU device, for any number of trainers.
 #[wasm_bindgen]
 #[derive(Debug)]

@@ -1,4 +1,5 @@
 //! What the tests of the command line share: running it, and small inputs.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
