@@ -12,7 +12,7 @@ use super::given::Given;
 use super::run_dir::{self, CHECKPOINT, CONFIG};
 use super::saved::{self, locate, open_session, read_state, stored_path};
 use super::suggest;
-use super::train::Run;
+use super::train::{Run, with_advice};
 
 /// [`Error::Config`] names the options given that would be ignored.
 fn refuse_ignored(given: &Given, file: bool) -> Result<()> {
@@ -127,13 +127,13 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
             run_dir::clear_leftovers(dir, None)?;
             run_dir::clear_results(dir)?;
             run_dir::write_json(&dir.join(CONFIG), &run.options)?;
-            run.save_now()?;
+            run.save_now().map_err(|e| with_advice(e, dir))?;
         }
         Some(_) => {
             run_dir::withdraw(dir)?;
             if run.options != options {
                 run_dir::announce(dir, &run.options)?;
-                run.save_now()?;
+                run.save_now().map_err(|e| with_advice(e, dir))?;
                 run_dir::adopt(dir)?;
             }
             let keep = format!("training-{done}.safetensors");

@@ -242,6 +242,16 @@ pub fn agreed(
         (None, Some(inside)) => (inside, true),
         (Some(config), Some(inside)) if config == inside => (config, false),
         (_, Some(inside)) if run_dir::read_next(dir).as_ref() == Some(&inside) => (inside, true),
+        // Where the images lie is no part of what was computed: whoever moved them may say so.
+        (Some(config), Some(inside))
+            if (config
+                == TrainOptions {
+                    data: config.data.clone(),
+                    ..inside.clone()
+                }) =>
+        {
+            (config, false)
+        }
         (Some(config), Some(inside)) => {
             let [config, inside] =
                 [config, inside].map(|o| serde_json::to_value(o).unwrap_or_default());

@@ -63,11 +63,11 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result
             .say(&format!("note: Ctrl-C will end the run at once ({error})"));
     }
     let result = run.go(&stop).await;
-    result.map_err(|e| e_with_advice(e, run.dir()))
+    result.map_err(|e| with_advice(e, run.dir()))
 }
 
 /// An error about a file, with how to go on.
-fn e_with_advice(error: Error, dir: &Path) -> Error {
+pub fn with_advice(error: Error, dir: &Path) -> Error {
     match error {
         Error::File { path, message } => Error::file(
             path,
@@ -111,7 +111,7 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
         began.elapsed().as_secs_f64(),
     );
     // Before the first step, so that there is a good checkpoint whatever comes.
-    run.save_now()?;
+    run.save_now().map_err(|e| with_advice(e, run.dir()))?;
     Ok(run)
 }
 
