@@ -60,9 +60,22 @@ pub enum Error {
         /// The limit's value.
         allowed: u64,
     },
-    /// An option outside its range, or two options that exclude each other.
+    /// Wrong usage.
     #[error("{0}")]
     Config(String),
+    /// An option outside its range.
+    #[error("{name} must be {want}, not {value}")]
+    Option {
+        /// Its name; in JSON its path, such as `optimizer.beta1`.
+        name: String,
+        /// The value that was given.
+        value: String,
+        /// What it can be.
+        want: String,
+    },
+    /// Options that do not go together, by the names they have in JSON.
+    #[error("{0}")]
+    Conflict(String),
     /// A data set that cannot be trained on.
     #[error("data set `{name}`: {message}")]
     Data {
@@ -106,6 +119,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// An option's error, the option being one of the JSON object `group` (where it is not empty).
+    #[must_use]
+    pub fn within(self, group: &str) -> Self {
+        match self {
+            Self::Option { name, value, want } if !group.is_empty() => Self::Option {
+                name: format!("{group}.{name}"),
+                value,
+                want,
+            },
+            other => other,
+        }
+    }
+
     /// A [`Error::File`] about `path`.
     pub fn file(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
         Self::File {

@@ -13,6 +13,7 @@ mod codes;
 mod doctor;
 mod eval;
 mod given;
+mod idle;
 mod methods;
 mod metrics_log;
 mod output;
@@ -112,6 +113,17 @@ pub fn main() -> ExitCode {
         Ok(both) => both,
         Err(error) => return said(&error),
     };
+    if let (Command::Methods, DeviceArgs { adapter, backend }) = (&cli.command, &cli.device)
+        && let Some(name) = adapter
+            .as_ref()
+            .map(|_| "adapter")
+            .or(backend.as_ref().map(|_| "backend"))
+    {
+        output::note(format_args!(
+            "error: --{name} has no effect: methods lists names and needs no GPU; leave it out"
+        ));
+        return ExitCode::from(2);
+    }
     let result = pollster::block_on(async {
         match &cli.command {
             Command::Train(args) => train::run(&cli.device, args, &given).await,
@@ -135,9 +147,9 @@ pub fn main() -> ExitCode {
             None => code,
         },
         Err(error) => {
-            output::note(format_args!("error: {error}"));
+            output::note(format_args!("error: {}", given.in_flags(&error)));
             ExitCode::from(match error {
-                Error::Config(_) | Error::Shape(_) => 2,
+                Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
                 _ => 1,
             })
         }
@@ -146,6 +158,12 @@ pub fn main() -> ExitCode {
 
 /// What clap has to say: help, version, or what is wrong with the usage.
 fn said(text: &clap::Error) -> ExitCode {
+    let source = std::error::Error::source(text).and_then(|e| e.downcast_ref::<Error>());
+    if let Some(Error::Option { name, value, want }) = source {
+        let name = given::flag(name);
+        output::note(format_args!("error: {name} must be {want}, not {value}"));
+        return ExitCode::from(2);
+    }
     match text.print() {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::from(text.exit_code() as u8),

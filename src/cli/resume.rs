@@ -39,7 +39,7 @@ fn changed(
     near: &Path,
 ) -> Result<TrainOptions> {
     let mut changed = options.clone();
-    args.change(given, &mut changed);
+    args.change(given, &mut changed)?;
     let folder: Option<PathBuf> = match &args.data {
         Some(folder) => Some(folder.clone()),
         None => options.data.as_deref().map(|stored| locate(stored, near)),

@@ -237,7 +237,7 @@ pub fn read_config(dir: &Path) -> Result<Option<TrainOptions>> {
 
 fn read_options(path: &Path) -> Result<Option<TrainOptions>> {
     match std::fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text)
+        Ok(text) => TrainOptions::from_stored(&text)
             .map(Some)
             .map_err(|e| Error::file(path, format!("is no configuration of a run ({e})"))),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),

@@ -215,7 +215,7 @@ pub fn read_state(path: &Path, training: bool) -> Result<State> {
 /// # Errors
 /// [`Error::File`] when there are none.
 pub fn options_of(state: &State, path: &Path) -> Result<TrainOptions> {
-    serde_json::from_value(state.options.clone()).map_err(|e| {
+    TrainOptions::from_stored(&state.options.to_string()).map_err(|e| {
         let message = format!("does not say what run it is of ({e}); give the run's folder");
         Error::file(path, message)
     })

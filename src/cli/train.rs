@@ -45,6 +45,9 @@ pub struct Run {
 }
 
 pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result<ExitCode> {
+    if args.resume.is_none() {
+        args.check(given)?;
+    }
     let gpu = device.open().await?;
     let mut run = match &args.resume {
         Some(file) if file.is_file() => resume::file(&gpu, file, args, given)?,

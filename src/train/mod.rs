@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod codes;
+mod effect;
 mod every;
 mod inference;
 mod methods;
@@ -13,6 +14,7 @@ mod session;
 mod show;
 
 pub use codes::{Codes, Decoder, Encoder};
+pub use effect::Idle;
 pub use every::CheckpointEvery;
 pub use inference::{Evaluation, Inference};
 pub use methods::Method;

@@ -13,6 +13,7 @@ use crate::gpu::{
 use crate::models::{Builder, Model};
 use crate::ops::gather::gather;
 use crate::optim::Optimizer;
+use crate::options::{BATCH, LR};
 use crate::rng::Stream;
 use crate::vq::Vectors;
 use crate::vq::kmeans::{KMeansOptions, kmeans};
@@ -31,6 +32,19 @@ pub struct SessionOptions {
     pub seed: u64,
     /// The optimiser.
     pub optimizer: Optimizer,
+}
+
+impl SessionOptions {
+    /// Whether they are in range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the option, its value and the range.
+    pub fn validate(&self) -> Result<()> {
+        BATCH.check(self.batch)?;
+        LR.check(self.lr)?;
+        let optimizer = self.optimizer.validate();
+        optimizer.map_err(|e| e.within("optimizer"))
+    }
 }
 
 /// A model, its data and its parameters on a device.
@@ -82,8 +96,8 @@ impl Session {
     /// Records the training step and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::Config`] when the batch is larger than the data set or an option is out of range,
-    /// [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
+    /// [`Error::Config`] when the batch is larger than the data set, [`Error::Option`] when an option
+    /// is out of range, [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
     /// images do not fit the model.
     pub fn new(
         gpu: Arc<Gpu>,
@@ -116,6 +130,7 @@ impl Session {
         images: wgpu::Buffer,
         order: wgpu::Buffer,
     ) -> Result<Self> {
+        options.validate()?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
         let batch = gather_batch(

@@ -6,7 +6,7 @@ use serde_json::json;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::data::Data;
-use super::{Device, JsResult, parse_options};
+use super::{Device, JsResult, parse_options, say_idle};
 use crate::error::{Error, Result};
 use crate::train::{Codes, Decoder, Inference, Projection, Session, StepMetrics, TrainOptions};
 
@@ -115,7 +115,9 @@ impl Core {
     /// The library's errors as exceptions.
     #[wasm_bindgen(constructor)]
     pub fn new(device: &Device, data: &Data, options: &str) -> JsResult<Self> {
-        let options = parse_options(options)?;
+        let given = options;
+        let options = parse_options(given)?;
+        say_idle(given, &options);
         let model = options.build_model(data.set.train.shape[0])?;
         let gpu = Arc::clone(&device.gpu);
         let session = Session::new(gpu, model, Arc::clone(&data.set), options.session())?;
