@@ -126,7 +126,7 @@ pub const PENALTY_WEIGHT: Number = number("vq", "penalty_weight", Range::NotNega
 pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN_FLOAT));
 /// Decay of the codebook's moving average.
 pub const EMA_DECAY: Number = optional("vq", "ema_decay", Range::Decay);
-/// Axis of the features; WGSL's loops know no bound, but no tensor has more axes.
+/// Axis of the features; the vectors' layout must have it.
 pub const DIM: Number = number("vq", "dim", Range::Whole(0, 7));
 /// The in-place step's learning rate and momentum are a pair in JSON; these are its parts.
 pub const INPLACE_LR: Number = number("vq.inplace_optimizer", "0", Range::Positive);
