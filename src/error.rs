@@ -60,9 +60,22 @@ pub enum Error {
         /// The limit's value.
         allowed: u64,
     },
-    /// An option outside its range, or two options that exclude each other.
+    /// Wrong usage.
     #[error("{0}")]
     Config(String),
+    /// An option outside its range.
+    #[error("{name} must be {want}, not {value}")]
+    Option {
+        /// Its name; in JSON its path, such as `optimizer.beta1`.
+        name: String,
+        /// The value that was given.
+        value: String,
+        /// What it can be.
+        want: String,
+    },
+    /// Options that do not go together, by the names they have in JSON.
+    #[error("{0}")]
+    Conflict(String),
     /// A data set that cannot be trained on.
     #[error("data set `{name}`: {message}")]
     Data {
@@ -79,26 +92,46 @@ pub enum Error {
         /// What was wrong with it and what to do.
         message: String,
     },
-    /// The loss turned NaN or infinite.
+    /// Training turned NaN or infinite.
     #[error(
-        "the loss is {value} at step {step}{vectors}; lower --lr (now {lr:e}){hint}. \
-         The last good checkpoint is kept"
+        "{what} is {value} at step {step}{vectors}; {advice}. The last good checkpoint is kept"
     )]
     Diverged {
-        /// The step whose loss was not finite.
+        /// The loss, or a tensor.
+        what: String,
+        /// The step that was the first to have it.
         step: u32,
-        /// The loss.
+        /// The value that is no finite number.
         value: f32,
         /// How many vectors before the quantiser were not finite; may be empty.
         vectors: String,
-        /// The learning rate in force.
-        lr: f32,
-        /// A second thing to try; may be empty.
-        hint: String,
+        /// What to try.
+        advice: String,
+    },
+    /// A figure or a picture of a model came out as NaN or infinity.
+    #[error(
+        "{what}: the model's values went beyond the range of float32; take an earlier checkpoint"
+    )]
+    NotFinite {
+        /// Its name, and what it is.
+        what: String,
     },
 }
 
 impl Error {
+    /// An option's error, the option being one of the JSON object `group` (where it is not empty).
+    #[must_use]
+    pub fn within(self, group: &str) -> Self {
+        match self {
+            Self::Option { name, value, want } if !group.is_empty() => Self::Option {
+                name: format!("{group}.{name}"),
+                value,
+                want,
+            },
+            other => other,
+        }
+    }
+
     /// A [`Error::File`] about `path`.
     pub fn file(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
         Self::File {

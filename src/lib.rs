@@ -20,6 +20,7 @@ pub mod gpu;
 pub mod models;
 pub mod ops;
 pub mod optim;
+pub mod options;
 pub mod rng;
 pub mod train;
 pub mod vq;

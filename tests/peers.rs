@@ -206,7 +206,12 @@ fn takes_odd_rows(gpu: &Gpu) -> Result<(), Failed> {
         (&[][..], 2, 3, "no rows"),
         (&[1.0, 2.0, 3.0][..], 2, 3, "no rows of 2 features"),
         (&[1.0, f32::NAN][..], 1, 3, "row 1 holds NaN"),
-        (&[1.0, 2.0][..], 1, 0, "at least 1"),
+        (
+            &[1.0, 2.0][..],
+            1,
+            0,
+            "clusters must be a whole number from 1",
+        ),
     ] {
         let error = run(rows, features, clusters).err().ok_or(want)?.to_string();
         if !error.contains(want) {

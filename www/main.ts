@@ -201,8 +201,8 @@ for (const side of SIDES) {
   at(`save-${side}`).addEventListener("click", () => send({ kind: "save", side }));
   const picker = at<HTMLInputElement>(`load-${side}`);
   picker.addEventListener("change", () => {
-    const file = picker.files?.[0];
-    if (file) send({ kind: "load", side, file });
+    const files = [...(picker.files ?? [])];
+    if (files.length > 0) send({ kind: "load", side, files });
     picker.value = "";
   });
 }
@@ -210,8 +210,8 @@ for (const side of SIDES) {
 function takeFiles(files: File[]) {
   if (files.length === 0) return;
   problems.clear("file");
-  const checkpoint = files.find((file) => file.name.endsWith(".safetensors"));
-  if (checkpoint) return send({ kind: "load", side: sidesOf(state)[0] ?? "a", file: checkpoint });
+  const checkpoint = files.filter((file) => file.name.endsWith(".safetensors"));
+  if (checkpoint.length > 0) return send({ kind: "load", side: sidesOf(state)[0] ?? "a", files: checkpoint });
   send({
     kind: "data", files, colour: state["colour"] === "colour",
     size: state["size"] as number, seed: state["seed"] as number,

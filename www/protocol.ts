@@ -50,7 +50,8 @@ export type ToWorker =
   | { kind: "data"; files: File[]; colour: boolean; size: number; seed: number }
   | { kind: "decode"; side: Side; codes: Int32Array; cells: [number, number]; request: number }
   | { kind: "save"; side: Side }
-  | { kind: "load"; side: Side; file: File }
+  /** A checkpoint; one of a run's folder with the file of its training state. */
+  | { kind: "load"; side: Side; files: File[] }
   | { kind: "go-on" }
   | { kind: "forget" }
   | { kind: "keep" }

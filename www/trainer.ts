@@ -6,7 +6,7 @@
  * const metrics = await trainer.step(100);
  * ```
  */
-import init, { Core, Data, Device, complete, describe, methods } from "./core/semivq.js";
+import init, { Core, Data, Device, complete, describe, join, methods } from "./core/semivq.js";
 
 /** A named setting of the quantiser's options. */
 export type Method =
@@ -156,6 +156,12 @@ export async function describeCheckpoint(
 ): Promise<{ step: number; options: TrainOptions }> {
   await load();
   return JSON.parse(describe(bytes));
+}
+
+/** The command line's checkpoint and its `training-STEP.safetensors`, in one as {@link Trainer.load} takes it. */
+export async function joinCheckpoint(checkpoint: Uint8Array, training: Uint8Array): Promise<Uint8Array> {
+  await load();
+  return join(checkpoint, training);
 }
 
 /** The browser's GPU, for any number of trainers. */
@@ -419,7 +425,7 @@ export class Trainer {
     return this.#queued(async () => this.#core.submit_in_parts(parts));
   }
 
-  /** The checkpoint: the same safetensors file as the command line writes. */
+  /** The checkpoint, one safetensors file; the command line takes it too. */
   save(): Promise<Uint8Array> {
     return this.#queued(async () => {
       await this.#drain();
@@ -427,7 +433,10 @@ export class Trainer {
     });
   }
 
-  /** Takes up a checkpoint of the same options; {@link describeCheckpoint} tells which. */
+  /**
+   * Takes up a checkpoint of the same options; {@link describeCheckpoint} tells which. One of a run's
+   * folder needs its training state too, see {@link joinCheckpoint}.
+   */
   load(bytes: Uint8Array): Promise<void> {
     return this.#queued(async () => {
       await this.#drain();

@@ -4,7 +4,7 @@ import type { FromWorker, ProblemKind, Sides, ToWorker } from "./protocol.js";
 import { Run } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import * as store from "./store.js";
-import { GpuDevice, TrainingData, describeCheckpoint, listMethods } from "./trainer.js";
+import { GpuDevice, TrainingData, describeCheckpoint, joinCheckpoint, listMethods } from "./trainer.js";
 
 /** Aim for one submission to the GPU, ms. */
 const SLICE = 40;
@@ -369,7 +369,7 @@ async function handle(message: ToWorker): Promise<void> {
       return post({ kind: "saved", side: message.side, step: run.step, bytes }, [bytes.buffer]);
     }
     case "load":
-      return load(message.side, message.file);
+      return load(message.side, message.files);
     case "go-on":
       return goOn();
     case "forget":
@@ -390,11 +390,17 @@ async function handle(message: ToWorker): Promise<void> {
   }
 }
 
-/** A checkpoint, this page's or the command line's, as one side. */
-async function load(side: Side, file: File) {
-  const bytes = new Uint8Array(await file.arrayBuffer());
+/** A checkpoint, this page's or the command line's with its training state, as one side. */
+async function load(side: Side, files: File[]) {
+  const training = files.length > 1 ? files.find((f) => f.name.startsWith("training-")) : undefined;
+  const [file, ...others] = files.filter((f) => f !== training);
+  if (!file || others.length > 0) {
+    throw new Error(`${files.map((f) => f.name).join(", ")}: want one checkpoint, and with the command line's its training-STEP.safetensors`);
+  }
+  let bytes = new Uint8Array(await file.arrayBuffer());
   let described;
   try {
+    if (training) bytes = new Uint8Array(await joinCheckpoint(bytes, new Uint8Array(await training.arrayBuffer())));
     described = await describeCheckpoint(bytes);
   } catch (error) {
     throw new Error(`${file.name}: ${text(error)}`);

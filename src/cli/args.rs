@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use semivq::models::OutputClamp;
 use semivq::optim::Optimizer;
-use semivq::train::{Method, TrainOptions};
+use semivq::train::{CheckpointEvery, Method, TrainOptions};
 use semivq::vq::{
     AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
     VectorQuantConfig,
 };
+use semivq::{Error, Result, options};
 use serde::de::DeserializeOwned;
+
+use super::given::Given;
+use super::idle;
 
 /// A word that the library knows, such as `approach1`; the error lists all of them.
 fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -20,7 +24,7 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// A value, or the word `none` that takes back what a method set.
 type OrNone<T> = Option<T>;
 
-fn or_none<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<OrNone<T>, String> {
+fn or_none<T, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<OrNone<T>, E> {
     if text == "none" {
         return Ok(None);
     }
@@ -31,10 +35,14 @@ fn pair_or_none(text: &str) -> Result<OrNone<(f32, f32)>, String> {
     or_none(text, pair)
 }
 
-fn number_or_none(text: &str) -> Result<OrNone<f32>, String> {
-    or_none(text, |text| {
-        text.parse()
-            .map_err(|_| "want a number, for example 0.99, or none".into())
+fn decay_or_none(text: &str) -> Result<OrNone<f32>, Error> {
+    or_none(text, |text| options::EMA_DECAY.parse(text)).map_err(|e| match e {
+        Error::Option { name, value, want } => Error::Option {
+            name,
+            value,
+            want: format!("{want}, for example 0.99, or none"),
+        },
+        other => other,
     })
 }
 
@@ -52,12 +60,9 @@ fn levels_or_none(text: &str) -> Result<OrNone<Levels>, String> {
 }
 
 fn pair(text: &str) -> Result<(f32, f32), String> {
-    let numbers: Vec<f32> = text
-        .split(',')
-        .filter_map(|t| t.trim().parse().ok())
-        .collect();
-    match numbers[..] {
-        [lr, momentum] => Ok((lr, momentum)),
+    let numbers: Option<Vec<f32>> = text.split(',').map(|t| t.trim().parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([lr, momentum]) => Ok((*lr, *momentum)),
         _ => Err("want LR,MOMENTUM, for example 10,0.9, or none".into()),
     }
 }
@@ -73,17 +78,17 @@ pub struct TrainArgs {
     /// Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Steps in all [default: 1000; on a software adapter 600]
-    #[arg(long)]
+    /// Steps in all [default: 1000; on a software adapter 600; with --resume what the run was to do]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::STEPS.parse::<u32>(t))]
     pub steps: Option<u32>,
     /// Images a step [default: 256; on a software adapter 64]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BATCH.parse::<usize>(t))]
     pub batch: Option<usize>,
     /// Learning rate [default: 3e-4]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::LR.parse::<f32>(t))]
     pub lr: Option<f32>,
     /// Seed of parameters, data order and built-in images; the same seed gives the same run
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::SEED.parse::<u64>(t), default_value_t = 0)]
     pub seed: u64,
     /// Folder for the results [default: runs/METHOD-1, -2, ..]
     #[arg(long, value_name = "DIR")]
@@ -91,20 +96,22 @@ pub struct TrainArgs {
     /// Replace the run that --out holds
     #[arg(long, requires = "out")]
     pub overwrite: bool,
-    /// Go on with a run, with its own options, up to --steps in all: the run in a folder, or from a
-    /// checkpoint FILE.safetensors (the page's too), which makes a new run; --out and --data go
-    /// with a file only
-    #[arg(long, value_name = "DIR|FILE", requires = "steps", conflicts_with_all = [
-        "model", "method", "batch", "lr", "seed", "readme",
-    ])]
+    /// Go on with a run: the one in a folder, or from a checkpoint FILE.safetensors (the page's too),
+    /// which makes a new run (--out). Its options are the run's; --steps, --lr, --log-every,
+    /// --checkpoint-every, --commitment-weight, --penalty-weight, --weight-decay and, where its
+    /// images were moved, --data can be given anew
+    #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
     /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps. It
     /// ends at the constant background, because a clamped pixel has no gradient
-    #[arg(long)]
+    #[arg(long, conflicts_with = "output_clamp")]
     pub readme: bool,
     /// Write a metrics line every so many steps
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::LOG_EVERY.parse::<u32>(t), default_value_t = 1)]
     pub log_every: u32,
+    /// Write a checkpoint every so many steps, or seconds (15s) [default: 15s]
+    #[arg(long, value_name = "N|SECONDSs")]
+    pub checkpoint_every: Option<CheckpointEvery>,
     #[command(flatten, next_help_heading = "Quantiser (names of the seed's README)")]
     pub vq: VqArgs,
     #[command(flatten, next_help_heading = "Losses and optimiser")]
@@ -114,22 +121,22 @@ pub struct TrainArgs {
 #[derive(Args)]
 pub struct VqArgs {
     /// Features of a vector [default: 32]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::FEATURE_SIZE.parse::<usize>(t))]
     feature_size: Option<usize>,
     /// Codes of the codebook [default: 256]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::NUM_CODES.parse::<usize>(t))]
     num_codes: Option<usize>,
     /// Weight of the codebook side of the commitment loss, in [0, 1] [default: 0.97125]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BETA.parse::<f32>(t))]
     beta: Option<f32>,
     /// Share of the decoder's gradient that reaches the code vectors [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::SYNC_NU.parse::<f32>(t))]
     sync_nu: Option<f32>,
     /// Learning-rate factor of the affine codebook [default: 0, off]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::AFFINE_LR.parse::<f32>(t))]
     affine_lr: Option<f32>,
     /// Groups of consecutive codes with a scale of their own [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::AFFINE_GROUPS.parse::<usize>(t))]
     affine_groups: Option<usize>,
     /// Affine codebook from running moments
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -141,7 +148,7 @@ pub struct VqArgs {
     #[arg(long, value_parser = word::<AlterPenalty>)]
     alter_penalty: Option<AlterPenalty>,
     /// Weight of that penalty in the training loss [default: 0, left out]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::PENALTY_WEIGHT.parse::<f32>(t))]
     penalty_weight: Option<f32>,
     /// Learn gamma, an offset of the quantised vector (Approach 2)
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -150,29 +157,29 @@ pub struct VqArgs {
     #[arg(long, value_parser = word::<GammaPolicy>)]
     gamma_policy: Option<GammaPolicy>,
     /// Steps unused before a code is replaced [default: 0, never]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::REPLACE_FREQ.parse::<usize>(t))]
     replace_freq: Option<usize>,
     /// What a replaced code becomes: input_random (a vector of the batch), input_kmeans (a centroid
     /// of it) or self (a copy of a code in use)
     #[arg(long, value_parser = word::<ReplacePolicy>)]
     replace_policy: Option<ReplacePolicy>,
     /// In-place step of the codebook: learning rate and momentum, or none
-    #[arg(long, value_name = "LR,MOMENTUM", value_parser = pair_or_none)]
+    #[arg(long, value_name = "LR,MOMENTUM", allow_hyphen_values = true, value_parser = pair_or_none)]
     inplace_optimizer: Option<OrNone<(f32, f32)>>,
     /// Codebook as an exponential moving average with this decay, or none
-    #[arg(long, value_name = "DECAY", value_parser = number_or_none)]
+    #[arg(long, value_name = "DECAY", allow_negative_numbers = true, value_parser = decay_or_none)]
     ema_decay: Option<OrNone<f32>>,
     /// SimVQ: a frozen codebook under a learned linear map
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     simvq: Option<bool>,
     /// Finite scalar quantisation in place of a codebook: values of each channel, or none
-    #[arg(long, value_name = "L,L,..", value_parser = levels_or_none)]
+    #[arg(long, value_name = "L,L,..", allow_hyphen_values = true, value_parser = levels_or_none)]
     fsq_levels: Option<OrNone<Levels>>,
     /// Gradient through the quantiser: straight_through or rotation
     #[arg(long, value_parser = word::<Estimator>)]
     estimator: Option<Estimator>,
-    /// Axis of the features [default: 1]
-    #[arg(long)]
+    /// Axis of the features: 1, as in the model
+    #[arg(long, hide = true, allow_negative_numbers = true, value_parser = |t: &str| options::DIM.parse::<usize>(t))]
     dim: Option<usize>,
     /// Norm of the vectors: none, l2, l2c, bn, gn or in
     #[arg(long, value_parser = word::<Norm>)]
@@ -197,22 +204,22 @@ pub struct LossArgs {
     #[arg(long, value_parser = word::<OutputClamp>)]
     output_clamp: Option<OutputClamp>,
     /// Weight of the commitment loss [default: 10]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::COMMITMENT_WEIGHT.parse::<f32>(t))]
     commitment_weight: Option<f32>,
     /// adamw or sgd
     #[arg(long, default_value = "adamw", value_parser = ["adamw", "sgd"])]
     optimizer: String,
     /// AdamW: decay of the first moment
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BETA1.parse::<f32>(t), default_value_t = 0.9)]
     beta1: f32,
     /// AdamW: decay of the second moment
-    #[arg(long, default_value_t = 0.999)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BETA2.parse::<f32>(t), default_value_t = 0.999)]
     beta2: f32,
     /// Weight decay [default: 0.01 for adamw, 0 for sgd]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::WEIGHT_DECAY.parse::<f32>(t))]
     weight_decay: Option<f32>,
     /// SGD: momentum
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::MOMENTUM.parse::<f32>(t), default_value_t = 0.9)]
     momentum: f32,
 }
 
@@ -230,15 +237,20 @@ fn set<T: Clone>(target: &mut T, value: Option<&T>) {
 impl TrainArgs {
     /// The options and the number of steps; `software` says what adapter they are for.
     pub fn options(&self, software: bool) -> (TrainOptions, u32) {
+        self.options_of(self.method, software)
+    }
+
+    /// The same for another method.
+    pub fn options_of(&self, method: Method, software: bool) -> (TrainOptions, u32) {
         let small = software && !self.readme;
         let (steps, batch) = if small { SOFTWARE_SIZE } else { GPU_SIZE };
         let mut options = TrainOptions {
             model: self.model.clone(),
-            method: self.method,
+            method,
             batch: self.batch.unwrap_or(batch),
             seed: self.seed,
-            data: self.data.as_ref().map(|p| p.display().to_string()),
             log_every: self.log_every,
+            checkpoint_every: self.checkpoint_every,
             ..TrainOptions::default()
         };
         if self.readme {
@@ -251,8 +263,61 @@ impl TrainArgs {
             self.loss.commitment_weight.as_ref(),
         );
         options.optimizer = self.loss.optimizer();
-        self.vq.apply(self.method, &mut options.vq);
-        (options, self.steps.unwrap_or(steps))
+        self.vq.apply(method, &mut options.vq);
+        let steps = self.steps.unwrap_or(steps);
+        options.steps = Some(steps);
+        (options, steps)
+    }
+
+    /// What can be said of the options before there is a device.
+    ///
+    /// # Errors
+    /// [`Error::Option`], [`Error::Conflict`] as [`TrainOptions::validate`], and for what is `given`
+    /// without effect.
+    pub fn check(&self, given: &Given) -> Result<()> {
+        let (options, _) = self.options(false);
+        idle::refuse(given, &options)?;
+        options.validate()?;
+        idle::refuse_method(given, self)?;
+        idle::say(given, self.vq.num_codes, &options);
+        Ok(())
+    }
+
+    /// Options that go with `--resume`; any other one that is `given` would be ignored.
+    pub const WITH_RESUME: [&str; 8] = [
+        "steps",
+        "lr",
+        "log_every",
+        "checkpoint_every",
+        "commitment_weight",
+        "penalty_weight",
+        "weight_decay",
+        "data",
+    ];
+
+    /// What is given of [`Self::WITH_RESUME`], but for the data, over the options of a run.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] names what would have no effect.
+    pub fn change(&self, given: &Given, options: &mut TrainOptions) -> Result<()> {
+        set(&mut options.lr, self.lr.as_ref());
+        set(
+            &mut options.commitment_weight,
+            self.loss.commitment_weight.as_ref(),
+        );
+        set(
+            &mut options.vq.penalty_weight,
+            self.vq.penalty_weight.as_ref(),
+        );
+        let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
+            &mut options.optimizer;
+        set(weight_decay, self.loss.weight_decay.as_ref());
+        options.steps = self.steps.or(options.steps);
+        options.checkpoint_every = self.checkpoint_every.or(options.checkpoint_every);
+        if given.has("log_every") {
+            options.log_every = self.log_every;
+        }
+        idle::refuse(given, options)
     }
 
     /// What to say when the defaults were shrunk, if they were.

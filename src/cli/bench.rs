@@ -8,7 +8,7 @@ use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
 use semivq::train::{Method, TrainOptions};
 use semivq::vq::{Distance, Norm, ReplacePolicy, VectorQuantConfig};
-use semivq::{Error, Result};
+use semivq::{Error, Result, options};
 
 use super::DeviceArgs;
 
@@ -27,7 +27,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with_all = ["method", "batch"])]
     remedies: bool,
     /// Only this batch size [default: 32 and 256]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BATCH.parse::<usize>(t))]
     batch: Option<usize>,
 }
 

@@ -9,28 +9,32 @@ use semivq::data::Images;
 use semivq::train::Codes;
 use semivq::{Error, Result};
 
-use super::eval::{open_run, read_png};
+use super::eval::{about_image, read_png};
 use super::run_dir::{self, io_error};
+use super::saved::Saved;
 use super::{DeviceArgs, pictures};
 
 #[derive(Args)]
 pub struct EncodeArgs {
-    /// Folder of a run
-    dir: PathBuf,
+    /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
+    run: PathBuf,
     /// PNG images of one size, height and width divisible by 4. Default: the run's test images
     images: Vec<PathBuf>,
-    /// The file to write [default: RUN/codes.npy]
+    /// Folder with IDX files, whose test images are encoded. Default: what the run was trained on
+    #[arg(long, value_name = "DIR", conflicts_with = "images")]
+    data: Option<PathBuf>,
+    /// The file to write [default: RUN/codes.npy, or FILE-codes.npy]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub struct DecodeArgs {
-    /// Folder of a run
-    dir: PathBuf,
+    /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
+    run: PathBuf,
     /// A .npy file of int32 or int64 [B, H, W], as `encode` writes it
     codes: PathBuf,
-    /// Folder for the images, 0.png, 1.png, .. [default: RUN/decoded]
+    /// Folder for the images, 0.png, 1.png, .. [default: RUN/decoded, or FILE-decoded]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -61,15 +65,19 @@ fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
 }
 
 pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
-    let session = open_run(device, &args.dir, None).await?;
-    let images = if args.images.is_empty() {
-        session.data().test.clone()
+    let saved = Saved::read(&args.run)?;
+    let codes = if let Some(first) = args.images.first() {
+        let images = joined(&args.images, saved.channels()?)?;
+        let session = saved.session_without_data(device.open().await?)?;
+        let codes = session.encode(&images).await;
+        codes.map_err(|e| about_image(first, e))?
     } else {
-        joined(&args.images, session.data().train.shape[0])?
+        let data = saved.data(args.data.as_deref())?;
+        let session = saved.session(device.open().await?, data)?;
+        session.encode(&session.data().test).await?
     };
-    let codes = session.encode(&images).await?;
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| args.dir.join("codes.npy"));
+    let out = out.unwrap_or_else(|| saved.output(run_dir::CODES));
     write_npy(&out, &codes)?;
     out!("{}: int32 {:?}", out.display(), codes.shape);
     Ok(ExitCode::SUCCESS)
@@ -77,10 +85,11 @@ pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> 
 
 pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> {
     let codes = read_npy(&args.codes)?;
-    let session = open_run(device, &args.dir, None).await?;
+    let saved = Saved::read(&args.run)?;
+    let session = saved.session_without_data(device.open().await?)?;
     let images = session.decode(&codes).await?;
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| args.dir.join("decoded"));
+    let out = out.unwrap_or_else(|| saved.output(run_dir::DECODED));
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
     for i in 0..images.len() {
         let image = Images {

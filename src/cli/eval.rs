@@ -5,16 +5,17 @@ use std::process::ExitCode;
 
 use clap::Args;
 use semivq::data::Images;
-use semivq::train::{Evaluation, Session};
+use semivq::train::Evaluation;
 use semivq::{Error, Result};
 
 use super::run_dir::{self, io_error};
+use super::saved::Saved;
 use super::{DeviceArgs, pictures};
 
 #[derive(Args)]
 pub struct EvalArgs {
-    /// Folder of a run
-    dir: PathBuf,
+    /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
+    run: PathBuf,
     /// Folder with IDX files. Default: what the run was trained on
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -25,12 +26,12 @@ pub struct EvalArgs {
 
 #[derive(Args)]
 pub struct ReconstructArgs {
-    /// Folder of a run
-    dir: PathBuf,
+    /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
+    run: PathBuf,
     /// PNG images; height and width divisible by 4
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// Folder for the results [default: RUN/reconstructed]
+    /// Folder for the results [default: RUN/reconstructed, or FILE-reconstructed]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -48,19 +49,10 @@ pub fn line(test: &Evaluation) -> String {
     )
 }
 
-/// The session of the run in `dir`, on its own data or on `data`, as it was at its last checkpoint.
-/// Its training plan is not used, so it is recorded for the smallest batch.
-pub async fn open_run(device: &DeviceArgs, dir: &Path, data: Option<&Path>) -> Result<Session> {
-    let mut options = run_dir::read_options(dir)?;
-    let data = run_dir::load_data(&options, data)?;
-    options.batch = 1;
-    let mut session = run_dir::open_session(device.open().await?, &options, data)?;
-    run_dir::restore(&mut session, dir)?;
-    Ok(session)
-}
-
 pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
-    let session = open_run(device, &args.dir, args.data.as_deref()).await?;
+    let saved = Saved::read(&args.run)?;
+    let data = saved.data(args.data.as_deref())?;
+    let session = saved.session(device.open().await?, data)?;
     let test = session.evaluate(&session.data().test).await?;
     if args.json {
         let text = serde_json::to_string(&test).unwrap_or_default();
@@ -71,11 +63,30 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An error of the device's about the image in `path`, in words that fit it: there is one image.
+pub fn about_image(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Limit {
+            tensor,
+            bytes,
+            limit,
+            allowed,
+        } => Error::file(
+            path,
+            format!(
+                "is too large for this device: `{tensor}` needs {bytes} bytes, more than the limit `{limit}` of \
+                 {allowed} bytes; crop or resize it"
+            ),
+        ),
+        Error::NotFinite { .. } => Error::file(path, error.to_string()),
+        other => other,
+    }
+}
+
 pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| args.dir.join("reconstructed"));
+    let saved = Saved::read(&args.run)?;
+    let default = || saved.output(run_dir::RECONSTRUCTED);
+    let out = args.out.clone().unwrap_or_else(default);
     let mut targets = Vec::new();
     for path in &args.images {
         let stem = path.file_stem().unwrap_or_default();
@@ -88,16 +99,17 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
         }
         targets.push(target);
     }
-    let session = open_run(device, &args.dir, None).await?;
-    let channels = session.data().train.shape[0];
+    let channels = saved.channels()?;
     let images: Vec<Images> = args
         .images
         .iter()
         .map(|p| read_png(p, channels))
         .collect::<Result<_>>()?;
+    let session = saved.session_without_data(device.open().await?)?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
-    for (image, target) in images.iter().zip(&targets) {
-        let result = session.reconstruct(image).await?;
+    for ((image, target), path) in images.iter().zip(&targets).zip(&args.images) {
+        let result = session.reconstruct(image).await;
+        let result = result.map_err(|e| about_image(path, e))?;
         pictures::write_image(target, &result, 0)?;
         out!("{}", target.display());
     }

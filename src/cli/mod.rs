@@ -1,12 +1,10 @@
 //! Arguments, and one file a command.
 
-/// A line on standard output. Unlike `println!` it does not panic when nobody reads any more: a run
-/// goes on behind `| head`.
+/// A line on standard output, see [`output::line`].
 macro_rules! out {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
+    ($($text:tt)*) => {
+        crate::cli::output::line(format_args!($($text)*))
+    };
 }
 
 mod args;
@@ -14,16 +12,23 @@ mod bench;
 mod codes;
 mod doctor;
 mod eval;
+mod given;
+mod idle;
 mod methods;
+mod metrics_log;
+mod output;
 mod pictures;
 mod progress;
+mod resume;
 mod run_dir;
+mod saved;
+mod suggest;
 mod train;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use semivq::gpu::{AdapterChoice, Gpu, parse_backend};
 use semivq::{Error, Result};
 
@@ -100,10 +105,28 @@ enum Command {
 /// Parses, runs, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure.
 pub fn main() -> ExitCode {
     quiet_the_driver();
-    let cli = Cli::parse();
+    let command = Cli::command();
+    let (cli, given) = match command.clone().try_get_matches().and_then(|matches| {
+        let given = given::Given::new(&command, &matches);
+        Ok((Cli::from_arg_matches(&matches)?, given))
+    }) {
+        Ok(both) => both,
+        Err(error) => return said(&error),
+    };
+    if let (Command::Methods, DeviceArgs { adapter, backend }) = (&cli.command, &cli.device)
+        && let Some(name) = adapter
+            .as_ref()
+            .map(|_| "adapter")
+            .or(backend.as_ref().map(|_| "backend"))
+    {
+        output::note(format_args!(
+            "error: --{name} has no effect: methods lists names and needs no GPU; leave it out"
+        ));
+        return ExitCode::from(2);
+    }
     let result = pollster::block_on(async {
         match &cli.command {
-            Command::Train(args) => train::run(&cli.device, args).await,
+            Command::Train(args) => train::run(&cli.device, args, &given).await,
             Command::Eval(args) => eval::eval(&cli.device, args).await,
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
             Command::Encode(args) => codes::encode(&cli.device, args).await,
@@ -114,14 +137,36 @@ pub fn main() -> ExitCode {
         }
     });
     match result {
-        Ok(code) => code,
+        Ok(code) => match output::lost() {
+            Some(why) => {
+                output::note(format_args!(
+                    "error: standard output: {why}; what was to be written is lost"
+                ));
+                ExitCode::FAILURE
+            }
+            None => code,
+        },
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note(format_args!("error: {}", given.in_flags(&error)));
             ExitCode::from(match error {
-                Error::Config(_) | Error::Shape(_) => 2,
+                Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
                 _ => 1,
             })
         }
+    }
+}
+
+/// What clap has to say: help, version, or what is wrong with the usage.
+fn said(text: &clap::Error) -> ExitCode {
+    let source = std::error::Error::source(text).and_then(|e| e.downcast_ref::<Error>());
+    if let Some(Error::Option { name, value, want }) = source {
+        let name = given::flag(name);
+        output::note(format_args!("error: {name} must be {want}, not {value}"));
+        return ExitCode::from(2);
+    }
+    match text.print() {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        _ => ExitCode::from(text.exit_code() as u8),
     }
 }
 

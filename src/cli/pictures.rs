@@ -10,7 +10,7 @@ use semivq::data::Images;
 use semivq::train::{CodeUsage, Session, StepMetrics};
 use semivq::{Error, Result};
 
-use super::run_dir::write_file;
+use super::run_dir::{CODES_PICTURE, CURVES as CURVES_PICTURE, RECONSTRUCTIONS, write_file};
 
 /// Writes one image as PNG, each pixel `1 << zoom` pixels wide.
 pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
@@ -68,7 +68,7 @@ pub async fn reconstructions(dir: &Path, session: &Session, count: usize) -> Res
         pixels,
         labels: None,
     };
-    write_image(&dir.join("reconstructions.png"), &sheet, 1)
+    write_image(&dir.join(RECONSTRUCTIONS), &sheet, 1)
 }
 
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>);
@@ -113,7 +113,7 @@ pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
     };
     let present = CURVES.iter().filter(|(_, get)| get(&lines[0]).is_some());
     picture(
-        &dir.join("curves.png"),
+        &dir.join(CURVES_PICTURE),
         &present.map(panel).collect::<Vec<_>>(),
     )
 }
@@ -137,7 +137,7 @@ pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
     if order.len() < 2 {
         return Ok(());
     }
-    picture(&dir.join("codes.png"), &panels)
+    picture(&dir.join(CODES_PICTURE), &panels)
 }
 
 fn picture(path: &Path, panels: &[Panel]) -> Result<()> {

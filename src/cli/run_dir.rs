@@ -1,27 +1,47 @@
 //! The folder of a run. Every file is written under a temporary name and renamed, so that a
-//! reader sees the old one or the new one; only the metrics are appended to.
+//! reader sees the old one or the new one; only the metrics are appended to. One process at a time
+//! holds the folder, by a lock that ends with it.
+//!
+//! A kill may come between any two writes, so their order matters: a new run first has its
+//! configuration, then its checkpoint; one that begins at a checkpoint the other way round, so that
+//! it is never taken for one that begins at step 0.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write as _};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use semivq::data::{Dataset, idx, synthetic};
-use semivq::train::{Method, Session, StepMetrics, TrainOptions};
+use semivq::train::checkpoint::State;
+use semivq::train::{Method, TrainOptions};
 use semivq::{Error, Result};
+
+use super::suggest;
 
 pub const CONFIG: &str = "config.json";
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 pub const METRICS: &str = "metrics.jsonl";
 pub const SUMMARY: &str = "summary.json";
+pub const CURVES: &str = "curves.png";
+pub const CODES_PICTURE: &str = "codes.png";
+pub const RECONSTRUCTIONS: &str = "reconstructions.png";
+/// What `encode`, `decode` and `reconstruct` write.
+pub const CODES: &str = "codes.npy";
+pub const DECODED: &str = "decoded";
+pub const RECONSTRUCTED: &str = "reconstructed";
+
+/// The configuration that a change of options leads to, until the checkpoint has them too.
+const NEXT_CONFIG: &str = "config.next.json";
+const LOCK: &str = ".semivq.lock";
+const TEMPORARY: &str = ".tmp";
+/// What a finished run has besides its checkpoint.
+const RESULTS: [&str; 4] = [SUMMARY, CURVES, CODES_PICTURE, RECONSTRUCTIONS];
 
 /// An I/O error about `path`, with what to do about the usual ones.
 pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
-    use std::io::ErrorKind;
     let hint = match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "; choose another folder with --out"
+            "; check the permissions of its folder"
         }
-        ErrorKind::StorageFull => "; free some space, then go on with --resume",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space",
         ErrorKind::NotFound => "; check the path",
         _ => "",
     };
@@ -31,7 +51,7 @@ pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
 /// Writes `bytes` to `path` under a temporary name first.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
+    temporary.push(TEMPORARY);
     let temporary = PathBuf::from(temporary);
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
@@ -54,125 +74,214 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     write_file(path, text.as_bytes())
 }
 
-/// The folder of a new run, created: `out`, or the next free `runs/METHOD-N`.
-pub fn create(out: Option<&Path>, overwrite: bool, method: Method) -> Result<PathBuf> {
-    let dir = match out {
-        Some(dir) => {
-            if dir.join(CONFIG).exists() && !overwrite {
-                return Err(Error::Config(format!(
-                    "{} holds a run already; go on with it (--resume {0}), choose another --out, or replace it \
-                     (--overwrite)",
-                    dir.display()
-                )));
-            }
-            dir.to_path_buf()
+/// A run's folder, held by this process until this is dropped.
+pub struct Held {
+    pub dir: PathBuf,
+    _lock: File,
+}
+
+/// Takes the folder `dir`, which is there.
+///
+/// # Errors
+/// [`Error::File`] when another process has it.
+pub fn hold(dir: &Path) -> Result<Held> {
+    let path = dir.join(LOCK);
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| io_error(&path, &e))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let message =
+                "another semivq process trains the run in it; wait for its end, or stop it";
+            return Err(Error::file(dir, message));
         }
-        None => {
-            let numbered = |n: usize| PathBuf::from("runs").join(format!("{}-{n}", method.name()));
-            (1..)
-                .map(numbered)
-                .find(|dir| !dir.exists())
-                .unwrap_or_default()
-        }
+        // A file system without locks.
+        Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {}
+        Err(TryLockError::Error(e)) => return Err(io_error(&path, &e)),
+    }
+    Ok(Held {
+        dir: dir.to_path_buf(),
+        _lock: lock,
+    })
+}
+
+/// Whether there is a run in `dir`.
+pub fn holds_run(dir: &Path) -> bool {
+    dir.join(CONFIG).exists() || dir.join(CHECKPOINT).exists()
+}
+
+/// The folder of a new run, created and held: `out`, or the next free `runs/METHOD-N`. With
+/// `overwrite` nothing of the run before is left.
+pub fn create(out: Option<&Path>, overwrite: bool, method: Method) -> Result<Held> {
+    let Some(dir) = out else {
+        return hold(&numbered(method)?);
     };
-    std::fs::create_dir_all(&dir).map_err(|e| io_error(&dir, &e))?;
-    Ok(dir)
-}
-
-/// The options of the run in `dir`.
-pub fn read_options(dir: &Path) -> Result<TrainOptions> {
-    let path = dir.join(CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(|e| {
-        Error::file(
-            &path,
-            format!("{e}; is {} the folder of a run?", dir.display()),
-        )
-    })?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::file(&path, format!("is no configuration of a run ({e})")))
-}
-
-/// The data set that the options name, or `data` in its place.
-pub fn load_data(options: &TrainOptions, data: Option<&Path>) -> Result<Dataset> {
-    match data.or(options.data.as_deref().map(Path::new)) {
-        Some(folder) => idx::read_folder(folder),
-        None => Ok(synthetic::glyphs(options.seed)),
+    std::fs::create_dir_all(dir).map_err(|e| io_error(dir, &e))?;
+    let known = dir.join(LOCK).exists() || holds_run(dir);
+    let held = hold(dir)?;
+    refuse_taken(dir, overwrite)?;
+    if known {
+        clear(dir)?;
     }
+    Ok(held)
 }
 
-/// A session of `options`.
-pub fn open_session(
-    gpu: std::sync::Arc<semivq::gpu::Gpu>,
-    options: &TrainOptions,
-    data: Dataset,
-) -> Result<Session> {
-    let model = options.build_model(data.train.shape[0])?;
-    Session::new(gpu, model, data, options.session())
+/// [`Error::Config`] when there is a run in `dir` already.
+pub fn refuse_taken(dir: &Path, overwrite: bool) -> Result<()> {
+    if overwrite || !holds_run(dir) {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{} holds a run already; go on with it ({}), choose another --out, or replace it (--overwrite)",
+        dir.display(),
+        suggest::resume(dir)
+    )))
 }
 
-/// Takes up the checkpoint of the run in `dir`.
-pub fn restore(session: &mut Session, dir: &Path) -> Result<()> {
-    let path = dir.join(CHECKPOINT);
-    let bytes = std::fs::read(&path).map_err(|e| io_error(&path, &e))?;
-    session
-        .restore(&bytes)
-        .map_err(|e| Error::file(&path, e.to_string()))
-}
-
-/// The growing file of metrics.
-pub struct MetricsLog {
-    path: PathBuf,
-    file: BufWriter<File>,
-    /// Every line so far, for the curves.
-    pub lines: Vec<StepMetrics>,
-    every: u32,
-}
-
-impl MetricsLog {
-    /// The log of the run in `dir`, its lines up to step `keep` kept, later ones dropped.
-    pub fn open(dir: &Path, keep: u32, every: u32) -> Result<Self> {
-        let path = dir.join(METRICS);
-        let mut lines: Vec<StepMetrics> = Vec::new();
-        if keep > 0 {
-            let text = std::fs::read_to_string(&path).map_err(|e| io_error(&path, &e))?;
-            let parsed = text.lines().filter_map(|l| serde_json::from_str(l).ok());
-            lines = parsed.filter(|m: &StepMetrics| m.step <= keep).collect();
+/// The next free `runs/METHOD-N`, created. Whoever creates it has it, so that two runs that begin at
+/// once get two.
+fn numbered(method: Method) -> Result<PathBuf> {
+    let runs = Path::new("runs");
+    std::fs::create_dir_all(runs).map_err(|e| io_error(runs, &e))?;
+    for n in 1_u32.. {
+        let dir = runs.join(format!("{}-{n}", method.name()));
+        match std::fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(io_error(&dir, &e)),
         }
-        let mut text = String::new();
-        for line in &lines {
-            text.push_str(&to_line(line));
-        }
-        write_file(&path, text.as_bytes())?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(|e| io_error(&path, &e))?;
-        Ok(Self {
-            path,
-            file: BufWriter::new(file),
-            lines,
-            every,
-        })
     }
+    Err(Error::file(runs, "is full; name a folder with --out"))
+}
 
-    pub fn add(&mut self, metrics: StepMetrics) -> Result<()> {
-        if metrics.step.is_multiple_of(self.every) {
-            let line = to_line(&metrics);
-            self.file
-                .write_all(line.as_bytes())
-                .map_err(|e| io_error(&self.path, &e))?;
-            self.lines.push(metrics);
-        }
-        Ok(())
-    }
-
-    pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().map_err(|e| io_error(&self.path, &e))
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error(path, &e)),
+        _ => Ok(()),
     }
 }
 
-fn to_line(metrics: &StepMetrics) -> String {
-    let mut line = serde_json::to_string(metrics).unwrap_or_default();
-    line.push('\n');
-    line
+/// Files in `dir` whose names are `wanted`.
+fn files(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|e| e.file_name().to_str().is_some_and(&wanted))
+        .map(|e| e.path())
+        .collect()
+}
+
+/// Whether `name` is `training-STEP.safetensors`.
+fn is_training(name: &str) -> bool {
+    let step = name.strip_prefix("training-");
+    step.and_then(|n| n.strip_suffix(".safetensors"))
+        .is_some_and(|n| n.parse::<u32>().is_ok())
+}
+
+fn remove_training_but(dir: &Path, keep: Option<&str>) -> Result<()> {
+    let old = files(dir, |name| is_training(name) && Some(name) != keep);
+    old.iter().try_for_each(|path| remove(path))
+}
+
+/// Removes what a run leaves, and nothing else. The configuration goes first: what is left when this
+/// is cut short must not be taken for a run that has yet to begin.
+fn clear(dir: &Path) -> Result<()> {
+    for name in [CONFIG, NEXT_CONFIG, CHECKPOINT] {
+        remove(&dir.join(name))?;
+    }
+    clear_leftovers(dir, None)?;
+    for name in [METRICS, CODES] {
+        remove(&dir.join(name))?;
+    }
+    clear_results(dir)?;
+    let numbered = |name: &str| name.parse::<u32>().is_ok();
+    let any = |_: &str| true;
+    for (folder, ours) in [
+        (DECODED, &numbered as &dyn Fn(&str) -> bool),
+        (RECONSTRUCTED, &any),
+    ] {
+        let folder = dir.join(folder);
+        for path in files(&folder, |n| n.strip_suffix(".png").is_some_and(ours)) {
+            remove(&path)?;
+        }
+        // Fails where something else is in it, which stays.
+        let _ = std::fs::remove_dir(&folder);
+    }
+    Ok(())
+}
+
+/// Removes summary and pictures.
+pub fn clear_results(dir: &Path) -> Result<()> {
+    RESULTS.iter().try_for_each(|name| remove(&dir.join(name)))
+}
+
+/// Removes what a kill left half written, and training states but `keep`.
+pub fn clear_leftovers(dir: &Path, keep: Option<&str>) -> Result<()> {
+    let written = |name: &str| {
+        let others = [CONFIG, NEXT_CONFIG, CHECKPOINT, METRICS];
+        is_training(name) || others.contains(&name) || RESULTS.contains(&name)
+    };
+    for path in files(dir, |n| n.strip_suffix(TEMPORARY).is_some_and(written)) {
+        remove(&path)?;
+    }
+    remove_training_but(dir, keep)
+}
+
+/// The options in `dir`'s configuration; `None` without one.
+pub fn read_config(dir: &Path) -> Result<Option<TrainOptions>> {
+    read_options(&dir.join(CONFIG))
+}
+
+fn read_options(path: &Path) -> Result<Option<TrainOptions>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => TrainOptions::from_stored(&text)
+            .map(Some)
+            .map_err(|e| Error::file(path, format!("is no configuration of a run ({e})"))),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error(path, &e)),
+    }
+}
+
+/// The configuration that [`announce`] wrote and [`adopt`] has not made the run's yet. One that
+/// cannot be read was never announced.
+pub fn read_next(dir: &Path) -> Option<TrainOptions> {
+    read_options(&dir.join(NEXT_CONFIG)).ok().flatten()
+}
+
+/// Says that the run's options are about to become `options`: then comes a checkpoint with them,
+/// then [`adopt`]. After a kill in between the two files differ, but it is known why.
+pub fn announce(dir: &Path, options: &TrainOptions) -> Result<()> {
+    write_json(&dir.join(NEXT_CONFIG), options)
+}
+
+/// Makes the announced options the run's.
+pub fn adopt(dir: &Path) -> Result<()> {
+    let from = dir.join(NEXT_CONFIG);
+    std::fs::rename(&from, dir.join(CONFIG)).map_err(|e| io_error(&from, &e))
+}
+
+/// Forgets what was announced but did not come.
+pub fn withdraw(dir: &Path) -> Result<()> {
+    remove(&dir.join(NEXT_CONFIG))
+}
+
+/// Writes `state` as the checkpoint in `dir`: first the training state, then the model that names it,
+/// so that what is there is whole at any moment.
+pub fn save(dir: &Path, state: &State) -> Result<()> {
+    let name = format!("training-{}.safetensors", state.step);
+    let [model, training] = state.to_files(&name)?;
+    let path = dir.join(&name);
+    let new = !path.exists();
+    write_file(&path, &training)?;
+    if let Err(error) = write_file(&dir.join(CHECKPOINT), &model) {
+        if new {
+            // Of no use without it, and it may be what fills the disk.
+            let _ = remove(&path);
+        }
+        return Err(error);
+    }
+    remove_training_but(dir, Some(&name))
 }

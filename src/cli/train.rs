@@ -1,94 +1,102 @@
 //! `semivq train`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use semivq::gpu::Gpu;
-use semivq::train::checkpoint::State;
 use semivq::train::{Evaluation, Session, TrainOptions};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
+use super::given::Given;
+use super::metrics_log::MetricsLog;
 use super::progress::Progress;
-use super::run_dir::{self, MetricsLog};
-use super::{DeviceArgs, pictures};
+use super::run_dir::{self, CONFIG, Held, SUMMARY};
+use super::saved::{open_session, stored_path};
+use super::{DeviceArgs, pictures, resume, suggest};
 
-/// Steps between two checkpoints.
-const CHECKPOINT_EVERY: u32 = 100;
 /// Test images in the picture of reconstructions.
 const SHOWN: usize = 32;
+/// The exit code of what a signal ended.
+const INTERRUPTED: u8 = 130;
 
 #[derive(serde::Serialize)]
 struct Summary<'a> {
     #[serde(flatten)]
     test: Evaluation,
     steps: u32,
-    seconds: f64,
+    /// Of training, up to its end; none where it had ended before.
+    seconds: Option<f64>,
     adapter: &'a str,
     method: &'a str,
     data: &'a str,
 }
 
 /// A run in its folder.
-struct Run {
+pub struct Run {
     session: Session,
-    options: TrainOptions,
-    dir: PathBuf,
-    log: MetricsLog,
+    pub options: TrainOptions,
+    held: Held,
+    pub log: MetricsLog,
     progress: Progress,
 }
 
-pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
+pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result<ExitCode> {
+    if args.resume.is_none() {
+        args.check(given)?;
+    }
     let gpu = device.open().await?;
-    let (mut run, steps) = match &args.resume {
-        Some(file) if file.is_file() => resume_file(&gpu, file, args).await?,
-        Some(dir) => resume(&gpu, dir, args).await?,
-        None => start(&gpu, args).await?,
+    let mut run = match &args.resume {
+        Some(file) if file.is_file() => resume::file(&gpu, file, args, given)?,
+        Some(dir) => resume::folder(&gpu, dir, args, given)?,
+        None => start(&gpu, args)?,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
+            std::process::exit(INTERRUPTED.into());
         }
     });
     if let Err(error) = handler {
         run.progress
             .say(&format!("note: Ctrl-C will end the run at once ({error})"));
     }
-    let started = Instant::now();
-    let trained = run.train(steps, &stop).await;
-    run.log.flush()?;
-    run.progress.finish();
-    if let Err(error) = trained {
-        // What was learned so far is worth seeing when a run goes wrong.
-        pictures::curves(&run.dir, &run.log.lines)?;
-        return Err(error);
-    }
-    if stop.load(Ordering::SeqCst) {
-        out!(
-            "stopped at step {}; go on with: semivq train --resume {} --steps {steps}",
-            run.session.steps_done(),
-            run.dir.display()
-        );
-    }
-    run.conclude(started.elapsed().as_secs_f64()).await?;
-    Ok(ExitCode::SUCCESS)
+    let result = run.go(&stop).await;
+    result.map_err(|e| with_advice(e, run.dir()))
 }
 
-async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
-    let (options, steps) = args.options(gpu.is_software());
+/// An error about a file, with how to go on.
+pub fn with_advice(error: Error, dir: &Path) -> Error {
+    match error {
+        Error::File { path, message } => Error::file(
+            path,
+            format!("{message}; then go on: {}", suggest::resume(dir)),
+        ),
+        other => other,
+    }
+}
+
+fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
+    let (mut options, steps) = args.options(gpu.is_software());
     if steps == 0 {
         return Err(Error::Config("steps must be at least 1".into()));
     }
+    if let Some(out) = &args.out {
+        run_dir::refuse_taken(out, args.overwrite)?;
+    }
+    options.data = args.data.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
-    let data = run_dir::load_data(&options, None)?;
+    let folder = options.data.as_deref().map(Path::new);
+    let data = super::saved::load(&options, folder, Path::new(""))?;
     let began = Instant::now();
-    let session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
-    let run = Run::create(session, options, args, steps)?;
+    let session = open_session(Arc::clone(gpu), &options, data)?;
+    let held = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
+    let run = Run::open(held, session, options)?;
+    run_dir::write_json(&run.dir().join(CONFIG), &run.options)?;
     let (session, options) = (&run.session, &run.options);
     out!("adapter: {}", gpu.adapter_line());
     if let Some(line) = args.shrunk(gpu.is_software()) {
@@ -106,112 +114,79 @@ async fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<(Run, u32)> {
         began.elapsed().as_secs_f64(),
     );
     // Before the first step, so that there is a good checkpoint whatever comes.
-    run.save().await?;
-    Ok((run, steps))
-}
-
-async fn resume(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs) -> Result<(Run, u32)> {
-    if args.out.is_some() || args.data.is_some() {
-        return Err(Error::Config(format!(
-            "a run goes on in its own folder and on its own images: leave --out and --data out, or give its \
-             checkpoint, {}",
-            dir.join(run_dir::CHECKPOINT).display()
-        )));
-    }
-    let options = run_dir::read_options(dir)?;
-    let steps = args.steps.unwrap_or(0);
-    let data = run_dir::load_data(&options, None)?;
-    let mut session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
-    run_dir::restore(&mut session, dir)?;
-    let done = session.steps_done();
-    if steps <= done {
-        return Err(Error::Config(format!(
-            "the run in {} has done {done} steps; --steps is their number in all, so give more than that",
-            dir.display()
-        )));
-    }
-    let log = MetricsLog::open(dir, done, options.log_every)?;
-    out!("adapter: {}", gpu.adapter_line());
-    out!("{}: going on from step {done} to {steps}", dir.display());
-    let run = Run {
-        progress: Progress::new(done, steps, options.batch),
-        session,
-        options,
-        dir: dir.to_path_buf(),
-        log,
-    };
-    Ok((run, steps))
-}
-
-/// A new run that begins where a checkpoint, of the page for one, left off.
-async fn resume_file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs) -> Result<(Run, u32)> {
-    let refuse = |why: String| Error::file(file, why);
-    let bytes = std::fs::read(file).map_err(|e| run_dir::io_error(file, &e))?;
-    let state = State::from_bytes(&bytes).map_err(|e| refuse(e.to_string()))?;
-    let mut options: TrainOptions = serde_json::from_value(state.options).map_err(|e| {
-        refuse(format!(
-            "does not say what run it is of ({e}); resume the run's folder"
-        ))
-    })?;
-    let steps = args.steps.unwrap_or(0);
-    if steps <= state.step {
-        return Err(refuse(format!(
-            "is at step {}; --steps is their number in all, so give more than that",
-            state.step
-        )));
-    }
-    if let Some(folder) = &args.data {
-        options.data = Some(folder.display().to_string());
-    }
-    let data = run_dir::load_data(&options, None).map_err(|e| match &args.data {
-        Some(_) => e,
-        None => refuse(format!(
-            "was trained on other images ({e}); name their folder with --data"
-        )),
-    })?;
-    let mut session = run_dir::open_session(Arc::clone(gpu), &options, data)?;
-    session.restore(&bytes).map_err(|e| refuse(e.to_string()))?;
-    let run = Run::create(session, options, args, steps)?;
-    out!("adapter: {}", gpu.adapter_line());
-    out!(
-        "{}: going on from step {} to {steps} in {}",
-        file.display(),
-        state.step,
-        run.dir.display()
-    );
-    run.save().await?;
-    Ok((run, steps))
+    run.save_now().map_err(|e| with_advice(e, run.dir()))?;
+    Ok(run)
 }
 
 impl Run {
-    /// A run in a new folder, from the step that the session is at to `steps`.
-    fn create(
-        session: Session,
-        options: TrainOptions,
-        args: &TrainArgs,
-        steps: u32,
-    ) -> Result<Self> {
-        let dir = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
-        run_dir::write_json(&dir.join(run_dir::CONFIG), &options)?;
+    /// The run in `held`, from the step that the session is at.
+    pub fn open(held: Held, session: Session, options: TrainOptions) -> Result<Self> {
+        let done = session.steps_done();
+        let steps = options.steps.unwrap_or(done);
         Ok(Self {
-            log: MetricsLog::open(&dir, 0, options.log_every)?,
-            progress: Progress::new(session.steps_done(), steps, options.batch),
+            log: MetricsLog::open(&held.dir, done, options.log_every)?,
+            progress: Progress::new(done, steps, options.batch),
             session,
             options,
-            dir,
+            held,
         })
     }
 
-    /// Steps until there are `steps`, or until `stop`; then a checkpoint.
-    async fn train(&mut self, steps: u32, stop: &AtomicBool) -> Result<()> {
-        while self.session.steps_done() < steps && !stop.load(Ordering::SeqCst) {
+    pub fn dir(&self) -> &Path {
+        &self.held.dir
+    }
+
+    fn goal(&self) -> u32 {
+        self.options.steps.unwrap_or(0)
+    }
+
+    /// Trains, as far as it is not done or stopped, and concludes.
+    async fn go(&mut self, stop: &AtomicBool) -> Result<ExitCode> {
+        let started = Instant::now();
+        let first = self.session.steps_done();
+        if first == self.goal() && self.is_concluded() {
+            out!("{}: complete, nothing is missing", self.dir().display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let trained = self.train(stop).await;
+        self.progress.finish();
+        if let Err(error) = trained {
+            // What was learned so far is worth seeing when a run goes wrong; but whatever goes wrong
+            // with that is not what ended it.
+            let _ = self.log.flush();
+            let _ = pictures::curves(self.dir(), &self.log.lines);
+            return Err(error);
+        }
+        let done = self.session.steps_done();
+        let stopped = done < self.goal();
+        if stopped {
+            let command = suggest::resume(self.dir());
+            out!(
+                "stopped at step {done} of {}; go on with: {command}",
+                self.goal()
+            );
+        }
+        let seconds = (done > first).then(|| started.elapsed().as_secs_f64());
+        self.conclude(seconds).await?;
+        Ok(ExitCode::from(if stopped { INTERRUPTED } else { 0 }))
+    }
+
+    /// Steps until there are enough, or until `stop`; then a checkpoint.
+    async fn train(&mut self, stop: &AtomicBool) -> Result<()> {
+        let every = self.options.checkpoint_every.unwrap_or_default();
+        let mut saved = Instant::now();
+        if self.session.steps_done() == self.goal() {
+            return Ok(());
+        }
+        while self.session.steps_done() < self.goal() && !stop.load(Ordering::SeqCst) {
             if let Some(metrics) = self.session.step().await? {
                 self.progress.show(&metrics);
                 self.log.add(metrics)?;
             }
-            if self.session.steps_done().is_multiple_of(CHECKPOINT_EVERY) {
+            if every.is_due(self.session.steps_done(), saved.elapsed().as_secs_f64()) {
                 self.drain().await?;
                 self.save().await?;
+                saved = Instant::now();
             }
         }
         self.drain().await?;
@@ -228,14 +203,38 @@ impl Run {
 
     async fn save(&self) -> Result<()> {
         let options = serde_json::to_value(&self.options).unwrap_or_default();
-        let bytes = self.session.checkpoint(options).await?;
-        run_dir::write_file(&self.dir.join(run_dir::CHECKPOINT), &bytes)
+        run_dir::save(self.dir(), &self.session.state(options).await?)
     }
 
-    /// Test figures and pictures.
-    async fn conclude(&self, seconds: f64) -> Result<()> {
+    /// A checkpoint of a run under no way.
+    pub fn save_now(&self) -> Result<()> {
+        pollster::block_on(self.save())
+    }
+
+    /// Whether test figures and pictures of the last step are there.
+    fn is_concluded(&self) -> bool {
+        let summary = std::fs::read(self.dir().join(SUMMARY)).unwrap_or_default();
+        let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap_or_default();
+        let vq = &self.options.vq;
+        let mut wanted = vec![run_dir::RECONSTRUCTIONS];
+        wanted.extend((self.log.lines.len() > 1).then_some(run_dir::CURVES));
+        wanted.extend((!vq.no_vq && vq.num_codes > 1).then_some(run_dir::CODES_PICTURE));
+        summary["steps"] == self.session.steps_done()
+            && wanted.iter().all(|name| self.dir().join(name).exists())
+    }
+
+    /// Pictures and test figures; the figures last, so that where they are of the last step the
+    /// pictures are too.
+    async fn conclude(&self, seconds: Option<f64>) -> Result<()> {
         let session = &self.session;
+        let dir = self.dir();
         let test = session.evaluate(&session.data().test).await?;
+        run_dir::clear_results(dir)?;
+        pictures::curves(dir, &self.log.lines)?;
+        if let Some(usage) = session.code_usage().await? {
+            pictures::codes(dir, &usage)?;
+        }
+        pictures::reconstructions(dir, session, SHOWN).await?;
         let adapter = session.gpu().adapter_line();
         let summary = Summary {
             test,
@@ -245,21 +244,32 @@ impl Run {
             method: self.options.method.name(),
             data: &session.data().name,
         };
-        run_dir::write_json(&self.dir.join(run_dir::SUMMARY), &summary)?;
-        pictures::curves(&self.dir, &self.log.lines)?;
-        if let Some(usage) = session.code_usage().await? {
-            pictures::codes(&self.dir, &usage)?;
-        }
-        pictures::reconstructions(&self.dir, session, SHOWN).await?;
+        run_dir::write_json(&dir.join(SUMMARY), &summary)?;
         out!("{}", super::eval::line(&test));
+        let trained = seconds.map_or(String::new(), |s| format!("{s:.1} s of training; "));
+        out!("{trained}results in {}:", dir.display());
+        for (name, what) in [
+            (
+                run_dir::RECONSTRUCTIONS,
+                "test images above, reconstructions below",
+            ),
+            (
+                run_dir::CURVES,
+                "losses, perplexity and active codes over the steps",
+            ),
+            (
+                run_dir::CODES_PICTURE,
+                "how the codes were used over the last epoch, and their ages",
+            ),
+        ] {
+            if dir.join(name).exists() {
+                out!("  {name:<20} {what}");
+            }
+        }
         out!(
-            "{seconds:.1} s of training; results in {}:",
-            self.dir.display()
+            "  checkpoint.safetensors, training-{}.safetensors, config.json, metrics.jsonl, summary.json",
+            session.steps_done()
         );
-        out!("  reconstructions.png  test images above, reconstructions below");
-        out!("  curves.png           losses, perplexity and active codes over the steps");
-        out!("  codes.png            how the codes were used over the last epoch, and their ages");
-        out!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
         Ok(())
     }
 }

@@ -117,6 +117,7 @@ pub struct Builder<'r, 'a> {
     pub rec: &'r mut Recorder<'a>,
     commitment_weight: f32,
     record: Option<Record>,
+    unclamped: Option<Var>,
 }
 
 impl<'r, 'a> Builder<'r, 'a> {
@@ -126,6 +127,7 @@ impl<'r, 'a> Builder<'r, 'a> {
             rec,
             commitment_weight,
             record: None,
+            unclamped: None,
         }
     }
 
@@ -279,9 +281,18 @@ impl<'r, 'a> Builder<'r, 'a> {
         upsample_nearest(self.rec, x, factor)
     }
 
-    /// An activation.
+    /// An activation. What is clamped in evaluation can be read before it, because an infinity looks
+    /// like any other value behind it.
     pub fn activation(&mut self, x: Var, activation: Activation) -> Var {
+        if activation == Activation::Clamp && !self.training() {
+            self.unclamped = Some(self.rec.keep(x));
+        }
         activation.apply(self.rec, x)
+    }
+
+    /// What the last clamp of a plan for evaluation was given.
+    pub(crate) fn unclamped(&self) -> Option<Var> {
+        self.unclamped
     }
 
     /// Exact GELU.

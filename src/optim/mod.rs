@@ -5,7 +5,9 @@ pub mod sgd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::gpu::{Recorder, StepUniform};
+use crate::options::{BETA1, BETA2, EPS, MOMENTUM, WEIGHT_DECAY};
 
 /// The optimiser and its constants; the learning rate comes with each step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -44,6 +46,70 @@ impl Default for Optimizer {
 }
 
 impl Optimizer {
+    /// The optimiser of this name with its defaults, those of PyTorch but for SGD's momentum of 0.9.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names those there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "adamw" => Ok(Self::default()),
+            "sgd" => Ok(Self::Sgd {
+                momentum: 0.9,
+                weight_decay: 0.0,
+            }),
+            _ => Err(Error::Option {
+                name: "optimizer.name".into(),
+                value: name.into(),
+                want: "adamw or sgd".into(),
+            }),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Adamw { .. } => "adamw",
+            Self::Sgd { .. } => "sgd",
+        }
+    }
+
+    /// Whether its constants are in range: as PyTorch's, but finite, and eps above 0.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the constant, its value and the range.
+    pub fn validate(&self) -> Result<()> {
+        match *self {
+            Self::Adamw {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            } => {
+                BETA1.check(beta1)?;
+                BETA2.check(beta2)?;
+                EPS.check(eps)?;
+                WEIGHT_DECAY.check(weight_decay)
+            }
+            Self::Sgd {
+                momentum,
+                weight_decay,
+            } => {
+                MOMENTUM.check(momentum)?;
+                WEIGHT_DECAY.check(weight_decay)
+            }
+        }
+    }
+
+    /// Moments that it keeps of each parameter: 1 or 2.
+    #[must_use]
+    pub fn moments(&self) -> usize {
+        match self {
+            Self::Adamw { .. } => 2,
+            Self::Sgd { .. } => 1,
+        }
+    }
+
     /// Records the update of all parameters from all gradients.
     pub fn record(&self, rec: &mut Recorder<'_>) {
         match *self {

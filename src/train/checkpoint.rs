@@ -1,11 +1,16 @@
-//! Checkpoints: one safetensors file.
+//! Checkpoints: safetensors files.
 //!
-//! Its tensors are the parameters and buffers, under the names of PyTorch's `state_dict`, and
-//! nothing else, so that `load_state_dict(load_file(path))` takes it as it is. What only a resumed
-//! run needs stands in the file's metadata, as JSON under the key `semivq`: the step (which, with
-//! the seed, is the state of the generator and of the data order), the run's options, the
-//! optimiser's moments, and what only training keeps of a layer (velocities, countdowns, usage), each
-//! a base64 text of little-endian f32.
+//! Their tensors are the model's parameters and buffers, under the names of PyTorch's `state_dict`.
+//! Step (which, with the seed, is the state of the generator and of the data order), seed, model and
+//! the run's options stand in the file's metadata, as JSON under the key `semivq`. What only a resumed
+//! run needs, the optimiser's moments and what training keeps of a layer (velocities, countdowns,
+//! usage), are tensors `moment1.NAME`, `moment2.NAME` and `training.NAME`,
+//!
+//! - in a file of their own, which the checkpoint names ([`State::to_files`]): then the checkpoint is
+//!   the model and nothing else, and `load_state_dict(load_file(path))` takes it as it is;
+//! - or beside the model's in one file ([`State::to_bytes`]).
+//!
+//! Version 0.1.0 wrote them as base64 texts into the metadata; such files are still read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -22,8 +28,9 @@ use crate::gpu::{ParameterLayout, Role};
 pub type Named = (String, Vec<usize>, Vec<f32>);
 
 const KEY: &str = "semivq";
+const TRAINING_KEY: &str = "semivq-training";
 
-/// All that a run needs to go on.
+/// A model, and what its run needs to go on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     /// The model's name.
@@ -34,43 +41,65 @@ pub struct State {
     pub seed: u64,
     /// The run's options, as the caller wants them back.
     pub options: serde_json::Value,
-    /// The parameters.
-    pub parameters: Vec<Named>,
-    /// Running statistics and the like.
+    /// Parameters, running statistics and the like.
+    pub tensors: Vec<Named>,
+    /// What only training needs, where it is at hand.
+    pub training: Training,
+}
+
+/// Where the state of training is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Training {
+    /// Here.
+    Here(TrainingState),
+    /// In the file of this name, beside the checkpoint; see [`State::add_training`].
+    InFile(String),
+}
+
+/// What only a resumed run needs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainingState {
+    /// What training keeps of a layer: velocities, countdowns, usage.
     pub buffers: Vec<Named>,
-    /// What training keeps besides: velocities, countdowns, usage.
-    pub training: Vec<Named>,
     /// First moments of all parameters.
     pub moment1: Vec<Named>,
-    /// Second moments of all parameters.
+    /// Second moments of all parameters; empty where the optimiser has none.
     pub moment2: Vec<Named>,
 }
 
+/// The metadata of a checkpoint.
 #[derive(Serialize, Deserialize)]
 struct Meta {
     model: String,
     step: u32,
     seed: u64,
     options: serde_json::Value,
+    /// The file that holds the training state; none where it is in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training_file: Option<String>,
+    /// Version 0.1.0: base64 of little-endian f32, as the next two.
+    #[serde(default, skip_serializing)]
     moment1: BTreeMap<String, String>,
+    #[serde(default, skip_serializing)]
     moment2: BTreeMap<String, String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     training: BTreeMap<String, String>,
 }
 
-fn encode(moments: &[Named]) -> BTreeMap<String, String> {
-    let text = |values: &[f32]| STANDARD.encode(bytemuck::cast_slice::<f32, u8>(values));
-    moments
-        .iter()
-        .map(|(name, _, values)| (name.clone(), text(values)))
-        .collect()
+/// The metadata of a file of training state: whose it is.
+#[derive(Serialize, Deserialize, PartialEq)]
+struct TrainingMeta {
+    model: String,
+    step: u32,
+    seed: u64,
 }
 
 fn bad(message: impl Into<String>) -> Error {
     Error::Config(message.into())
 }
 
-fn decode(moments: BTreeMap<String, String>) -> Result<Vec<Named>> {
+/// The values of version 0.1.0's texts.
+fn decode(texts: BTreeMap<String, String>) -> Result<Vec<Named>> {
     let one = |(name, text): (String, String)| {
         let bytes = STANDARD.decode(text).unwrap_or_default();
         if bytes.is_empty() || !bytes.len().is_multiple_of(4) {
@@ -79,88 +108,269 @@ fn decode(moments: BTreeMap<String, String>) -> Result<Vec<Named>> {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         Ok((name, vec![values.len()], values))
     };
-    moments.into_iter().map(one).collect()
+    texts.into_iter().map(one).collect()
+}
+
+fn write(key: &str, meta: &impl Serialize, tensors: Vec<(String, &Named)>) -> Result<Vec<u8>> {
+    let failed = |e: &dyn std::fmt::Display| bad(format!("cannot write the checkpoint: {e}"));
+    // One key, because a map of several would be written in any order.
+    let text = serde_json::to_string(meta).map_err(|e| failed(&e))?;
+    let metadata = HashMap::from([(key.to_owned(), text)]);
+    let mut views = Vec::new();
+    for (name, (_, shape, values)) in tensors {
+        let bytes = bytemuck::cast_slice(values);
+        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| failed(&e))?;
+        views.push((name, view));
+    }
+    safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))
+}
+
+/// Metadata and tensors of a file, by name.
+fn read<M: DeserializeOwned>(bytes: &[u8], key: &str, what: &str) -> Result<(M, Vec<Named>)> {
+    let damaged = |e: &dyn std::fmt::Display| bad(format!("is no complete safetensors file ({e})"));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
+    let text = header.metadata().as_ref().and_then(|m| m.get(key));
+    let text = text.ok_or_else(|| {
+        bad(format!(
+            "is a safetensors file, but no {what} of semivq: its metadata has no key `{key}`"
+        ))
+    })?;
+    let meta =
+        serde_json::from_str(text).map_err(|e| bad(format!("has unreadable metadata ({e})")))?;
+    // The reader hands them out in no particular order.
+    let views: BTreeMap<_, _> = file.tensors().into_iter().collect();
+    let one = |(name, view): (String, TensorView<'_>)| {
+        if view.dtype() != Dtype::F32 {
+            let kind = view.dtype();
+            return Err(bad(format!("holds `{name}` as {kind:?}, expected F32")));
+        }
+        let values = bytemuck::pod_collect_to_vec(view.data());
+        Ok((name, view.shape().to_vec(), values))
+    };
+    let tensors = views.into_iter().map(one).collect::<Result<_>>()?;
+    Ok((meta, tensors))
+}
+
+/// Names the first tensor that holds NaN or infinity.
+fn check_finite<'a>(tensors: impl IntoIterator<Item = &'a Named>, prefix: &str) -> Result<()> {
+    for (name, _, values) in tensors {
+        if let Some(value) = values.iter().find(|v| !v.is_finite()) {
+            let count = values.iter().filter(|v| !v.is_finite()).count();
+            return Err(bad(format!(
+                "holds {value} in `{prefix}{name}` ({count} of its {} values are no finite numbers): it is \
+                 damaged, or its run had gone wrong; take an earlier checkpoint",
+                values.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+const OTHER: &str = "the checkpoint is of another model or other options";
+
+/// Whether `held` has all of `wanted`, names and shapes. The shapes of version 0.1.0's training
+/// state are not known, only how long it is.
+fn check_shapes<'a>(
+    held: &[Named],
+    prefix: &str,
+    wanted: impl Iterator<Item = (&'a String, &'a Vec<usize>)>,
+) -> Result<()> {
+    let held: BTreeMap<&str, &[usize]> = held
+        .iter()
+        .map(|(name, shape, _)| (name.as_str(), shape.as_slice()))
+        .collect();
+    for (name, shape) in wanted {
+        let Some(have) = held.get(name.as_str()) else {
+            return Err(bad(format!("has no tensor `{prefix}{name}`; {OTHER}")));
+        };
+        let flat = !prefix.is_empty() && *have == [shape.iter().product::<usize>()];
+        if have != shape && !flat {
+            return Err(bad(format!(
+                "holds `{prefix}{name}` as {have:?}, expected {shape:?}; {OTHER}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl TrainingState {
+    const PARTS: [&'static str; 3] = ["moment1.", "moment2.", "training."];
+
+    fn parts(&self) -> [(&'static str, &Vec<Named>); 3] {
+        let [first, second, third] = Self::PARTS;
+        [
+            (first, &self.moment1),
+            (second, &self.moment2),
+            (third, &self.buffers),
+        ]
+    }
+
+    /// All tensors under their names in a file.
+    fn tensors(&self) -> Vec<(String, &Named)> {
+        self.parts()
+            .into_iter()
+            .flat_map(|(prefix, all)| all.iter().map(move |t| (format!("{prefix}{}", t.0), t)))
+            .collect()
+    }
+
+    /// Takes the tensors whose names say that they are its own; returns the others.
+    fn take(&mut self, tensors: Vec<Named>) -> Vec<Named> {
+        let mut others = Vec::new();
+        for (name, shape, values) in tensors {
+            let part = Self::PARTS.iter().position(|p| name.starts_with(p));
+            let Some(part) = part else {
+                others.push((name, shape, values));
+                continue;
+            };
+            let name = name[Self::PARTS[part].len()..].to_owned();
+            [&mut self.moment1, &mut self.moment2, &mut self.buffers][part]
+                .push((name, shape, values));
+        }
+        others
+    }
+
+    /// Whether it is one of a model with `layout`, `moments` of each parameter, and finite.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the first tensor that is missing, differs or holds NaN or infinity.
+    pub fn check(&self, layout: &ParameterLayout, moments: usize) -> Result<()> {
+        for (prefix, held) in self.parts().into_iter().take(moments) {
+            let wanted = layout.parameters().iter().map(|p| (&p.name, &p.shape));
+            check_shapes(held, prefix, wanted)?;
+        }
+        let kept = layout.buffers().iter().filter(|b| b.role == Role::Training);
+        check_shapes(
+            &self.buffers,
+            Self::PARTS[2],
+            kept.map(|b| (&b.name, &b.shape)),
+        )?;
+        for (prefix, held) in self.parts() {
+            check_finite(held, prefix)?;
+        }
+        Ok(())
+    }
 }
 
 impl State {
-    /// As a file. The same state gives the same bytes.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when the writer refuses a tensor.
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let meta = Meta {
+    fn meta(&self, training_file: Option<String>) -> Meta {
+        Meta {
             model: self.model.clone(),
             step: self.step,
             seed: self.seed,
             options: self.options.clone(),
-            moment1: encode(&self.moment1),
-            moment2: encode(&self.moment2),
-            training: encode(&self.training),
-        };
-        let failed = |e: &dyn std::fmt::Display| bad(format!("cannot write the checkpoint: {e}"));
-        // One key, because a map of several would be written in any order.
-        let text = serde_json::to_string(&meta).map_err(|e| failed(&e))?;
-        let metadata = HashMap::from([(KEY.to_owned(), text)]);
-        let mut tensors = Vec::new();
-        for (name, shape, values) in self.parameters.iter().chain(&self.buffers) {
-            let bytes = bytemuck::cast_slice(values);
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| failed(&e))?;
-            tensors.push((name, view));
+            training_file,
+            moment1: BTreeMap::new(),
+            moment2: BTreeMap::new(),
+            training: BTreeMap::new(),
         }
-        safetensors::serialize(tensors, Some(metadata)).map_err(|e| failed(&e))
     }
 
-    /// From a file.
+    fn training_meta(&self) -> TrainingMeta {
+        TrainingMeta {
+            model: self.model.clone(),
+            step: self.step,
+            seed: self.seed,
+        }
+    }
+
+    fn model_tensors(&self) -> Vec<(String, &Named)> {
+        self.tensors.iter().map(|t| (t.0.clone(), t)).collect()
+    }
+
+    /// The training state.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is in a file of its own, by the file's name.
+    pub fn training(&self) -> Result<&TrainingState> {
+        match &self.training {
+            Training::Here(training) => Ok(training),
+            Training::InFile(name) => Err(bad(format!(
+                "is the model alone; to go on, {name} is needed too, which lay beside it"
+            ))),
+        }
+    }
+
+    /// As one file. The same state gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the training state is elsewhere or the writer refuses a tensor.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = self.model_tensors();
+        tensors.extend(self.training()?.tensors());
+        write(KEY, &self.meta(None), tensors)
+    }
+
+    /// As two files: the model, which names the second, and the training state. The same state
+    /// gives the same bytes.
+    ///
+    /// # Errors
+    /// As [`Self::to_bytes`].
+    pub fn to_files(&self, training_file: &str) -> Result<[Vec<u8>; 2]> {
+        let model = self.meta(Some(training_file.to_owned()));
+        Ok([
+            write(KEY, &model, self.model_tensors())?,
+            write(
+                TRAINING_KEY,
+                &self.training_meta(),
+                self.training()?.tensors(),
+            )?,
+        ])
+    }
+
+    /// From a file, of version 0.1.0 too.
     ///
     /// # Errors
     /// [`Error::Config`] when it is no safetensors file, cut short, or not one of this project's.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let damaged =
-            |e: &dyn std::fmt::Display| bad(format!("is no complete safetensors file ({e})"));
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
-        let text = header.metadata().as_ref().and_then(|m| m.get(KEY));
-        let text = text.ok_or_else(|| bad("is a safetensors file, but no checkpoint of semivq: its metadata has no key `semivq`"))?;
-        let meta: Meta = serde_json::from_str(text)
-            .map_err(|e| bad(format!("has unreadable metadata ({e})")))?;
-        let mut parameters = Vec::new();
-        let mut buffers = Vec::new();
-        // The reader hands them out in no particular order.
-        let tensors: BTreeMap<_, _> = file.tensors().into_iter().collect();
-        for (name, view) in tensors {
-            if view.dtype() != Dtype::F32 {
-                return Err(bad(format!(
-                    "holds `{name}` as {:?}, expected F32",
-                    view.dtype()
-                )));
+        let (meta, mut tensors): (Meta, _) = read(bytes, KEY, "checkpoint")?;
+        let training = match meta.training_file {
+            Some(name) => Training::InFile(name),
+            None if meta.moment1.is_empty() => {
+                let mut training = TrainingState::default();
+                tensors = training.take(tensors);
+                Training::Here(training)
             }
-            let values = bytemuck::pod_collect_to_vec(view.data());
-            let trained = meta.moment1.contains_key(&name);
-            let named = (name, view.shape().to_vec(), values);
-            let list = if trained {
-                &mut parameters
-            } else {
-                &mut buffers
-            };
-            list.push(named);
-        }
+            None => Training::Here(TrainingState {
+                buffers: decode(meta.training)?,
+                moment1: decode(meta.moment1)?,
+                moment2: decode(meta.moment2)?,
+            }),
+        };
         Ok(Self {
             model: meta.model,
             step: meta.step,
             seed: meta.seed,
             options: meta.options,
-            parameters,
-            buffers,
-            moment1: decode(meta.moment1)?,
-            moment2: decode(meta.moment2)?,
-            training: decode(meta.training)?,
+            tensors,
+            training,
         })
     }
 
-    /// Whether it is one of the model `name` with `layout`.
+    /// Takes up the training state from the bytes of its own file.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first tensor that differs.
+    /// [`Error::Config`] when it is none, or belongs to another checkpoint.
+    pub fn add_training(&mut self, bytes: &[u8]) -> Result<()> {
+        let (meta, tensors): (TrainingMeta, _) = read(bytes, TRAINING_KEY, "training state")?;
+        let mine = self.training_meta();
+        if meta != mine {
+            return Err(bad(format!(
+                "is of model `{}`, step {}, seed {}; the checkpoint is of model `{}`, step {}, seed {}",
+                meta.model, meta.step, meta.seed, mine.model, mine.step, mine.seed
+            )));
+        }
+        let mut training = TrainingState::default();
+        training.take(tensors);
+        self.training = Training::Here(training);
+        Ok(())
+    }
+
+    /// Whether it is a model `name` with `layout`, all of it finite. The training state is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the first tensor that differs or holds NaN or infinity.
     pub fn check(&self, name: &str, layout: &ParameterLayout) -> Result<()> {
         if self.model != name {
             return Err(bad(format!(
@@ -168,97 +378,21 @@ impl State {
                 self.model
             )));
         }
-        let wanted: BTreeMap<&str, &[usize]> = layout
-            .parameters()
-            .iter()
-            .map(|p| (p.name.as_str(), p.shape.as_slice()))
-            .chain(
-                layout
-                    .buffers()
-                    .iter()
-                    .filter(|b| b.role == Role::Model)
-                    .map(|b| (b.name.as_str(), b.shape.as_slice())),
-            )
+        let parameters = layout.parameters().iter().map(|p| (&p.name, &p.shape));
+        let buffers = layout.buffers().iter().filter(|b| b.role == Role::Model);
+        let wanted: Vec<_> = parameters
+            .chain(buffers.map(|b| (&b.name, &b.shape)))
             .collect();
-        let held: BTreeMap<&str, &[usize]> = self
-            .parameters
-            .iter()
-            .chain(&self.buffers)
-            .map(|(name, shape, _)| (name.as_str(), shape.as_slice()))
-            .collect();
-        let other = "the checkpoint is of another model or other options";
-        for (name, shape) in &wanted {
-            match held.get(name) {
-                None => return Err(bad(format!("has no tensor `{name}`; {other}"))),
-                Some(have) if have != shape => {
-                    return Err(bad(format!(
-                        "holds `{name}` as {have:?}, expected {shape:?}; {other}"
-                    )));
-                }
-                Some(_) => {}
-            }
-        }
-        if let Some(name) = held.keys().find(|n| !wanted.contains_key(*n)) {
+        check_shapes(&self.tensors, "", wanted.iter().copied())?;
+        let unknown = |(name, ..): &&Named| !wanted.iter().any(|(w, _)| *w == name);
+        if let Some((name, ..)) = self.tensors.iter().find(unknown) {
             return Err(bad(format!(
-                "holds `{name}`, which the model does not have; {other}"
+                "holds `{name}`, which the model does not have; {OTHER}"
             )));
         }
-        let complete = |moments: &[Named]| moments.len() == layout.parameters().len();
-        if !complete(&self.moment1) || !complete(&self.moment2) {
-            return Err(bad("lacks a part of the optimiser state"));
-        }
-        for spec in layout.buffers().iter().filter(|b| b.role == Role::Training) {
-            let held = self.training.iter().find(|(name, ..)| *name == spec.name);
-            let len: usize = spec.shape.iter().product();
-            if held.is_none_or(|(_, _, values)| values.len() != len) {
-                let name = &spec.name;
-                return Err(bad(format!("lacks the training state `{name}`; {other}")));
-            }
-        }
-        Ok(())
+        check_finite(&self.tensors, "")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state() -> State {
-        let named =
-            |name: &str, values: &[f32]| (name.to_owned(), vec![values.len()], values.to_vec());
-        State {
-            model: "simple".into(),
-            step: 7,
-            seed: 3,
-            options: serde_json::json!({"lr": 0.5}),
-            parameters: vec![named("a.weight", &[1.0, -2.5]), named("b.weight", &[0.25])],
-            buffers: vec![named("a.running_mean", &[9.0])],
-            training: vec![named("a.velocity", &[0.5, -0.5])],
-            moment1: vec![named("a.weight", &[0.1, 0.2]), named("b.weight", &[0.3])],
-            moment2: vec![named("a.weight", &[0.4, 0.5]), named("b.weight", &[0.6])],
-        }
-    }
-
-    #[test]
-    fn a_state_survives_its_file_bit_for_bit() {
-        let bytes = state().to_bytes().unwrap();
-        assert_eq!(bytes, state().to_bytes().unwrap());
-        assert_eq!(State::from_bytes(&bytes).unwrap(), state());
-    }
-
-    #[test]
-    fn damage_is_an_error() {
-        let bytes = state().to_bytes().unwrap();
-        for cut in [0, 4, 20, bytes.len() / 2, bytes.len() - 1] {
-            let error = State::from_bytes(&bytes[..cut]).unwrap_err().to_string();
-            assert!(error.contains("safetensors"), "{error}");
-        }
-        let foreign = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
-        assert!(
-            State::from_bytes(&foreign)
-                .unwrap_err()
-                .to_string()
-                .contains("no checkpoint of semivq")
-        );
-    }
-}
+mod tests;

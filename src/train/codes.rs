@@ -1,5 +1,6 @@
 //! From images to codes and back: plans of half a model.
 
+use super::inference::{check_values, check_vectors, not_finite};
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
@@ -45,6 +46,7 @@ pub struct Encoder {
     plan: Plan,
     images: Var,
     q: Var,
+    bad_vectors: Var,
     shape: Vec<usize>,
 }
 
@@ -70,6 +72,7 @@ impl Encoder {
             plan,
             images,
             q: record.q,
+            bad_vectors: record.bad_vectors,
             shape,
         })
     }
@@ -77,10 +80,12 @@ impl Encoder {
     /// The codes of `values`, in the model's pixel range.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device fails.
+    /// [`Error::NotFinite`] when vectors before the quantiser are NaN or infinite; [`Error::Gpu`]
+    /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Codes> {
         self.plan.write(gpu, self.images, values)?;
         self.plan.run(gpu, &StepUniform::default());
+        check_vectors(self.plan.read(gpu, self.bad_vectors).await?[0] as usize)?;
         let q = self.plan.read_u32(gpu, self.q).await?;
         Ok(Codes {
             shape: self.shape.clone(),
@@ -95,6 +100,7 @@ pub struct Decoder {
     plan: Plan,
     q: Var,
     output: Var,
+    unclamped: Option<Var>,
     codes: Vec<usize>,
     shape: Vec<usize>,
 }
@@ -116,7 +122,9 @@ impl Decoder {
         full.insert(config.dim, config.feature_size);
         let q = rec.input("q", &[shape.iter().product()]);
         let z = rec.scope(name, |rec| quantizer.decode(rec, q, &full))?;
-        let output = model.decode(&mut Builder::new(&mut rec, 0.0), z)?;
+        let mut net = Builder::new(&mut rec, 0.0);
+        let output = model.decode(&mut net, z)?;
+        let unclamped = net.unclamped();
         rec.keep(output);
         let images = rec.shape(output).to_vec();
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
@@ -124,6 +132,7 @@ impl Decoder {
             plan,
             q,
             output,
+            unclamped,
             codes: shape.to_vec(),
             shape: images,
         })
@@ -144,10 +153,14 @@ impl Decoder {
     /// The images of `codes`, in the model's pixel range.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device fails.
+    /// [`Error::NotFinite`] when they were NaN or infinite before they were clamped; [`Error::Gpu`]
+    /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, codes: &[i32]) -> Result<Vec<f32>> {
         self.plan.write(gpu, self.q, codes)?;
         self.plan.run(gpu, &StepUniform::default());
+        if let Some(var) = self.unclamped {
+            check_values(not_finite(&self.plan.read(gpu, var).await?))?;
+        }
         self.plan.read(gpu, self.output).await
     }
 }

@@ -1,6 +1,6 @@
 //! Plans without a backward half: evaluation and reconstruction.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
 use crate::ops::loss::PixelLoss;
@@ -32,6 +32,47 @@ pub struct Inferred {
     pub mse: f32,
     /// Codes; empty without a quantiser.
     pub codes: Vec<u32>,
+    /// Vectors before the quantiser that are NaN or infinite.
+    pub bad_vectors: usize,
+    /// A value of the reconstructions, before they were clamped, that is NaN or infinite.
+    pub bad_value: Option<f32>,
+}
+
+impl Inferred {
+    /// Whether the codes and the reconstructions can be believed.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] says what is NaN or infinite.
+    pub fn check(&self) -> Result<()> {
+        check_vectors(self.bad_vectors)?;
+        check_values(self.bad_value)
+    }
+}
+
+/// [`Error::NotFinite`] when there are `bad` vectors before the quantiser.
+pub(super) fn check_vectors(bad: usize) -> Result<()> {
+    if bad == 0 {
+        return Ok(());
+    }
+    Err(Error::NotFinite {
+        what: format!(
+            "{bad} vectors before the quantiser, or their squared distances, are NaN or infinite"
+        ),
+    })
+}
+
+/// [`Error::NotFinite`] when the reconstructions hold a `bad` value.
+pub(super) fn check_values(bad: Option<f32>) -> Result<()> {
+    bad.map_or(Ok(()), |value| {
+        Err(Error::NotFinite {
+            what: format!("the reconstruction holds {value}"),
+        })
+    })
+}
+
+/// A value that is no finite number.
+pub(super) fn not_finite(values: &[f32]) -> Option<f32> {
+    values.iter().copied().find(|v| !v.is_finite())
 }
 
 /// A plan for a batch of images from the host.
@@ -43,6 +84,7 @@ pub struct Inference {
     l1: Var,
     mse: Var,
     record: Option<Record>,
+    unclamped: Option<Var>,
     range: (f32, f32),
 }
 
@@ -58,7 +100,7 @@ impl Inference {
         let images = rec.input("images", shape);
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, images)?;
-        let record = net.record();
+        let (record, unclamped) = (net.record(), net.unclamped());
         rec.keep(output);
         let l1 = PixelLoss::L1.apply(&mut rec, "l1", output, images, 0.0)?;
         let mse = PixelLoss::Mse.apply(&mut rec, "mse", output, images, 0.0)?;
@@ -70,6 +112,7 @@ impl Inference {
             l1,
             mse,
             record,
+            unclamped,
             range: model.pixel_range(),
         })
     }
@@ -82,8 +125,19 @@ impl Inference {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
         self.plan.run(gpu, &StepUniform::default());
+        let images = self.plan.read(gpu, self.output).await?;
+        let mut bad_value = not_finite(&images);
+        if let (Some(var), None) = (self.unclamped, bad_value) {
+            bad_value = not_finite(&self.plan.read(gpu, var).await?);
+        }
+        let bad_vectors = match self.record {
+            Some(record) => self.plan.read(gpu, record.bad_vectors).await?[0] as usize,
+            None => 0,
+        };
         Ok(Inferred {
-            images: self.plan.read(gpu, self.output).await?,
+            images,
+            bad_vectors,
+            bad_value,
             l1: self.plan.read(gpu, self.l1).await?[0],
             mse: self.plan.read(gpu, self.mse).await?[0],
             codes: match self.record {
@@ -140,7 +194,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn finish(&self) -> Evaluation {
+    /// The figures; [`Error::NotFinite`] names one that is NaN or infinite.
+    pub(super) fn finish(&self) -> Result<Evaluation> {
         let total: u64 = self.counts.iter().sum();
         let share = |c: &u64| *c as f64 / total as f64;
         let entropy: f64 = self
@@ -151,12 +206,19 @@ impl Tally {
             .sum();
         let used = self.counts.iter().filter(|c| **c > 0).count();
         let quantized = total > 0;
-        Evaluation {
+        let evaluation = Evaluation {
             images: self.images,
             l1: self.l1 / self.images as f64,
             mse: self.mse / self.images as f64,
             perplexity: quantized.then(|| entropy.exp()),
             active_ratio: quantized.then(|| 100.0 * used as f64 / self.counts.len() as f64),
+        };
+        for (name, value) in [("l1", evaluation.l1), ("mse", evaluation.mse)] {
+            if !value.is_finite() {
+                let what = format!("{name} is {value}");
+                return Err(Error::NotFinite { what });
+            }
         }
+        Ok(evaluation)
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Recorder, Var};
+use crate::vq::usage::Window;
 use crate::vq::{Record, Vectors};
 
 /// Declares the scalars of a step once: the struct, and where each comes from.
@@ -96,8 +97,8 @@ pub(super) struct RecordInfo {
     pub(super) codes: usize,
     /// Vectors of a batch.
     pub(super) vectors: usize,
-    /// The usage histogram of the window and the ages, each `[K]`.
-    pub(super) window: Option<(Var, Var)>,
+    /// The usage histogram of the window.
+    pub(super) window: Option<Window>,
     /// How the vectors lie in z and z_q.
     pub(super) layout: Vectors,
     pub(super) z: Var,
@@ -113,7 +114,7 @@ impl RecordInfo {
         Self {
             codes: rec.len(record.counts),
             vectors: rec.len(record.q),
-            window: record.window.map(|w| (w.counts, w.age)),
+            window: record.window,
             layout,
             z: record.z,
             z_q: record.z_q,

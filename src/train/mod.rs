@@ -2,15 +2,20 @@
 
 pub mod checkpoint;
 mod codes;
+mod effect;
+mod every;
 mod inference;
 mod methods;
 mod metrics;
 mod options;
 mod projection;
+mod save;
 mod session;
 mod show;
 
 pub use codes::{Codes, Decoder, Encoder};
+pub use effect::Idle;
+pub use every::CheckpointEvery;
 pub use inference::{Evaluation, Inference};
 pub use methods::Method;
 pub use metrics::StepMetrics;

@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Method, SessionOptions};
+use super::{CheckpointEvery, Method, SessionOptions};
 use crate::error::{Error, Result};
 use crate::models::{Model, OutputClamp, Simple};
 use crate::optim::Optimizer;
+use crate::options::{self, COMMITMENT_WEIGHT, LOG_EVERY, STEPS};
 use crate::vq::{VectorQuant, VectorQuantConfig};
 
 /// A run's options. The defaults are those of the seed's README, but for `output_clamp`.
@@ -35,6 +36,12 @@ pub struct TrainOptions {
     pub data: Option<String>,
     /// Every how many steps a metrics line is written.
     pub log_every: u32,
+    /// The goal: steps in all; none where nobody said (on the page, in version 0.1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    /// When a checkpoint is written; none for the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<CheckpointEvery>,
 }
 
 impl Default for TrainOptions {
@@ -51,6 +58,8 @@ impl Default for TrainOptions {
             seed: 0,
             data: None,
             log_every: 1,
+            steps: None,
+            checkpoint_every: None,
         }
     }
 }
@@ -67,6 +76,20 @@ fn overlay(base: &mut Value, given: Value) {
     }
 }
 
+/// [`Error::Conflict`] names what `given` (JSON) has for an optimiser that `optimizer` is not.
+fn refuse_foreign(given: &Value, optimizer: &Optimizer) -> Result<()> {
+    let own = json!(optimizer);
+    let given = given.get("optimizer").and_then(Value::as_object);
+    let mut names = given.into_iter().flat_map(|g| g.keys());
+    match names.find(|name| own.get(name.as_str()).is_none()) {
+        None => Ok(()),
+        Some(name) => Err(Error::Conflict(format!(
+            "optimizer.{name} has no effect: the optimizer {} has none",
+            optimizer.name()
+        ))),
+    }
+}
+
 impl TrainOptions {
     /// Options from some of them, as JSON: first the method, with the F and K that are given, then
     /// whatever else is given over it, then the defaults.
@@ -75,6 +98,7 @@ impl TrainOptions {
     /// [`Error::Config`] names an option that does not exist or whose value does not fit.
     pub fn from_partial(given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
+        options::check_json(&given)?;
         let mut options = Self::default();
         if let Some(method) = given.get("method") {
             options.method = serde_json::from_value(method.clone()).map_err(refuse)?;
@@ -89,6 +113,10 @@ impl TrainOptions {
         }
         options.method.apply(&mut options.vq);
         let codes = options.vq.num_codes;
+        if let Some(name) = given.get("optimizer").and_then(|o| o.get("name")) {
+            options.optimizer = Optimizer::named(name.as_str().unwrap_or_default())?;
+        }
+        refuse_foreign(&given, &options.optimizer)?;
         let mut all = serde_json::to_value(&options).map_err(refuse)?;
         overlay(&mut all, given);
         if options.method == Method::Fsq && all["vq"]["fsq_levels"] == json!(options.vq.fsq_levels)
@@ -96,6 +124,57 @@ impl TrainOptions {
             all["vq"]["num_codes"] = json!(codes);
         }
         serde_json::from_value(all).map_err(refuse)
+    }
+
+    /// Options as they are stored, all of them.
+    ///
+    /// # Errors
+    /// [`Error::Option`] and [`Error::Conflict`] as [`Self::validate`]; [`Error::Config`] when it is
+    /// no JSON of options.
+    pub fn from_stored(json: &str) -> Result<Self> {
+        let refuse = |e: serde_json::Error| Error::Config(e.to_string());
+        options::check_json(&serde_json::from_str(json).map_err(refuse)?)?;
+        // From the text, for the line and column of what is wrong.
+        let options: Self = serde_json::from_str(json).map_err(refuse)?;
+        refuse_foreign(
+            &serde_json::from_str(json).map_err(refuse)?,
+            &options.optimizer,
+        )?;
+        options.validate()?;
+        Ok(options)
+    }
+
+    /// Whether the options are in range and go together.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the option by its path in JSON, its value and the range;
+    /// [`Error::Conflict`] names the options that do not go together; [`Error::Config`] names the
+    /// models there are.
+    pub fn validate(&self) -> Result<()> {
+        if self.model != "simple" {
+            return Err(Error::Config(format!(
+                "unknown model `{}`; there is: simple",
+                self.model
+            )));
+        }
+        self.session().validate()?;
+        COMMITMENT_WEIGHT.check(self.commitment_weight)?;
+        LOG_EVERY.check(self.log_every)?;
+        if let Some(steps) = self.steps {
+            STEPS.check(steps)?;
+        }
+        self.vq.validate().map_err(|e| e.within("vq"))?;
+        if self.vq.dim != 1 {
+            return Err(Error::Option {
+                name: "vq.dim".into(),
+                value: self.vq.dim.to_string(),
+                want: format!(
+                    "1, the axis of the features [B, F, H, W] in the model {}",
+                    self.model
+                ),
+            });
+        }
+        Ok(())
     }
 
     /// What the session trains with.
@@ -112,24 +191,9 @@ impl TrainOptions {
     /// The model that the options describe, for images of `channels` channels.
     ///
     /// # Errors
-    /// [`Error::Config`] names the option that is out of range.
+    /// As [`Self::validate`].
     pub fn build_model(&self, channels: usize) -> Result<Box<dyn Model>> {
-        let refuse = |message: String| Err(Error::Config(message));
-        if self.model != "simple" {
-            return refuse(format!("unknown model `{}`; there is: simple", self.model));
-        }
-        if !(self.lr.is_finite() && self.lr > 0.0) {
-            return refuse(format!("lr must be a number above 0, not {}", self.lr));
-        }
-        if !(self.commitment_weight.is_finite() && self.commitment_weight >= 0.0) {
-            return refuse(format!(
-                "commitment_weight must be a number of at least 0, not {}",
-                self.commitment_weight
-            ));
-        }
-        if self.batch == 0 || self.log_every == 0 {
-            return refuse("batch and log_every must be at least 1".into());
-        }
+        self.validate()?;
         let quantizer = VectorQuant::new(self.vq.clone())?;
         let simple = Simple::new(quantizer, self.output_clamp, self.commitment_weight);
         Ok(Box::new(simple.with_channels(channels)))
@@ -151,6 +215,14 @@ mod tests {
         let fsq = TrainOptions::from_partial(fsq).unwrap();
         assert_eq!(fsq.vq.num_codes, 240);
         fsq.vq.validate().unwrap();
+        let sgd = json!({"optimizer": {"name": "sgd", "momentum": 0.5}});
+        assert_eq!(
+            TrainOptions::from_partial(sgd).unwrap().optimizer,
+            Optimizer::Sgd {
+                momentum: 0.5,
+                weight_decay: 0.0
+            }
+        );
         let none = json!({"method": "ema", "vq": {"ema_decay": null}});
         assert_eq!(TrainOptions::from_partial(none).unwrap().vq.ema_decay, None);
     }
@@ -162,6 +234,15 @@ mod tests {
             (json!({"learning_rate": 3}), "learning_rate"),
             (json!({"method": "magic"}), "magic"),
             (json!({"vq": {"num_codes": "many"}}), "many"),
+            (json!({"optimizer": {"name": "adam"}}), "adam"),
+            (
+                json!({"optimizer": {"momentum": 0.5}}),
+                "optimizer.momentum has no effect: the optimizer adamw has none",
+            ),
+            (
+                json!({"optimizer": {"name": "sgd", "beta1": 0.5}}),
+                "optimizer.beta1 has no effect: the optimizer sgd has none",
+            ),
         ] {
             let error = TrainOptions::from_partial(given).unwrap_err().to_string();
             assert!(error.contains(want), "{error:?} does not name {want}");

@@ -4,17 +4,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::checkpoint::State;
 use super::metrics::{RecordInfo, Scalars, StepMetrics};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, Role, StepUniform, Store,
-    Var,
+    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, StepUniform, Store, Var,
 };
 use crate::models::{Builder, Model};
 use crate::ops::gather::gather;
 use crate::optim::Optimizer;
+use crate::options::{BATCH, LR};
 use crate::rng::Stream;
 use crate::vq::Vectors;
 use crate::vq::kmeans::{KMeansOptions, kmeans};
@@ -35,12 +34,25 @@ pub struct SessionOptions {
     pub optimizer: Optimizer,
 }
 
+impl SessionOptions {
+    /// Whether they are in range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the option, its value and the range.
+    pub fn validate(&self) -> Result<()> {
+        BATCH.check(self.batch)?;
+        LR.check(self.lr)?;
+        let optimizer = self.optimizer.validate();
+        optimizer.map_err(|e| e.within("optimizer"))
+    }
+}
+
 /// A model, its data and its parameters on a device.
 pub struct Session {
     pub(super) gpu: Arc<Gpu>,
     pub(super) model: Box<dyn Model>,
     data: Arc<Dataset>,
-    options: SessionOptions,
+    pub(super) options: SessionOptions,
     pub(super) store: Store,
     pub(super) plan: Plan,
     /// The stretches of the plan that are submitted one after the other.
@@ -49,9 +61,11 @@ pub struct Session {
     pub(super) record: Option<RecordInfo>,
     images: wgpu::Buffer,
     order: wgpu::Buffer,
-    epoch: Option<u32>,
+    pub(super) epoch: Option<u32>,
     readback: Readback,
     pub(super) step: u32,
+    /// The step of the checkpoint that it went on from; 0 without one.
+    pub(super) began: u32,
 }
 
 impl std::fmt::Debug for Session {
@@ -82,8 +96,8 @@ impl Session {
     /// Records the training step and draws the parameters.
     ///
     /// # Errors
-    /// [`Error::Config`] when the batch is larger than the data set or an option is out of range,
-    /// [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
+    /// [`Error::Config`] when the batch is larger than the data set, [`Error::Option`] when an option
+    /// is out of range, [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
     /// images do not fit the model.
     pub fn new(
         gpu: Arc<Gpu>,
@@ -116,6 +130,7 @@ impl Session {
         images: wgpu::Buffer,
         order: wgpu::Buffer,
     ) -> Result<Self> {
+        options.validate()?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
         let batch = gather_batch(
@@ -161,6 +176,7 @@ impl Session {
             epoch: None,
             readback,
             step: 0,
+            began: 0,
         })
     }
 
@@ -238,6 +254,7 @@ impl Session {
             }
         }
         next.step = self.step;
+        next.began = self.began;
         next.epoch = self.epoch;
         next.submit_in_parts(self.parts.len());
         *self = next;
@@ -251,7 +268,7 @@ impl Session {
     }
 
     /// Steps of an epoch.
-    fn epoch_steps(&self) -> u32 {
+    pub(super) fn epoch_steps(&self) -> u32 {
         (self.data.train.len() / self.options.batch) as u32
     }
 
@@ -384,12 +401,14 @@ impl Session {
         let losses = [Some(metrics.rec_loss), metrics.cmt_loss];
         let lost = losses.into_iter().flatten().find(|v| !v.is_finite());
         if lost.is_some() || bad > 0 {
-            return Err(self.diverged(step, lost.unwrap_or(metrics.rec_loss), bad));
+            let value = lost.unwrap_or(metrics.rec_loss);
+            return Err(self.diverged("the loss", step, value, bad));
         }
         Ok(Some(metrics))
     }
 
-    fn diverged(&self, step: u32, value: f32, bad: u32) -> Error {
+    /// What to say when the loss, or whatever `what` is, is `value` at `step`.
+    pub(super) fn diverged(&self, what: &str, step: u32, value: f32, bad: u32) -> Error {
         let vectors = match &self.record {
             Some(record) if bad > 0 => format!(
                 " ({bad} of the {} vectors before the quantiser are NaN or infinite)",
@@ -397,77 +416,28 @@ impl Session {
             ),
             _ => String::new(),
         };
-        let hint = if self.scalars.has("alpha_penalty") {
+        let penalty = if self.scalars.has("alpha_penalty") {
             " or --penalty-weight: the penalty on alpha has no lower bound"
         } else {
             ""
         };
+        // A step's loss is that of the parameters before it, so the learning rate has no part in
+        // the first one's.
+        let advice = match self.began {
+            0 if step == 1 => {
+                "no step was taken before it, so lower the weights of the losses".into()
+            }
+            began if step == began + 1 => {
+                "the checkpoint's own values lead to it: take an earlier one".into()
+            }
+            _ => format!("lower --lr (now {:e}){penalty}", self.options.lr),
+        };
         Error::Diverged {
+            what: what.to_owned(),
             step,
             value,
             vectors,
-            lr: self.options.lr,
-            hint: hint.into(),
+            advice,
         }
-    }
-
-    /// The state as a safetensors file, with `options` inside for whoever reads it; see
-    /// [`super::checkpoint`]. All steps must have reported, see [`Self::next_metrics`].
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] when a parameter is not finite, so that a good checkpoint is never
-    /// replaced by a bad one.
-    pub async fn checkpoint(&self, options: serde_json::Value) -> Result<Vec<u8>> {
-        let layout = self.store.layout();
-        let role_of = |name: &str| {
-            let spec = layout.buffers().iter().find(|b| b.name == name);
-            spec.map(|b| b.role)
-        };
-        let buffers = self.store.read(&self.gpu, Arena::Buffers).await?;
-        let (buffers, training) = buffers
-            .into_iter()
-            .partition(|(name, ..)| role_of(name) == Some(Role::Model));
-        let state = State {
-            model: self.model.name().to_owned(),
-            step: self.step,
-            seed: self.options.seed,
-            options,
-            parameters: self.store.read(&self.gpu, Arena::Parameters).await?,
-            buffers,
-            training,
-            moment1: self.store.read(&self.gpu, Arena::Moment1).await?,
-            moment2: self.store.read(&self.gpu, Arena::Moment2).await?,
-        };
-        let all = state.parameters.iter().chain(&state.buffers);
-        if let Some(bad) = all
-            .flat_map(|(_, _, values)| values)
-            .find(|v| !v.is_finite())
-        {
-            return Err(self.diverged(self.step + 1, *bad, 0));
-        }
-        state.to_bytes()
-    }
-
-    /// Takes up the state of a checkpoint of the same model.
-    ///
-    /// # Errors
-    /// [`Error::Config`] when it is no checkpoint, or one of another model.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
-        let state = State::from_bytes(bytes)?;
-        state.check(self.model.name(), self.store.layout())?;
-        for (arena, tensors) in [
-            (Arena::Parameters, &state.parameters),
-            (Arena::Buffers, &state.buffers),
-            (Arena::Buffers, &state.training),
-            (Arena::Moment1, &state.moment1),
-            (Arena::Moment2, &state.moment2),
-        ] {
-            for (name, _, values) in tensors {
-                self.store.write(&self.gpu, arena, name, values)?;
-            }
-        }
-        self.step = state.step;
-        self.epoch = None;
-        Ok(())
     }
 }

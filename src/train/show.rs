@@ -2,10 +2,13 @@
 
 use super::Session;
 use super::codes::{Codes, Decoder, Encoder};
-use super::inference::{Evaluation, Inference, Tally, to_bytes, to_values};
+use super::inference::{
+    Evaluation, Inference, Tally, check_values, not_finite, to_bytes, to_values,
+};
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::gpu::Var;
+use crate::vq::usage::window_of;
 
 /// Images that are evaluated, encoded or decoded at once.
 const BATCH: usize = 256;
@@ -44,12 +47,22 @@ impl Session {
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
     pub async fn code_usage(&self) -> Result<Option<CodeUsage>> {
-        let Some((counts, age)) = self.record.and_then(|record| record.window) else {
+        let Some(record) = self.record else {
             return Ok(None);
         };
+        let Some(window) = record.window else {
+            return Ok(None);
+        };
+        // Only a step sums the window up; after a checkpoint there was none yet.
+        let counts = if self.step == self.began {
+            let ring = self.plan.read(&self.gpu, window.ring).await?;
+            window_of(&ring, record.codes, self.step, self.epoch_steps())
+        } else {
+            self.plan.read(&self.gpu, window.counts).await?
+        };
         Ok(Some(CodeUsage {
-            counts: self.plan.read(&self.gpu, counts).await?,
-            ages: self.plan.read(&self.gpu, age).await?,
+            counts,
+            ages: self.plan.read(&self.gpu, window.age).await?,
         }))
     }
 
@@ -100,7 +113,8 @@ impl Session {
     /// Figures over `images`, in evaluation mode; nothing of the model changes.
     ///
     /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
+    /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
+    /// [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
         let [c, h, w] = images.shape;
         let batch = images.len().min(BATCH);
@@ -121,22 +135,25 @@ impl Session {
             let inferred = inference
                 .run(&self.gpu, images.range(start, start + count))
                 .await?;
+            inferred.check()?;
             tally.add(count, &inferred);
             start += count;
             plan = Some((count, inference));
         }
-        Ok(tally.finish())
+        tally.finish()
     }
 
     /// Reconstructions of `images`, as bytes.
     ///
     /// # Errors
-    /// As [`Inference::new`] and [`Inference::run`].
+    /// [`Error::NotFinite`] when they hold NaN or infinity; as [`Inference::new`] and
+    /// [`Inference::run`].
     pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
         let [c, h, w] = images.shape;
         let shape = [images.len(), c, h, w];
         let inference = Inference::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?;
         let inferred = inference.run(&self.gpu, &images.pixels).await?;
+        inferred.check()?;
         Ok(Images {
             shape: images.shape,
             pixels: to_bytes(&inferred.images, self.model.pixel_range()),
@@ -214,6 +231,7 @@ impl Session {
             _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &codes.shape)?,
         };
         let values = decoder.run(&self.gpu, &codes.values).await?;
+        check_values(not_finite(&values))?;
         let mut shape = [0; 3];
         shape.copy_from_slice(&decoder.image_shape()[1..]);
         let images = Images {

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::fsq::MAX_CHANNELS;
 use crate::error::{Error, Result};
+use crate::options::{
+    AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
+    NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU,
+};
 
 /// Penalty on alpha (Approach 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -191,30 +195,42 @@ impl VectorQuantConfig {
     /// Whether the options are in range and go together.
     ///
     /// # Errors
-    /// [`Error::Config`] names the option, its value and the range.
+    /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] names the
+    /// options that do not go together.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |message: String| Err(Error::Config(message));
-        if self.feature_size == 0 {
-            return refuse("feature_size must be at least 1".into());
+        self.validate_ranges()?;
+        self.validate_together()?;
+        self.refuse_pairs()?;
+        self.validate_levels()
+    }
+
+    fn validate_ranges(&self) -> Result<()> {
+        FEATURE_SIZE.check(self.feature_size)?;
+        NUM_CODES.check(self.num_codes)?;
+        BETA.check(self.beta)?;
+        SYNC_NU.check(self.sync_nu)?;
+        AFFINE_LR.check(self.affine_lr)?;
+        AFFINE_GROUPS.check(self.affine_groups)?;
+        PENALTY_WEIGHT.check(self.penalty_weight)?;
+        REPLACE_FREQ.check(self.replace_freq)?;
+        DIM.check(self.dim)?;
+        if let Some(decay) = self.ema_decay {
+            EMA_DECAY.check(decay)?;
         }
-        if self.num_codes == 0 {
-            return refuse("num_codes must be at least 1".into());
+        if let Some((lr, momentum)) = self.inplace_optimizer {
+            let right = INPLACE_LR.check(lr).and(INPLACE_MOMENTUM.check(momentum));
+            right.map_err(|_| Error::Option {
+                name: "inplace_optimizer".into(),
+                value: format!("{lr},{momentum}"),
+                want: "a learning rate above 0 and a momentum in [0, 1)".into(),
+            })?;
         }
-        if !(0.0..=1.0).contains(&self.beta) {
-            return refuse(format!("beta must be in [0, 1], not {}", self.beta));
-        }
-        for (name, value) in [
-            ("sync_nu", self.sync_nu),
-            ("affine_lr", self.affine_lr),
-            ("penalty_weight", self.penalty_weight),
-        ] {
-            if !value.is_finite() || value < 0.0 {
-                return refuse(format!(
-                    "{name} must be a number of at least 0, not {value}"
-                ));
-            }
-        }
-        if self.affine_groups == 0 || !self.num_codes.is_multiple_of(self.affine_groups) {
+        Ok(())
+    }
+
+    fn validate_together(&self) -> Result<()> {
+        let refuse = |message: String| Err(Error::Conflict(message));
+        if !self.num_codes.is_multiple_of(self.affine_groups) {
             return refuse(format!(
                 "affine_groups ({}) must divide num_codes ({})",
                 self.affine_groups, self.num_codes
@@ -243,26 +259,13 @@ impl VectorQuantConfig {
                 self.feature_size
             ));
         }
-        if let Some((lr, momentum)) = self.inplace_optimizer {
-            if !(lr.is_finite() && lr > 0.0 && (0.0..1.0).contains(&momentum)) {
-                return refuse(format!(
-                    "inplace_optimizer needs a learning rate above 0 and a momentum in [0, 1), not {lr},{momentum}"
-                ));
-            }
-            if self.beta != 1.0 {
-                return refuse(format!(
-                    "inplace_optimizer moves the codebook towards z, all of the commitment loss: it needs beta 1, not {}",
-                    self.beta
-                ));
-            }
+        if self.inplace_optimizer.is_some() && self.beta != 1.0 {
+            return refuse(format!(
+                "inplace_optimizer moves the codebook towards z, all of the commitment loss: it needs beta 1, not {}",
+                self.beta
+            ));
         }
-        if let Some(decay) = self.ema_decay
-            && !(0.0..1.0).contains(&decay)
-        {
-            return refuse(format!("ema_decay must be in [0, 1), not {decay}"));
-        }
-        self.refuse_pairs()?;
-        self.validate_levels()
+        Ok(())
     }
 
     /// Whether C' is an affine function of C, learned or not.
@@ -319,13 +322,13 @@ impl VectorQuantConfig {
         for (name, others, why) in pairs {
             let other = others.iter().find(|other| on.contains(other));
             if let (true, Some(other)) = (on.contains(&name), other) {
-                return Err(Error::Config(format!(
+                return Err(Error::Conflict(format!(
                     "{name} and {other} exclude each other: {why}"
                 )));
             }
         }
         if self.ema_decay.is_some() && self.sync_nu > 0.0 && !self.use_learnable_gamma {
-            return Err(Error::Config(
+            return Err(Error::Conflict(
                 "sync_nu sends the decoder's gradient to the codes, and with ema_decay no gradient reaches them".into(),
             ));
         }
@@ -337,13 +340,20 @@ impl VectorQuantConfig {
         let Some(levels) = &self.fsq_levels else {
             return Ok(());
         };
-        let refuse = |message: String| Err(Error::Config(message));
-        if levels.is_empty() || levels.len() > MAX_CHANNELS || levels.iter().any(|l| *l < 3) {
-            return refuse(format!(
-                "fsq_levels must be 1 to {MAX_CHANNELS} numbers of at least 3, not {levels:?}"
-            ));
-        }
+        let refuse = |message: String| Err(Error::Conflict(message));
         let codes = levels.iter().try_fold(1_usize, |a, l| a.checked_mul(*l));
+        let right = (1..=MAX_CHANNELS).contains(&levels.len())
+            && levels.iter().all(|l| *l >= 3)
+            && codes.is_some_and(|codes| NUM_CODES.check(codes).is_ok());
+        if !right {
+            return Err(Error::Option {
+                name: "fsq_levels".into(),
+                value: format!("{levels:?}"),
+                want: format!(
+                    "1 to {MAX_CHANNELS} whole numbers of at least 3, their product at most 16777216"
+                ),
+            });
+        }
         if codes != Some(self.num_codes) {
             return refuse(format!(
                 "fsq_levels {levels:?} make {} codes, but num_codes is {}",

@@ -18,6 +18,7 @@ use crate::gpu::{
     BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var, uniform_struct,
 };
 use crate::ops::{GRID, NUMBER, RANDOM, REDUCE, STEP, kernels, sum};
+use crate::options::{CLUSTERS, MAX_ITERATIONS};
 use crate::rng::{self, Stream};
 
 const MAX_TRIALS: usize = 16;
@@ -85,8 +86,8 @@ pub struct KMeans {
 /// noise of deviation 1e-3.
 ///
 /// # Errors
-/// [`Error::Config`] when there are no rows or clusters, the length is no multiple of `features`,
-/// or a value is not finite; [`Error::Limit`] when the rows are too many for the device.
+/// [`Error::Config`] when there are no rows, the length is no multiple of `features`, or a value is
+/// not finite; [`Error::Option`] when an option is out of range; [`Error::Limit`] when the rows are too many for the device.
 pub async fn kmeans(
     gpu: &Gpu,
     rows: &[f32],
@@ -100,9 +101,10 @@ pub async fn kmeans(
             rows.len()
         ));
     }
-    if options.clusters == 0 {
-        return refuse("the number of clusters must be at least 1".into());
-    }
+    let options_in_range = CLUSTERS
+        .check(options.clusters)
+        .and_then(|()| MAX_ITERATIONS.check(options.max_iterations));
+    options_in_range.map_err(|e| e.within(CLUSTERS.group))?;
     if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
         return refuse(format!("row {} holds {}", at / features, rows[at]));
     }

@@ -60,6 +60,8 @@ pub struct Window {
     pub perplexity: Var,
     /// Percent of the codes that were used, a scalar.
     pub active_ratio: Var,
+    /// The counts by steps that the window is the sum of `[64, K]`, kept from step to step.
+    pub ring: Var,
     /// Steps since each code was used last `[K]`.
     pub age: Var,
     /// Their mean, a scalar.
@@ -109,6 +111,20 @@ pub fn usage(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Usage {
     }
 }
 
+/// The window's counts from the `ring` after `step` steps, as the shader's `track` sums them: for a
+/// session that has made no step of its own yet.
+pub(crate) fn window_of(ring: &[f32], codes: usize, step: u32, epoch_steps: u32) -> Vec<f32> {
+    let epoch = epoch_steps.max(1) as usize;
+    let steps = epoch.div_ceil(BUCKETS);
+    let place = (step.max(1) as usize - 1) / steps % BUCKETS;
+    let places = 0..epoch.div_ceil(steps);
+    let sum = |k: usize| -> f32 {
+        let row = |i: usize| (place + BUCKETS - i) % BUCKETS * codes;
+        places.clone().map(|i| ring[row(i) + k]).sum()
+    };
+    (0..codes).map(sum).collect()
+}
+
 /// Records ages and the window from the `counts` of a step.
 ///
 /// # Errors
@@ -134,6 +150,7 @@ pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
         counts: window,
         perplexity,
         active_ratio,
+        ring,
         age,
         age_mean,
         age_max,

@@ -6,7 +6,7 @@ use serde_json::json;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::data::Data;
-use super::{Device, JsResult, parse_options};
+use super::{Device, JsResult, parse_options, say_idle};
 use crate::error::{Error, Result};
 use crate::train::{Codes, Decoder, Inference, Projection, Session, StepMetrics, TrainOptions};
 
@@ -115,7 +115,9 @@ impl Core {
     /// The library's errors as exceptions.
     #[wasm_bindgen(constructor)]
     pub fn new(device: &Device, data: &Data, options: &str) -> JsResult<Self> {
-        let options = parse_options(options)?;
+        let given = options;
+        let options = parse_options(given)?;
+        say_idle(given, &options);
         let model = options.build_model(data.set.train.shape[0])?;
         let gpu = Arc::clone(&device.gpu);
         let session = Session::new(gpu, model, Arc::clone(&data.set), options.session())?;
@@ -212,6 +214,7 @@ impl Core {
             return Err(Error::Config("there are no images to show".into()).into());
         };
         let inferred = inference.run(self.session.gpu(), &pixels).await?;
+        inferred.check()?;
         Ok(View {
             images: inference.to_bytes(&inferred.images),
             codes: inferred.codes,
@@ -292,7 +295,7 @@ impl Core {
         })
     }
 
-    /// The checkpoint, the same file as the command line's; all steps must have reported.
+    /// The checkpoint with its training state, in one file; all steps must have reported.
     ///
     /// # Errors
     /// As [`Session::checkpoint`].
@@ -300,7 +303,8 @@ impl Core {
         Ok(self.session.checkpoint(json!(self.options)).await?)
     }
 
-    /// Takes up a checkpoint of the same model; all steps must have reported.
+    /// Takes up a checkpoint of the same model, from one file, see [`super::join`]; all steps must have
+    /// reported.
     ///
     /// # Errors
     /// As [`Session::restore`].

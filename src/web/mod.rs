@@ -6,7 +6,7 @@ mod data;
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wasm_bindgen::JsError;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -49,6 +49,34 @@ fn parse_options(text: &str) -> Result<TrainOptions> {
     TrainOptions::from_partial(value)
 }
 
+/// Says on the console what `given` (JSON, some options) sets without effect in `options`. It is no
+/// error: both sides of a comparison may be given what one of them has a use for.
+fn say_idle(given: &str, options: &TrainOptions) {
+    let given: Value = serde_json::from_str(given).unwrap_or_default();
+    let default = json!(TrainOptions::default());
+    for idle in options.without_effect() {
+        for name in idle.names {
+            let set = |all: &Value| {
+                let groups = [Some(all), all.get("vq"), all.get("optimizer")];
+                groups
+                    .into_iter()
+                    .flatten()
+                    .find_map(|g| g.get(name).cloned())
+            };
+            let (value, usual) = (set(&given).unwrap_or_default(), set(&default));
+            let float = |v: &Value| v.as_f64().map(|v| v as f32);
+            let same = match (float(&value), usual.as_ref().and_then(float)) {
+                (Some(value), Some(usual)) => value == usual,
+                _ => usual.as_ref() == Some(&value),
+            };
+            if !value.is_null() && !same {
+                let line = format!("semivq: {name} has no effect: {}", idle.why);
+                web_sys::console::warn_1(&line.into());
+            }
+        }
+    }
+}
+
 /// Some options (JSON) completed, see [`TrainOptions::from_partial`].
 ///
 /// # Errors
@@ -69,6 +97,21 @@ pub fn describe(checkpoint: &[u8]) -> JsResult<String> {
     let state =
         State::from_bytes(checkpoint).map_err(|e| Error::Config(format!("the checkpoint {e}")))?;
     Ok(json!({"step": state.step, "options": state.options}).to_string())
+}
+
+/// The checkpoint in a run's folder and the file of its training state, in one as the page takes it.
+///
+/// # Errors
+/// [`Error::Config`] as an exception, when they are none or do not belong together.
+#[wasm_bindgen]
+pub fn join(checkpoint: &[u8], training: &[u8]) -> JsResult<Vec<u8>> {
+    let join = || {
+        let mut state = State::from_bytes(checkpoint)?;
+        state.add_training(training)?;
+        state.to_bytes()
+    };
+    Ok(join()
+        .map_err(|e: Error| Error::Config(format!("the checkpoint or its training state {e}")))?)
 }
 
 /// A GPU device, for any number of trainers.

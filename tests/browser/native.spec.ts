@@ -67,7 +67,11 @@ test("each side goes on with the other's checkpoint", async ({ page }) => {
   // The command line's run, on the page, which had another seed and so other images.
   await open(page, OPTIONS.replace("seed=3", "seed=4"));
   await pause(page);
-  await page.locator("#load-a").setInputFiles(join(folder, "start/checkpoint.safetensors"));
+  // The model alone does not do: its training state is a file of its own there.
+  const files = ["checkpoint.safetensors", "training-6.safetensors"].map((name) => join(folder, "start", name));
+  await page.locator("#load-a").setInputFiles(files[0]!);
+  await expect(page.locator("#problems")).toContainText("training-6.safetensors is needed too");
+  await page.locator("#load-a").setInputFiles(files);
   await expect(page.locator("#status")).toContainText("step 6");
   for (let step = 7; step <= 9; step++) {
     await page.getByRole("button", { name: "Step" }).click();

@@ -5,6 +5,8 @@
     reason = "each test file uses its own part of this module; names say what the functions do"
 )]
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod command;
 pub mod harness;
 
 #[cfg(not(target_arch = "wasm32"))]

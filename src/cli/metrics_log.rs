@@ -1,0 +1,107 @@
+//! The growing file of metrics.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use semivq::Result;
+use semivq::train::StepMetrics;
+
+use super::run_dir::{METRICS, io_error, write_file};
+
+/// Appends a line every so many steps.
+pub struct MetricsLog {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// Every line so far, for the curves.
+    pub lines: Vec<StepMetrics>,
+    every: u32,
+    /// What was missing of the lines up to the step that it was opened at.
+    pub gap: Option<String>,
+}
+
+/// The lines of `text` up to step `keep`, and how many there are that cannot be read. What a kill
+/// tore, the last line, stands behind `keep`, unless the file was damaged otherwise.
+fn readable(text: &[u8], keep: u32) -> (Vec<StepMetrics>, usize) {
+    let mut lines: Vec<StepMetrics> = Vec::new();
+    let mut damaged = 0;
+    let mut pending = 0;
+    for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
+        let Ok(metrics) = serde_json::from_slice::<StepMetrics>(line) else {
+            pending += 1;
+            continue;
+        };
+        if metrics.step > keep {
+            break;
+        }
+        damaged += std::mem::take(&mut pending);
+        if lines.last().is_none_or(|last| last.step < metrics.step) {
+            lines.push(metrics);
+        }
+    }
+    (lines, damaged)
+}
+
+impl MetricsLog {
+    /// The log of the run in `dir`, its lines up to step `keep` kept, later ones dropped.
+    pub fn open(dir: &Path, keep: u32, every: u32) -> Result<Self> {
+        let path = dir.join(METRICS);
+        let mut lines = Vec::new();
+        let mut gap = None;
+        if keep > 0 {
+            match std::fs::read(&path) {
+                Ok(text) => {
+                    let damaged;
+                    (lines, damaged) = readable(&text, keep);
+                    gap = what_is_missing(&lines, damaged, keep, every);
+                }
+                Err(e) if e.kind() == ErrorKind::NotFound => gap = Some("was not there".into()),
+                Err(e) => return Err(io_error(&path, &e)),
+            }
+        }
+        let text: String = lines.iter().map(to_line).collect();
+        write_file(&path, text.as_bytes())?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(|e| io_error(&path, &e))?;
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+            lines,
+            every,
+            gap,
+        })
+    }
+
+    pub fn add(&mut self, metrics: StepMetrics) -> Result<()> {
+        if metrics.step.is_multiple_of(self.every) {
+            let line = to_line(&metrics);
+            self.file
+                .write_all(line.as_bytes())
+                .map_err(|e| io_error(&self.path, &e))?;
+            self.lines.push(metrics);
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.flush().map_err(|e| io_error(&self.path, &e))
+    }
+}
+
+/// What `lines` lack up to step `keep`; those before the first are not missed, because a run that
+/// began at a checkpoint does not have them.
+fn what_is_missing(lines: &[StepMetrics], damaged: usize, keep: u32, every: u32) -> Option<String> {
+    let last = lines.last().map_or(0, |m| m.step);
+    if damaged > 0 {
+        return Some(format!("had {damaged} lines that could not be read"));
+    }
+    (last / every < keep / every).then(|| format!("had no lines from step {} to {keep}", last + 1))
+}
+
+fn to_line(metrics: &StepMetrics) -> String {
+    let mut line = serde_json::to_string(metrics).unwrap_or_default();
+    line.push('\n');
+    line
+}

@@ -1,0 +1,191 @@
+//! `semivq train --resume`: from a folder in whatever state a kill left it, or from a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use semivq::gpu::Gpu;
+use semivq::train::TrainOptions;
+use semivq::{Error, Result};
+
+use super::args::TrainArgs;
+use super::given::Given;
+use super::run_dir::{self, CHECKPOINT, CONFIG};
+use super::saved::{self, locate, open_session, read_state, stored_path};
+use super::suggest;
+use super::train::{Run, with_advice};
+
+/// [`Error::Config`] names the options given that would be ignored.
+fn refuse_ignored(given: &Given, file: bool) -> Result<()> {
+    let mut known = vec!["resume", "out", "adapter", "backend"];
+    known.extend(TrainArgs::WITH_RESUME);
+    if file {
+        known.push("overwrite");
+    }
+    let ignored = given.except(&known);
+    if ignored.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{} cannot change in a run that goes on: leave it out, or start a new run",
+        ignored.join(", ")
+    )))
+}
+
+/// The options with what was given over them; the data set's folder as it is found now.
+fn changed(
+    options: &TrainOptions,
+    args: &TrainArgs,
+    given: &Given,
+    near: &Path,
+) -> Result<TrainOptions> {
+    let mut changed = options.clone();
+    args.change(given, &mut changed)?;
+    let folder: Option<PathBuf> = match &args.data {
+        Some(folder) => Some(folder.clone()),
+        None => options.data.as_deref().map(|stored| locate(stored, near)),
+    };
+    if let Some(folder) = folder {
+        changed.data = Some(stored_path(&folder)?);
+    }
+    Ok(changed)
+}
+
+/// How far the run goes.
+fn goal(options: &TrainOptions, name: &Path) -> Result<u32> {
+    let unknown =
+        "does not say how many steps were wanted, as it is of an older version or the page's";
+    options
+        .steps
+        .ok_or_else(|| Error::Config(format!("{} {unknown}; give --steps", name.display())))
+}
+
+/// The run in the folder `dir`.
+///
+/// # Errors
+/// [`Error::Config`] when an option is given that would be ignored; [`Error::File`] names the file
+/// that is missing, damaged or contradicts another.
+pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Result<Run> {
+    refuse_ignored(given, false)?;
+    if args.out.is_some() {
+        return Err(Error::Config(format!(
+            "a run goes on in its own folder: leave --out out, or give its checkpoint, {}",
+            suggest::path(&dir.join(CHECKPOINT))
+        )));
+    }
+    if !run_dir::holds_run(dir) {
+        return Err(saved::no_run(dir));
+    }
+    let held = run_dir::hold(dir)?;
+    let config = run_dir::read_config(dir)?;
+    let checkpoint = dir.join(CHECKPOINT);
+    let state = match checkpoint.exists() {
+        true => Some(read_state(&checkpoint, true)?),
+        false => None,
+    };
+    let (options, stale) = match (&state, config) {
+        (Some(state), config) => saved::agreed(dir, config, state)?,
+        (None, Some(config)) => (config, false),
+        (None, None) => return Err(saved::no_run(dir)),
+    };
+    let next = changed(&options, args, given, dir)?;
+    let steps = goal(&next, dir)?;
+    let done = state.as_ref().map_or(0, |s| s.step);
+    if steps < done.max(1) {
+        return Err(Error::Config(format!(
+            "the run in {} has done {done} steps; --steps is their number in all, so give at least that",
+            dir.display()
+        )));
+    }
+    let data = saved::load(&next, None, dir)?;
+    let mut session = open_session(Arc::clone(gpu), &next, data)?;
+    if let Some(state) = &state {
+        let restored = session.restore_state(state);
+        restored.map_err(|e| Error::file(&checkpoint, e.to_string()))?;
+    }
+    out!("adapter: {}", gpu.adapter_line());
+    out!(
+        "{}: {}",
+        dir.display(),
+        what_comes(done, steps, state.is_none())
+    );
+    if let Some(folder) = &args.data {
+        let before = options.data.as_deref().unwrap_or("the built-in images");
+        out!("on the images in {}, before on {before}", folder.display());
+    }
+    let run = Run::open(held, session, next)?;
+    if let Some(gap) = &run.log.gap {
+        out!(
+            "{}: {gap}; it goes on with what there is",
+            dir.join(run_dir::METRICS).display()
+        );
+    }
+    if stale {
+        run_dir::write_json(&dir.join(CONFIG), &options)?;
+    }
+    match &state {
+        None => {
+            run_dir::clear_leftovers(dir, None)?;
+            run_dir::clear_results(dir)?;
+            run_dir::write_json(&dir.join(CONFIG), &run.options)?;
+            run.save_now().map_err(|e| with_advice(e, dir))?;
+        }
+        Some(_) => {
+            run_dir::withdraw(dir)?;
+            if run.options != options {
+                run_dir::announce(dir, &run.options)?;
+                run.save_now().map_err(|e| with_advice(e, dir))?;
+                run_dir::adopt(dir)?;
+            }
+            let keep = format!("training-{done}.safetensors");
+            run_dir::clear_leftovers(dir, Some(&keep))?;
+        }
+    }
+    Ok(run)
+}
+
+fn what_comes(done: u32, steps: u32, fresh: bool) -> String {
+    match done {
+        _ if fresh => "no checkpoint yet, beginning at step 0".into(),
+        done if done == steps => format!("all {steps} steps are done; more with --steps"),
+        done => format!("going on from step {done} to {steps}"),
+    }
+}
+
+/// A new run that begins where a checkpoint, of the page for one, left off.
+///
+/// # Errors
+/// As [`folder`].
+pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Result<Run> {
+    refuse_ignored(given, true)?;
+    if let Some(out) = &args.out {
+        run_dir::refuse_taken(out, args.overwrite)?;
+    }
+    let refuse = |why: String| Error::file(file, why);
+    let state = read_state(file, true)?;
+    let options = saved::options_of(&state, file)?;
+    let next = changed(&options, args, given, file)?;
+    let steps = goal(&next, file)?;
+    if steps <= state.step {
+        return Err(refuse(format!(
+            "is at step {}, and its run was to do {steps}; --steps is their number in all, so give more than that",
+            state.step
+        )));
+    }
+    let data = saved::load(&next, None, file)?;
+    let mut session = open_session(Arc::clone(gpu), &next, data)?;
+    session
+        .restore_state(&state)
+        .map_err(|e| refuse(e.to_string()))?;
+    let held = run_dir::create(args.out.as_deref(), args.overwrite, next.method)?;
+    let run = Run::open(held, session, next)?;
+    out!("adapter: {}", gpu.adapter_line());
+    out!(
+        "{}: going on from step {} to {steps} in {}",
+        file.display(),
+        state.step,
+        run.dir().display()
+    );
+    run.save_now()?;
+    run_dir::write_json(&run.dir().join(CONFIG), &run.options)?;
+    Ok(run)
+}

@@ -1,0 +1,379 @@
+//! The numeric options in one table: name and range. Their checks, and what an error says, are made
+//! of it, so that a value is refused alike on the command line, in JSON and in a library call.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// What a numeric option can be. Numbers are finite, in float32.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    /// Whole, from the first to the last.
+    Whole(u64, u64),
+    /// Above 0.
+    Positive,
+    /// At least 0.
+    NotNegative,
+    /// In [0, 1].
+    Share,
+    /// In [0, 1): how much of a running value stays.
+    Decay,
+}
+
+impl Range {
+    fn holds(self, value: f64) -> bool {
+        value.is_finite()
+            && match self {
+                Self::Whole(..) => false,
+                Self::Positive => value > 0.0,
+                Self::NotNegative => value >= 0.0,
+                Self::Share => (0.0..=1.0).contains(&value),
+                Self::Decay => (0.0..1.0).contains(&value),
+            }
+    }
+
+    fn holds_whole(self, value: u64) -> bool {
+        matches!(self, Self::Whole(from, to) if (from..=to).contains(&value))
+    }
+
+    /// In words: "must be ..".
+    fn words(self) -> String {
+        match self {
+            Self::Whole(from, to) => format!("a whole number from {from} to {to}"),
+            Self::Positive => "a number above 0".into(),
+            Self::NotNegative => "a number of at least 0".into(),
+            Self::Share => "in [0, 1]".into(),
+            Self::Decay => "in [0, 1)".into(),
+        }
+    }
+}
+
+/// A numeric option.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Number {
+    /// The object of [`crate::train::TrainOptions`] that holds it; empty for the options themselves.
+    pub group: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// What it can be.
+    pub range: Range,
+    /// Whether null stands for "none".
+    pub optional: bool,
+}
+
+const fn number(group: &'static str, name: &'static str, range: Range) -> Number {
+    Number {
+        group,
+        name,
+        range,
+        optional: false,
+    }
+}
+
+const fn optional(group: &'static str, name: &'static str, range: Range) -> Number {
+    Number {
+        optional: true,
+        ..number(group, name, range)
+    }
+}
+
+/// Largest whole number up to which float32 holds each one; codes and countdowns are held in it.
+const IN_FLOAT: u64 = 1 << 24;
+/// Most of what is counted in u32.
+const IN_U32: u64 = u32::MAX as u64;
+
+/// Learning rate.
+pub const LR: Number = number("", "lr", Range::Positive);
+/// Images a step; a data set sets a lower bound of its own.
+pub const BATCH: Number = number("", "batch", Range::Whole(1, IN_FLOAT));
+/// Steps in all.
+pub const STEPS: Number = optional("", "steps", Range::Whole(1, IN_U32));
+/// Steps a metrics line.
+pub const LOG_EVERY: Number = number("", "log_every", Range::Whole(1, IN_U32));
+/// Seed.
+pub const SEED: Number = number("", "seed", Range::Whole(0, u64::MAX));
+/// Weight of the commitment loss.
+pub const COMMITMENT_WEIGHT: Number = number("", "commitment_weight", Range::NotNegative);
+/// AdamW: decay of the first moment.
+pub const BETA1: Number = number("optimizer", "beta1", Range::Decay);
+/// AdamW: decay of the second moment.
+pub const BETA2: Number = number("optimizer", "beta2", Range::Decay);
+/// AdamW: added to the root of the second moment. Above 0, since a parameter without a gradient
+/// would be 0 / 0 otherwise.
+pub const EPS: Number = number("optimizer", "eps", Range::Positive);
+/// Weight decay.
+pub const WEIGHT_DECAY: Number = number("optimizer", "weight_decay", Range::NotNegative);
+/// SGD: decay of the velocity.
+pub const MOMENTUM: Number = number("optimizer", "momentum", Range::Decay);
+/// F
+pub const FEATURE_SIZE: Number = number("vq", "feature_size", Range::Whole(1, 16_384));
+/// K
+pub const NUM_CODES: Number = number("vq", "num_codes", Range::Whole(1, IN_FLOAT));
+/// Weight of the codebook side of the commitment loss.
+pub const BETA: Number = number("vq", "beta", Range::Share);
+/// Share of the decoder's gradient that reaches the codes.
+pub const SYNC_NU: Number = number("vq", "sync_nu", Range::NotNegative);
+/// Learning-rate factor of the affine codebook.
+pub const AFFINE_LR: Number = number("vq", "affine_lr", Range::NotNegative);
+/// Groups of codes with a scale of their own.
+pub const AFFINE_GROUPS: Number = number("vq", "affine_groups", Range::Whole(1, IN_FLOAT));
+/// Weight of the penalty on alpha.
+pub const PENALTY_WEIGHT: Number = number("vq", "penalty_weight", Range::NotNegative);
+/// Steps unused before a code is replaced.
+pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN_FLOAT));
+/// Decay of the codebook's moving average.
+pub const EMA_DECAY: Number = optional("vq", "ema_decay", Range::Decay);
+/// Axis of the features; the vectors' layout must have it.
+pub const DIM: Number = number("vq", "dim", Range::Whole(0, 7));
+/// The in-place step's learning rate and momentum are a pair in JSON; these are its parts.
+pub const INPLACE_LR: Number = number("vq.inplace_optimizer", "0", Range::Positive);
+/// See [`INPLACE_LR`].
+pub const INPLACE_MOMENTUM: Number = number("vq.inplace_optimizer", "1", Range::Decay);
+/// Centroids of k-means.
+pub const CLUSTERS: Number = number("k-means", "clusters", Range::Whole(1, IN_FLOAT));
+/// Lloyd iterations of k-means; with none the centroids are those of the seeding.
+pub const MAX_ITERATIONS: Number = number("k-means", "max_iterations", Range::Whole(0, IN_U32));
+
+/// Those of [`crate::train::TrainOptions`].
+pub const ALL: [Number; 21] = [
+    LR,
+    BATCH,
+    STEPS,
+    LOG_EVERY,
+    SEED,
+    COMMITMENT_WEIGHT,
+    BETA1,
+    BETA2,
+    EPS,
+    WEIGHT_DECAY,
+    MOMENTUM,
+    FEATURE_SIZE,
+    NUM_CODES,
+    BETA,
+    SYNC_NU,
+    AFFINE_LR,
+    AFFINE_GROUPS,
+    PENALTY_WEIGHT,
+    REPLACE_FREQ,
+    EMA_DECAY,
+    DIM,
+];
+
+/// A value of a numeric option.
+pub trait Numeric: Copy + Display + FromStr {
+    /// Whether `range` holds it.
+    fn within(self, range: Range) -> bool;
+}
+
+impl Numeric for f32 {
+    fn within(self, range: Range) -> bool {
+        range.holds(self.into())
+    }
+}
+
+impl Numeric for u32 {
+    fn within(self, range: Range) -> bool {
+        range.holds_whole(self.into())
+    }
+}
+
+impl Numeric for u64 {
+    fn within(self, range: Range) -> bool {
+        range.holds_whole(self)
+    }
+}
+
+impl Numeric for usize {
+    fn within(self, range: Range) -> bool {
+        range.holds_whole(self as u64)
+    }
+}
+
+impl Number {
+    fn refuse(&self, value: impl Display) -> Error {
+        Error::Option {
+            name: self.name.into(),
+            value: value.to_string(),
+            want: self.range.words(),
+        }
+    }
+
+    /// Whether `value` is in range.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the option, its value and the range.
+    pub fn check<T: Numeric>(&self, value: T) -> Result<()> {
+        if value.within(self.range) {
+            return Ok(());
+        }
+        Err(self.refuse(value))
+    }
+
+    /// The value in `text`.
+    ///
+    /// # Errors
+    /// [`Error::Option`], also where it is no number.
+    pub fn parse<T: Numeric>(&self, text: &str) -> Result<T> {
+        let value: T = text.trim().parse().map_err(|_| self.refuse(text))?;
+        if value.within(self.range) {
+            return Ok(value);
+        }
+        // What was typed may be in range, and what float32 makes of it not.
+        match text.trim().parse::<f64>() {
+            Ok(typed) if self.range.holds(typed) => {
+                Err(self.refuse(format_args!("{text}, which float32 rounds to {value}")))
+            }
+            _ => Err(self.refuse(text)),
+        }
+    }
+
+    /// Whether the value in `options` (JSON), if there is one, is in range.
+    fn check_json(&self, options: &Value) -> Result<()> {
+        let object = match self.group {
+            "" => Some(options),
+            group => options.get(group),
+        };
+        let value = match object.and_then(|o| o.get(self.name)) {
+            None => return Ok(()),
+            Some(Value::Null) if self.optional => return Ok(()),
+            Some(value) => value,
+        };
+        let right = match self.range {
+            Range::Whole(..) => value.as_u64().is_some_and(|v| self.range.holds_whole(v)),
+            _ => value
+                .as_f64()
+                .is_some_and(|v| (v as f32).within(self.range)),
+        };
+        if right {
+            return Ok(());
+        }
+        Err(self.refuse(value).within(self.group))
+    }
+}
+
+/// Whether the numbers in `options`, JSON of [`crate::train::TrainOptions`] or a part of it, are
+/// numbers and in range.
+///
+/// # Errors
+/// [`Error::Option`] names the first one that is not, by its path in the JSON.
+pub fn check_json(options: &Value) -> Result<()> {
+    ALL.iter().try_for_each(|number| number.check_json(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::optim::Optimizer;
+    use crate::train::TrainOptions;
+
+    /// What `torch.optim.AdamW` and `SGD` of PyTorch 2 take and refuse; NaN and infinity, some of
+    /// which they let through, are refused here, and so is an eps of 0.
+    #[test]
+    fn ranges_of_the_optimisers() {
+        for decay in [BETA1, BETA2, MOMENTUM] {
+            for (text, right) in [
+                ("0", true),
+                ("0.999999", true),
+                ("1", false),
+                ("-0.5", false),
+                ("nan", false),
+                ("inf", false),
+                ("1e308", false),
+                // The nearest float32 is 1.
+                ("0.99999999", false),
+            ] {
+                assert_eq!(decay.parse::<f32>(text).is_ok(), right, "{text}");
+            }
+        }
+        for (text, right) in [("0", true), ("5", true), ("-1", false), ("inf", false)] {
+            assert_eq!(WEIGHT_DECAY.parse::<f32>(text).is_ok(), right, "{text}");
+        }
+        for text in ["0", "-1e-8", "nan", "1e-50", "1e39", "", "x", "0x10"] {
+            assert!(EPS.parse::<f32>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_say_name_value_and_range() {
+        for (error, want) in [
+            (
+                SEED.parse::<u64>("-1").unwrap_err(),
+                "seed must be a whole number from 0 to 18446744073709551615, not -1",
+            ),
+            (
+                BETA1.parse::<f32>("1").unwrap_err(),
+                "beta1 must be in [0, 1), not 1",
+            ),
+            (
+                LR.parse::<f32>("1e-50").unwrap_err(),
+                "lr must be a number above 0, not 1e-50, which float32 rounds to 0",
+            ),
+            (
+                LR.parse::<f32>("1e39").unwrap_err(),
+                "lr must be a number above 0, not 1e39, which float32 rounds to inf",
+            ),
+            (
+                check_json(&json!({"optimizer": {"beta1": 1}})).unwrap_err(),
+                "optimizer.beta1 must be in [0, 1), not 1",
+            ),
+            (
+                check_json(&json!({"batch": -1})).unwrap_err(),
+                "batch must be a whole number from 1 to 16777216, not -1",
+            ),
+            (
+                check_json(&json!({"lr": null})).unwrap_err(),
+                "lr must be a number above 0, not null",
+            ),
+            (
+                check_json(&json!({"lr": 1e39})).unwrap_err(),
+                "lr must be a number above 0, not 1e+39",
+            ),
+        ] {
+            assert_eq!(error.to_string(), want);
+        }
+    }
+
+    /// The table names what the options have: each of its numbers, and no other.
+    #[test]
+    fn the_table_is_that_of_the_options() {
+        let optimizers = [
+            Optimizer::default(),
+            Optimizer::Sgd {
+                momentum: 0.9,
+                weight_decay: 0.0,
+            },
+        ];
+        let mut seen = vec!["vq.ema_decay".to_owned(), "steps".to_owned()];
+        for optimizer in optimizers {
+            let options = TrainOptions {
+                optimizer,
+                ..TrainOptions::default()
+            };
+            let all = json!(options);
+            check_json(&all).unwrap();
+            for (group, object) in [
+                ("", &all),
+                ("vq.", &all["vq"]),
+                ("optimizer.", &all["optimizer"]),
+            ] {
+                let numbers = object.as_object().unwrap().iter();
+                let numbers = numbers.filter(|(_, value)| value.is_number());
+                seen.extend(numbers.map(|(name, _)| format!("{group}{name}")));
+            }
+        }
+        let path = |n: &Number| match n.group {
+            "" => n.name.to_owned(),
+            group => format!("{group}.{}", n.name),
+        };
+        let mut table: Vec<String> = ALL.iter().map(path).collect();
+        seen.sort();
+        seen.dedup();
+        table.sort();
+        assert_eq!(table, seen);
+    }
+}

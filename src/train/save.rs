@@ -1,0 +1,121 @@
+//! A session's state, out into a checkpoint and back in.
+
+use super::Session;
+use super::checkpoint::{Named, State, Training, TrainingState};
+use crate::error::Result;
+use crate::gpu::{Arena, Role};
+
+impl Session {
+    /// The state, with `options` inside for whoever reads it. All steps must have reported, see
+    /// [`Self::next_metrics`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Diverged`] when a value is not finite, so that a good checkpoint is never
+    /// replaced by a bad one; [`crate::Error::Gpu`] when the device fails.
+    pub async fn state(&self, options: serde_json::Value) -> Result<State> {
+        let layout = self.store.layout();
+        let role_of = |name: &str| {
+            let spec = layout.buffers().iter().find(|b| b.name == name);
+            spec.map(|b| b.role)
+        };
+        let (model, buffers): (Vec<Named>, Vec<Named>) = (self
+            .store
+            .read(&self.gpu, Arena::Buffers)
+            .await?
+            .into_iter())
+        .partition(|(name, ..)| role_of(name) == Some(Role::Model));
+        let mut tensors = self.store.read(&self.gpu, Arena::Parameters).await?;
+        tensors.extend(model);
+        let moment2 = match self.options.optimizer.moments() {
+            2 => self.store.read(&self.gpu, Arena::Moment2).await?,
+            _ => Vec::new(),
+        };
+        let training = TrainingState {
+            buffers,
+            moment1: self.store.read(&self.gpu, Arena::Moment1).await?,
+            moment2,
+        };
+        for (kind, part) in [
+            ("", &tensors),
+            ("the training state of ", &training.buffers),
+            ("the first moment of ", &training.moment1),
+            ("the second moment of ", &training.moment2),
+        ] {
+            for (name, _, values) in part {
+                if let Some(value) = values.iter().find(|v| !v.is_finite()) {
+                    let what = format!("{kind}`{name}`");
+                    return Err(self.diverged(&what, self.step, *value, 0));
+                }
+            }
+        }
+        Ok(State {
+            model: self.model.name().to_owned(),
+            step: self.step,
+            seed: self.options.seed,
+            options,
+            tensors,
+            training: Training::Here(training),
+        })
+    }
+
+    /// The state as one safetensors file; see [`Self::state`] and [`State::to_bytes`].
+    ///
+    /// # Errors
+    /// As [`Self::state`].
+    pub async fn checkpoint(&self, options: serde_json::Value) -> Result<Vec<u8>> {
+        self.state(options).await?.to_bytes()
+    }
+
+    /// Takes up a checkpoint of the same model, from one file.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when it is no checkpoint, or as [`Self::restore_state`].
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        self.restore_state(&State::from_bytes(bytes)?)
+    }
+
+    /// Takes up the state of the same model, to go on training.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when it is of another model, names the first tensor that differs or
+    /// holds NaN or infinity; also when the training state is elsewhere. Nothing is changed then.
+    pub fn restore_state(&mut self, state: &State) -> Result<()> {
+        let training = state.training()?;
+        state.check(self.model.name(), self.store.layout())?;
+        training.check(self.store.layout(), self.options.optimizer.moments())?;
+        for (arena, tensors) in [
+            (Arena::Buffers, &training.buffers),
+            (Arena::Moment1, &training.moment1),
+            (Arena::Moment2, &training.moment2),
+        ] {
+            for (name, _, values) in tensors {
+                // SGD has no use for the second moments that version 0.1.0 wrote for it.
+                if self.store.layout().holds(arena, name) {
+                    self.store.write(&self.gpu, arena, name, values)?;
+                }
+            }
+        }
+        self.restore_model(state)
+    }
+
+    /// Takes up the model alone, to evaluate it.
+    ///
+    /// # Errors
+    /// As [`Self::restore_state`], but for the training state.
+    pub fn restore_model(&mut self, state: &State) -> Result<()> {
+        state.check(self.model.name(), self.store.layout())?;
+        for (name, _, values) in &state.tensors {
+            let parameter = self.store.layout().holds(Arena::Parameters, name);
+            let arena = if parameter {
+                Arena::Parameters
+            } else {
+                Arena::Buffers
+            };
+            self.store.write(&self.gpu, arena, name, values)?;
+        }
+        self.step = state.step;
+        self.began = state.step;
+        self.epoch = None;
+        Ok(())
+    }
+}

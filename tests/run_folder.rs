@@ -1,0 +1,128 @@
+//! The life of a run's folder: whatever a kill, a full disk or an editor leaves in it, the run goes on
+//! to the end that it would have had, or one line says why not.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "run_folder/files.rs"]
+mod files;
+#[path = "run_folder/options.rs"]
+mod options;
+#[path = "run_folder/states.rs"]
+mod states;
+mod support;
+#[path = "run_folder/values.rs"]
+mod values;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use support::command::{Test, ensure, read, write_data};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_semivq");
+
+fn json(path: &Path) -> Result<Value, Failed> {
+    Ok(serde_json::from_slice(&read(path.to_path_buf())?)?)
+}
+
+/// All files of a run by name; of the summary without the seconds, which no two runs share.
+fn contents(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name().into_string().unwrap();
+        let mut bytes = read(dir.join(&name))?;
+        if name == "summary.json" {
+            let mut summary: Value = serde_json::from_slice(&bytes)?;
+            summary
+                .as_object_mut()
+                .ok_or("no object")?
+                .remove("seconds");
+            bytes = summary.to_string().into_bytes();
+        }
+        all.insert(name, bytes);
+    }
+    Ok(all)
+}
+
+fn same(a: &Path, b: &Path) -> Result<(), Failed> {
+    let (x, y) = (contents(a)?, contents(b)?);
+    let names = |m: &BTreeMap<String, Vec<u8>>| m.keys().cloned().collect::<Vec<_>>();
+    let at = b.display();
+    ensure(
+        names(&x) == names(&y),
+        format!("{at}: {:?}, {:?}", names(&x), names(&y)),
+    )?;
+    for (name, bytes) in &x {
+        ensure(*bytes == y[name], format!("{at}: {name} differs"))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn main() {
+    let mut args = Arguments::from_args();
+    args.test_threads = Some(1);
+    let why = support::gpu().err();
+    if let Some(why) = &why {
+        println!("GPU tests are ignored: {why}");
+    }
+    let tests: &[(&str, Test)] = &[
+        ("every state goes on", states::every_state_goes_on),
+        ("metrics are rebuilt", states::metrics_are_rebuilt),
+        ("one process at a time", states::one_process_at_a_time),
+        (
+            "options of a resumed run",
+            options::options_of_a_resumed_run,
+        ),
+        (
+            "an interrupted change of options",
+            options::an_interrupted_change_of_options,
+        ),
+        (
+            "contradictions are refused",
+            options::contradictions_are_refused,
+        ),
+        (
+            "overwrite leaves nothing behind",
+            files::overwrite_leaves_nothing_behind,
+        ),
+        ("a run and its data", files::a_run_and_its_data),
+        #[cfg(unix)]
+        ("a path that is no UTF-8", files::a_path_that_is_no_utf8),
+        ("broken values are named", values::broken_values_are_named),
+        (
+            "sums that overflow are an error",
+            values::sums_that_overflow_are_an_error,
+        ),
+        (
+            "a run of version 0.1.0 goes on",
+            values::a_run_of_version_0_1_0_goes_on,
+        ),
+        #[cfg(target_os = "linux")]
+        ("lost output is an error", files::lost_output_is_an_error),
+        #[cfg(unix)]
+        ("a full disk", states::a_full_disk),
+        ("large codebooks", values::large_codebooks),
+        ("kills at random moments", states::kills_at_random_moments),
+    ];
+    let trials = tests.iter().map(|(name, test)| {
+        let test = *test;
+        Trial::test(*name, move || {
+            let folder = tempfile::tempdir()?;
+            write_data(&folder.path().join("data"), 40);
+            test(folder.path())
+        })
+        .with_ignored_flag(why.is_some())
+    });
+    libtest_mimic::run(&args, trials.collect()).exit();
+}
