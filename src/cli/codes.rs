@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use npyz::WriterBuilder as _;
-use semivq::data::Images;
+use semivq::data::{Images, npy, png};
 use semivq::train::Codes;
 use semivq::{Error, Result};
 
-use super::eval::{open_run, read_png};
+use super::eval::open_run;
 use super::run_dir::{self, io_error};
 use super::{DeviceArgs, pictures};
 
@@ -39,7 +39,7 @@ pub struct DecodeArgs {
 fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
     let mut all: Option<Images> = None;
     for path in paths {
-        let image = read_png(path, channels)?;
+        let image = png::read(path, channels)?;
         let Some(all) = &mut all else {
             all = Some(image);
             continue;
@@ -67,7 +67,11 @@ pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> 
     } else {
         joined(&args.images, session.data().train.shape[0])?
     };
-    let codes = session.encode(&images).await?;
+    let codes = session.encode(&images).await;
+    let codes = codes.map_err(|e| match args.images.first() {
+        Some(path) => run_dir::about(path, e),
+        None => e,
+    })?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| args.dir.join("codes.npy"));
     write_npy(&out, &codes)?;
@@ -76,9 +80,10 @@ pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> 
 }
 
 pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> {
-    let codes = read_npy(&args.codes)?;
+    let codes = npy::read(&args.codes)?;
     let session = open_run(device, &args.dir, None).await?;
-    let images = session.decode(&codes).await?;
+    let images = session.decode(&codes).await;
+    let images = images.map_err(|e| run_dir::about(&args.codes, e))?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| args.dir.join("decoded"));
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
@@ -105,38 +110,4 @@ fn write_npy(path: &Path, codes: &Codes) -> Result<()> {
     };
     write().map_err(|e| io_error(path, &e))?;
     run_dir::write_file(path, &bytes)
-}
-
-fn read_npy(path: &Path) -> Result<Codes> {
-    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
-    let bad = |message: String| Error::file(path, message);
-    let file = npyz::NpyFile::new(&bytes[..])
-        .map_err(|e| bad(format!("is no .npy file ({e}); `semivq encode` writes one")))?;
-    let shape: Vec<usize> = file.shape().iter().map(|n| *n as usize).collect();
-    if shape.len() != 3 || shape.contains(&0) {
-        return Err(bad(format!("holds {shape:?}, expected codes [B, H, W]")));
-    }
-    if file.order() != npyz::Order::C {
-        return Err(bad(
-            "is in Fortran order; save np.ascontiguousarray of it".into()
-        ));
-    }
-    let damaged = |e: &dyn std::fmt::Display| bad(format!("is cut short or damaged ({e})"));
-    let values = match file.try_data::<i32>() {
-        Ok(data) => data.collect::<std::io::Result<Vec<i32>>>(),
-        Err(file) => {
-            let kind = file.dtype().descr();
-            let data = file.try_data::<i64>().map_err(|_| {
-                bad(format!(
-                    "holds numbers of type {kind}, expected int32 or int64"
-                ))
-            })?;
-            let narrow = |v: std::io::Result<i64>| Ok(i32::try_from(v?).unwrap_or(i32::MAX));
-            data.map(narrow).collect()
-        }
-    };
-    Ok(Codes {
-        shape,
-        values: values.map_err(|e| damaged(&e))?,
-    })
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::data::Images;
+use semivq::data::{Images, png};
 use semivq::train::{Evaluation, Session};
 use semivq::{Error, Result};
 
@@ -93,40 +93,14 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
     let images: Vec<Images> = args
         .images
         .iter()
-        .map(|p| read_png(p, channels))
+        .map(|path| png::read(path, channels))
         .collect::<Result<_>>()?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
-    for (image, target) in images.iter().zip(&targets) {
-        let result = session.reconstruct(image).await?;
+    for ((image, path), target) in images.iter().zip(&args.images).zip(&targets) {
+        let result = session.reconstruct(image).await;
+        let result = result.map_err(|e| run_dir::about(path, e))?;
         pictures::write_image(target, &result, 0)?;
         out!("{}", target.display());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A PNG with the model's number of channels.
-pub fn read_png(path: &Path, channels: usize) -> Result<Images> {
-    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
-    let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-        .map_err(|e| Error::file(path, format!("is no readable PNG image ({e})")))?;
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    if !width.is_multiple_of(4) || !height.is_multiple_of(4) {
-        let message = format!(
-            "is {width} x {height}; width and height must be divisible by 4: crop or resize it"
-        );
-        return Err(Error::file(path, message));
-    }
-    let pixels = if channels == 1 {
-        image.to_luma8().into_raw()
-    } else {
-        let rgb = image.to_rgb8().into_raw();
-        (0..channels * width * height)
-            .map(|i| rgb[i % (width * height) * channels + i / (width * height)])
-            .collect()
-    };
-    Ok(Images {
-        shape: [channels, height, width],
-        pixels,
-        labels: None,
-    })
 }

@@ -28,6 +28,15 @@ pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
     Error::file(path, format!("{error}{hint}"))
 }
 
+/// An error that came of what `path` holds: a code that does not exist, an image too large for the
+/// device. What the file has no part in stays as it is.
+pub fn about(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Limit { .. } | Error::Shape(_) => Error::file(path, error.to_string()),
+        other => other,
+    }
+}
+
 /// Writes `bytes` to `path` under a temporary name first.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
