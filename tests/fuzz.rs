@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 type Parse = fn(&Path, &[u8]) -> semivq::Result<()>;
 /// Sound files of one kind.
 type Sound = Vec<Vec<u8>>;
+type Finish = fn(&mut Rng, Vec<u8>) -> Vec<u8>;
 
 fn mutants() -> usize {
     let given = std::env::var("SEMIVQ_FUZZ").ok();
@@ -59,7 +60,7 @@ struct Kind {
     /// Whether it is JSON.
     text: bool,
     /// What is done to the damaged bytes, so that more than a checksum is tried.
-    finish: fn(&mut Rng, Vec<u8>) -> Vec<u8>,
+    finish: Finish,
 }
 
 fn as_is(_: &mut Rng, bytes: Vec<u8>) -> Vec<u8> {
@@ -125,7 +126,7 @@ fn cases(folder: &str) -> Sound {
 }
 
 fn kind(name: &'static str) -> Kind {
-    let (sound, head, finish): (Sound, usize, fn(&mut Rng, Vec<u8>) -> Vec<u8>) = match name {
+    let (sound, head, finish): (Sound, usize, Finish) = match name {
         "IDX images" => (vec![idx_file(&[9, 8, 12]), idx_file(&[2, 4, 4])], 16, as_is),
         "IDX labels" => (vec![idx_file(&[40]), idx_file(&[3])], 8, as_is),
         "gzip" => (

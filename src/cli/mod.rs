@@ -99,7 +99,8 @@ enum Command {
 
 /// Parses, runs, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure.
 pub fn main() -> ExitCode {
-    quiet_the_driver();
+    // Before there are threads.
+    semivq::gpu::quiet_the_driver();
     let cli = Cli::parse();
     let result = pollster::block_on(async {
         match &cli.command {
@@ -121,20 +122,6 @@ pub fn main() -> ExitCode {
                 Error::Config(_) | Error::Shape(_) => 2,
                 _ => 1,
             })
-        }
-    }
-}
-
-/// On a Linux machine without a desktop, Mesa's device-select layer complains on standard error
-/// that it finds no Wayland socket, as if something had failed; it has an off switch.
-fn quiet_the_driver() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        #[allow(
-            unsafe_code,
-            reason = "the first thing the program does, before there are threads"
-        )]
-        unsafe {
-            std::env::set_var("NODEVICE_SELECT", "1");
         }
     }
 }
