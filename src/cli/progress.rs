@@ -1,16 +1,20 @@
 //! The progress of a run: a bar on a terminal, plain lines elsewhere.
+//!
+//! The bar is drawn here, because a crate's pads its line up to the terminal's edge: what the terminal
+//! then echoes (`^C`), and a terminal made narrower, leave old copies of it behind.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use console::Term;
-use indicatif::{ProgressBar, ProgressStyle};
 use semivq::train::StepMetrics;
 
 /// Columns of the bar itself, and of the narrowest terminal that has room for it.
 const BAR: usize = 12;
 const WIDE: usize = 96;
+/// Between two drawings.
+const REDRAW: Duration = Duration::from_millis(100);
 /// How far back the rate looks.
 const WINDOW: Duration = Duration::from_secs(5);
 
@@ -23,11 +27,11 @@ pub struct Progress {
 }
 
 struct Bar {
-    shown: ProgressBar,
     terminal: Term,
-    /// Width of the terminal, and what is on its last line.
+    /// Columns of the terminal when the line was drawn, and of the line.
     width: usize,
     line: usize,
+    drawn: Option<Instant>,
     last: Option<StepMetrics>,
 }
 
@@ -36,14 +40,11 @@ impl Progress {
     pub fn new(first: u32, steps: u32, batch: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let terminal = Term::stderr();
-            let width = columns(&terminal);
-            let shown = ProgressBar::new(u64::from(steps)).with_position(u64::from(first));
-            shown.set_style(style(width));
             Bar {
-                shown,
+                width: columns(&terminal),
                 terminal,
-                width,
                 line: 0,
+                drawn: None,
                 last: None,
             }
         });
@@ -60,9 +61,10 @@ impl Progress {
     pub fn show(&mut self, m: &StepMetrics) {
         self.rate.add(Instant::now(), m.step);
         if let Some(bar) = &mut self.bar {
-            bar.shown.set_position(u64::from(m.step));
-            bar.draw(m, self.steps, Some(&self.rate));
             bar.last = Some(*m);
+            if bar.drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
+                bar.draw(m, self.steps, Some(&self.rate));
+            }
             return;
         }
         let due = self.last_line.elapsed() > Duration::from_secs(3);
@@ -81,59 +83,64 @@ impl Progress {
     }
 
     /// A line that stays, whatever the bar does.
-    pub fn say(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.shown.println(text),
+    pub fn say(&mut self, text: &str) {
+        match &mut self.bar {
+            Some(bar) => {
+                bar.clear();
+                let _ = bar.terminal.write_line(text);
+                bar.drawn = None;
+            }
             None => out!("{text}"),
         }
     }
 
     pub fn finish(&mut self) {
-        if let Some(bar) = &mut self.bar {
+        if let Some(bar) = &mut self.bar
+            && let Some(m) = bar.last.take()
+        {
             // No time is left, whether the run is done or was stopped.
-            if let Some(m) = bar.last.take() {
-                bar.draw(&m, self.steps, None);
-            }
-            bar.shown.abandon();
-            // The bar leaves the cursor behind itself.
-            eprintln!();
+            bar.draw(&m, self.steps, None);
+            let _ = bar.terminal.write_line("");
+            bar.line = 0;
         }
     }
 }
 
+/// What cannot be drawn any more, since the terminal is gone, is no reason to end a run.
 impl Bar {
+    fn clear(&mut self) {
+        let width = columns(&self.terminal);
+        // A line that was as wide as the terminal takes several rows of a narrower one.
+        let rows = if width < self.width {
+            self.line.div_ceil(width.max(1))
+        } else {
+            1
+        };
+        let _ = self.terminal.clear_line();
+        if rows > 1 {
+            let _ = self.terminal.clear_last_lines(rows - 1);
+        }
+        self.width = width;
+        self.line = 0;
+    }
+
     /// With rate and remaining time where there is a `rate`.
     fn draw(&mut self, m: &StepMetrics, steps: u32, rate: Option<&Rate>) {
-        let width = columns(&self.terminal);
-        if width != self.width {
-            // A line that was as wide as the terminal takes several rows of a narrower one; the bar
-            // clears the last of them only.
-            let rows = self.line.div_ceil(width.max(1));
-            let terminal = &self.terminal;
-            if width < self.width && rows > 1 {
-                let cleared = self.shown.suspend(|| terminal.clear_last_lines(rows - 1));
-                // A terminal that cannot be cleared shows an old line more.
-                cleared.unwrap_or_default();
-            }
-            self.width = width;
-            self.shown.set_style(style(width));
+        self.clear();
+        let mut text = format!("{}/{steps}  ", m.step);
+        if self.width >= WIDE {
+            let full = BAR * m.step as usize / (steps.max(1) as usize);
+            let full = full.min(BAR);
+            text = format!("{}{} {text}", "█".repeat(full), "░".repeat(BAR - full));
         }
-        let bar = if width < WIDE { 0 } else { BAR + 1 };
-        let taken = bar + format!("{}/{steps}  ", m.step).len();
         let rate = rate.map(|r| (r.images(), r.left(steps)));
-        let text = message(m, rate, width.saturating_sub(taken + 1));
-        self.line = taken + text.chars().count();
-        self.shown.set_message(text);
+        let room = self.width.saturating_sub(text.chars().count() + 1);
+        text.push_str(&message(m, rate, room));
+        self.line = text.chars().count();
+        let _ = self.terminal.write_str(&text);
+        let _ = self.terminal.flush();
+        self.drawn = Some(Instant::now());
     }
-}
-
-fn style(width: usize) -> ProgressStyle {
-    let template = if width < WIDE {
-        "{pos}/{len}  {msg}".to_owned()
-    } else {
-        format!("{{bar:{BAR}}} {{pos}}/{{len}}  {{msg}}")
-    };
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn columns(terminal: &Term) -> usize {
