@@ -11,6 +11,7 @@ macro_rules! out {
 
 mod args;
 mod bench;
+mod charts;
 mod codes;
 mod doctor;
 mod eval;

@@ -14,7 +14,7 @@ use semivq::{Error, Result};
 use super::args::TrainArgs;
 use super::progress::Progress;
 use super::run_dir::{self, MetricsLog};
-use super::{DeviceArgs, pictures};
+use super::{DeviceArgs, charts, pictures};
 
 /// Steps between two checkpoints.
 const CHECKPOINT_EVERY: u32 = 100;
@@ -65,7 +65,7 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs) -> Result<ExitCode> {
     run.progress.finish();
     if let Err(error) = trained {
         // What was learned so far is worth seeing when a run goes wrong.
-        pictures::curves(&run.dir, &run.log.lines)?;
+        charts::curves(&run.dir, &run.log.lines)?;
         return Err(error);
     }
     if stop.load(Ordering::SeqCst) {
@@ -246,9 +246,9 @@ impl Run {
             data: &session.data().name,
         };
         run_dir::write_json(&self.dir.join(run_dir::SUMMARY), &summary)?;
-        pictures::curves(&self.dir, &self.log.lines)?;
+        charts::curves(&self.dir, &self.log.lines)?;
         if let Some(usage) = session.code_usage().await? {
-            pictures::codes(&self.dir, &usage)?;
+            charts::codes(&self.dir, &usage)?;
         }
         pictures::reconstructions(&self.dir, session, SHOWN).await?;
         out!("{}", super::eval::line(&test));
@@ -257,6 +257,7 @@ impl Run {
             self.dir.display()
         );
         out!("  reconstructions.png  test images above, reconstructions below");
+        out!("  test-image.png       the first of them alone");
         out!("  curves.png           losses, perplexity and active codes over the steps");
         out!("  codes.png            how the codes were used over the last epoch, and their ages");
         out!("  checkpoint.safetensors, config.json, metrics.jsonl, summary.json");
