@@ -20,6 +20,11 @@ pub const LARGEST: u64 = if usize::BITS > 32 { 1 << 32 } else { 1 << 30 };
 /// in two bits), rounded up.
 const DEFLATE: u64 = 1032;
 
+/// Above so many bytes, images that are compressed more than a hundredfold are taken for a bomb:
+/// those of MNIST and its kin are at some five.
+const LARGE: u64 = 1 << 28;
+const HUNDREDFOLD: u64 = 100;
+
 /// Reads a file of images (three dimensions).
 ///
 /// # Errors
@@ -81,18 +86,18 @@ fn read_from(
 ) -> Result<(Vec<usize>, Vec<u8>)> {
     let start = reader.fill_buf().map_err(|e| unreadable(path, &e))?;
     if start.starts_with(&[0x1f, 0x8b]) {
-        let most = size.saturating_mul(DEFLATE);
-        parse(path, Gunzip::new(reader), most, dimensions)
+        parse(path, Gunzip::new(reader), size, DEFLATE, dimensions)
     } else {
-        parse(path, reader, size, dimensions)
+        parse(path, reader, size, 1, dimensions)
     }
 }
 
-/// `most` is how many bytes the reader can give at most.
+/// The reader gives at most `fold` bytes for each of the `size` bytes of the file.
 fn parse(
     path: &Path,
     mut reader: impl Read,
-    most: u64,
+    size: u64,
+    fold: u64,
     dimensions: usize,
 ) -> Result<(Vec<usize>, Vec<u8>)> {
     let fail = |message: String| Err(Error::file(path, message));
@@ -136,10 +141,17 @@ fn parse(
             ));
         }
     };
+    let most = size.saturating_mul(fold);
     if total > most {
         return fail(format!(
             "its header says {sizes:?}, {total} bytes, but it holds {} at most; fetch the file again",
             most.saturating_sub(header.len() as u64)
+        ));
+    }
+    if total > LARGE && total / HUNDREDFOLD > size {
+        return fail(format!(
+            "its header says {sizes:?}, {total} bytes, in a file of {size}, as no images are compressed; if these \
+             are, unpack it with gzip -d"
         ));
     }
     // One byte more than the header promises, to see whether the file goes on.
@@ -234,6 +246,10 @@ mod tests {
                 assert!(error.contains(want), "{error:?} does not say {want:?}");
             }
         }
+        // Three megabytes that are full of promises; what they hold does not come into it.
+        let bomb = [gzip(&header([2_000_000, 32, 32])), vec![0; 3 << 20]].concat();
+        let error = read_bytes(&bomb).unwrap_err();
+        assert!(error.contains("unpack it with gzip -d"), "{error}");
         let error = read_bytes(&header([5, 0, 8])).unwrap_err();
         assert!(error.contains("images of 0 x 8 pixels"), "{error}");
         assert!(read_bytes(&header([0, 4, 8])).unwrap().is_empty());
