@@ -319,6 +319,11 @@ fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         1,
         "max_storage_buffer_binding_size",
     )?;
+    // A size that overflows every product with another.
+    n(
+        &["--feature-size", "4611686018427387904"],
+        "feature_size must be at most 2^16",
+    )?;
     n(&["--beta", "1.5"], "beta must be in [0, 1]")?;
     n(&["--lr", "0"], "lr must be a number above 0")?;
     n(&["--method", "approach9"], "approach9")?;

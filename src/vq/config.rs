@@ -200,6 +200,15 @@ impl VectorQuantConfig {
         if self.num_codes == 0 {
             return refuse("num_codes must be at least 1".into());
         }
+        // Far above what devices take, and low enough that no product of sizes overflows.
+        for (name, value, bits) in [
+            ("feature_size", self.feature_size, 16),
+            ("num_codes", self.num_codes, 31),
+        ] {
+            if value as u64 > 1 << bits {
+                return refuse(format!("{name} must be at most 2^{bits}, not {value}"));
+            }
+        }
         if !(0.0..=1.0).contains(&self.beta) {
             return refuse(format!("beta must be in [0, 1], not {}", self.beta));
         }
