@@ -2,6 +2,8 @@
 //! twice, and wrong input of every kind: one clear line, an exit code, nothing lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "cli/files.rs"]
+mod files;
 mod support;
 
 use std::path::Path;
@@ -143,7 +145,8 @@ fn codes_there_and_back(folder: &Path) -> Result<(), Failed> {
     let mut large = codes.clone();
     large[128..132].copy_from_slice(&16_i32.to_le_bytes());
     std::fs::write(folder.join("large.npy"), &large)?;
-    run(&["decode", "a", "large.npy"], 2, "code 16 does not exist")?;
+    let want = "large.npy: decode: code 16 does not exist";
+    run(&["decode", "a", "large.npy"], 1, want)?;
     run(
         &["encode", "a", image, "a/curves.png"],
         1,
@@ -220,6 +223,11 @@ fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         &["train", "--num-codes", "16777216"],
         1,
         "max_storage_buffer_binding_size",
+    )?;
+    // A size that overflows every product with another.
+    n(
+        &["--feature-size", "4611686018427387904"],
+        "--feature-size must be",
     )?;
     n(&["--beta", "1.5"], "--beta must be in [0, 1]")?;
     n(&["--lr", "0"], "--lr must be a number above 0")?;
@@ -508,6 +516,18 @@ fn main() {
         ("damaged data", damaged_data),
         ("images not divisible by 4", images_not_divisible_by_4),
         ("damaged runs", damaged_runs),
+        ("names of data sets", files::names_of_data_sets),
+        #[cfg(unix)]
+        ("pipes and folders", files::pipes_and_folders),
+        ("images of every kind", files::images_of_every_kind),
+        (
+            "images that cannot be read",
+            files::images_that_cannot_be_read,
+        ),
+        (
+            "nothing on standard error",
+            files::nothing_on_standard_error,
+        ),
         ("an unwritable folder", an_unwritable_folder),
         (
             "a diverging run keeps its checkpoint",

@@ -18,7 +18,9 @@ const isIdx = (bytes: Uint8Array, name: string) =>
   (bytes[0] === 0x1f && bytes[1] === 0x8b) ||
   /idx[0-9]-ubyte/.test(name);
 
-const isCifar = (bytes: Uint8Array, name: string) => name.endsWith(".bin") && bytes.length % 3073 === 0;
+/** Bytes of a record of CIFAR-10 or CIFAR-100; undefined for any other file. */
+const cifarRecord = (bytes: Uint8Array, name: string) =>
+  name.endsWith(".bin") && bytes.length > 0 ? [3073, 3074].find((record) => bytes.length % record === 0) : undefined;
 
 /** What the files hold, and the names of those that were left out, with the reason. */
 export async function readFiles(
@@ -26,7 +28,8 @@ export async function readFiles(
   options: FileOptions,
 ): Promise<{ data: TrainingData; skipped: string[] }> {
   if (files.length === 0) throw new Error("no files were given");
-  const labels = files.filter((file) => /labels/.test(file.name) && /idx1/.test(file.name));
+  // QMNIST's labels are idx2, 32 bits each.
+  const labels = files.filter((file) => /labels/.test(file.name) && /idx[12]/.test(file.name));
   const rest = files.filter((file) => !labels.includes(file));
   const skipped = labels.map((file) => `${file.name} (labels are not needed)`);
   const first = rest[0];
@@ -34,7 +37,7 @@ export async function readFiles(
   const head = await bytesOf(first);
   if (isIdx(head, first.name)) {
     if (rest.length === 1) return { data: await TrainingData.idx(first.name, head, undefined, options.seed), skipped };
-    const test = rest.find((file) => /^(t10k|test)/.test(file.name));
+    const test = rest.find((file) => /(^|[-_.])(t10k|test)[-_.]/.test(file.name));
     const train = rest.find((file) => file !== test);
     if (rest.length !== 2 || !test || !train) {
       throw new Error("of IDX files, drop one, or a pair whose test part is named t10k-.. or test-..");
@@ -42,10 +45,14 @@ export async function readFiles(
     const part = { name: test.name, bytes: await bytesOf(test) };
     return { data: await TrainingData.idx(train.name, await bytesOf(train), part, options.seed), skipped };
   }
-  if (isCifar(head, first.name)) {
+  const record = cifarRecord(head, first.name);
+  if (record) {
     const batches = await Promise.all(rest.map(bytesOf));
-    const other = rest.find((file, i) => !isCifar(batches[i] ?? head, file.name));
-    if (other) throw new Error(`${other.name} is no CIFAR batch (a .bin of 3073 bytes an image), as ${first.name} is; drop them apart`);
+    const other = rest.find((file, i) => cifarRecord(batches[i] ?? head, file.name) !== record);
+    if (other) {
+      const kind = record === 3073 ? "CIFAR-10" : "CIFAR-100";
+      throw new Error(`${other.name} is no ${kind} batch (a .bin of ${record} bytes an image), as ${first.name} is; drop them apart`);
+    }
     const name = rest.length === 1 ? first.name : `${rest.length} CIFAR batches`;
     const bytes = new Uint8Array(await new Blob(batches).arrayBuffer());
     return { data: await TrainingData.cifar(name, bytes, options.seed), skipped };
@@ -87,7 +94,8 @@ async function readImages(files: File[], options: FileOptions, skipped: string[]
         all[at + plane + i] = g;
         all[at + 2 * plane + i] = b;
       } else {
-        all[at + i] = Math.round(0.299 * r + 0.587 * g + 0.114 * b);
+        // ITU-R BT.601, 0.299, 0.587 and 0.114, in the integers of src/data/png.rs.
+        all[at + i] = (19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16;
       }
     }
     count++;

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use npyz::WriterBuilder as _;
-use semivq::data::Images;
+use semivq::data::{Images, npy, png};
 use semivq::train::Codes;
 use semivq::{Error, Result};
 
-use super::eval::{about_image, read_png};
 use super::run_dir::{self, io_error};
 use super::saved::Saved;
 use super::{DeviceArgs, pictures};
@@ -43,7 +42,7 @@ pub struct DecodeArgs {
 fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
     let mut all: Option<Images> = None;
     for path in paths {
-        let image = read_png(path, channels)?;
+        let image = png::read(path, channels)?;
         let Some(all) = &mut all else {
             all = Some(image);
             continue;
@@ -70,7 +69,7 @@ pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> 
         let images = joined(&args.images, saved.channels()?)?;
         let session = saved.session_without_data(device.open().await?)?;
         let codes = session.encode(&images).await;
-        codes.map_err(|e| about_image(first, e))?
+        codes.map_err(|e| run_dir::about(first, e))?
     } else {
         let data = saved.data(args.data.as_deref())?;
         let session = saved.session(device.open().await?, data)?;
@@ -84,10 +83,11 @@ pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> 
 }
 
 pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> {
-    let codes = read_npy(&args.codes)?;
+    let codes = npy::read(&args.codes)?;
     let saved = Saved::read(&args.run)?;
     let session = saved.session_without_data(device.open().await?)?;
-    let images = session.decode(&codes).await?;
+    let images = session.decode(&codes).await;
+    let images = images.map_err(|e| run_dir::about(&args.codes, e))?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run_dir::DECODED));
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
@@ -114,38 +114,4 @@ fn write_npy(path: &Path, codes: &Codes) -> Result<()> {
     };
     write().map_err(|e| io_error(path, &e))?;
     run_dir::write_file(path, &bytes)
-}
-
-fn read_npy(path: &Path) -> Result<Codes> {
-    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
-    let bad = |message: String| Error::file(path, message);
-    let file = npyz::NpyFile::new(&bytes[..])
-        .map_err(|e| bad(format!("is no .npy file ({e}); `semivq encode` writes one")))?;
-    let shape: Vec<usize> = file.shape().iter().map(|n| *n as usize).collect();
-    if shape.len() != 3 || shape.contains(&0) {
-        return Err(bad(format!("holds {shape:?}, expected codes [B, H, W]")));
-    }
-    if file.order() != npyz::Order::C {
-        return Err(bad(
-            "is in Fortran order; save np.ascontiguousarray of it".into()
-        ));
-    }
-    let damaged = |e: &dyn std::fmt::Display| bad(format!("is cut short or damaged ({e})"));
-    let values = match file.try_data::<i32>() {
-        Ok(data) => data.collect::<std::io::Result<Vec<i32>>>(),
-        Err(file) => {
-            let kind = file.dtype().descr();
-            let data = file.try_data::<i64>().map_err(|_| {
-                bad(format!(
-                    "holds numbers of type {kind}, expected int32 or int64"
-                ))
-            })?;
-            let narrow = |v: std::io::Result<i64>| Ok(i32::try_from(v?).unwrap_or(i32::MAX));
-            data.map(narrow).collect()
-        }
-    };
-    Ok(Codes {
-        shape,
-        values: values.map_err(|e| damaged(&e))?,
-    })
 }

@@ -1,10 +1,10 @@
 //! `semivq eval` and `semivq reconstruct`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::data::Images;
+use semivq::data::{Images, png};
 use semivq::train::Evaluation;
 use semivq::{Error, Result};
 
@@ -63,26 +63,6 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error of the device's about the image in `path`, in words that fit it: there is one image.
-pub fn about_image(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Limit {
-            tensor,
-            bytes,
-            limit,
-            allowed,
-        } => Error::file(
-            path,
-            format!(
-                "is too large for this device: `{tensor}` needs {bytes} bytes, more than the limit `{limit}` of \
-                 {allowed} bytes; crop or resize it"
-            ),
-        ),
-        Error::NotFinite { .. } => Error::file(path, error.to_string()),
-        other => other,
-    }
-}
-
 pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
     let saved = Saved::read(&args.run)?;
     let default = || saved.output(run_dir::RECONSTRUCTED);
@@ -103,42 +83,15 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
     let images: Vec<Images> = args
         .images
         .iter()
-        .map(|p| read_png(p, channels))
+        .map(|path| png::read(path, channels))
         .collect::<Result<_>>()?;
     let session = saved.session_without_data(device.open().await?)?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
-    for ((image, target), path) in images.iter().zip(&targets).zip(&args.images) {
+    for ((image, path), target) in images.iter().zip(&args.images).zip(&targets) {
         let result = session.reconstruct(image).await;
-        let result = result.map_err(|e| about_image(path, e))?;
+        let result = result.map_err(|e| run_dir::about(path, e))?;
         pictures::write_image(target, &result, 0)?;
         out!("{}", target.display());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// A PNG with the model's number of channels.
-pub fn read_png(path: &Path, channels: usize) -> Result<Images> {
-    let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
-    let image = image::load_from_memory_with_format(&bytes, image::ImageFormat::Png)
-        .map_err(|e| Error::file(path, format!("is no readable PNG image ({e})")))?;
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    if !width.is_multiple_of(4) || !height.is_multiple_of(4) {
-        let message = format!(
-            "is {width} x {height}; width and height must be divisible by 4: crop or resize it"
-        );
-        return Err(Error::file(path, message));
-    }
-    let pixels = if channels == 1 {
-        image.to_luma8().into_raw()
-    } else {
-        let rgb = image.to_rgb8().into_raw();
-        (0..channels * width * height)
-            .map(|i| rgb[i % (width * height) * channels + i / (width * height)])
-            .collect()
-    };
-    Ok(Images {
-        shape: [channels, height, width],
-        pixels,
-        labels: None,
-    })
 }

@@ -9,6 +9,7 @@ macro_rules! out {
 
 mod args;
 mod bench;
+mod charts;
 mod codes;
 mod doctor;
 mod eval;
@@ -104,7 +105,8 @@ enum Command {
 
 /// Parses, runs, and turns errors into one line and an exit code: 2 for wrong usage, 1 for failure.
 pub fn main() -> ExitCode {
-    quiet_the_driver();
+    // Before there are threads.
+    semivq::gpu::quiet_the_driver();
     let command = Cli::command();
     let (cli, given) = match command.clone().try_get_matches().and_then(|matches| {
         let given = given::Given::new(&command, &matches);
@@ -167,19 +169,5 @@ fn said(text: &clap::Error) -> ExitCode {
     match text.print() {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::from(text.exit_code() as u8),
-    }
-}
-
-/// On a Linux machine without a desktop, Mesa's device-select layer complains on standard error
-/// that it finds no Wayland socket, as if something had failed; it has an off switch.
-fn quiet_the_driver() {
-    if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
-        #[allow(
-            unsafe_code,
-            reason = "the first thing the program does, before there are threads"
-        )]
-        unsafe {
-            std::env::set_var("NODEVICE_SELECT", "1");
-        }
     }
 }

@@ -23,6 +23,7 @@ pub const SUMMARY: &str = "summary.json";
 pub const CURVES: &str = "curves.png";
 pub const CODES_PICTURE: &str = "codes.png";
 pub const RECONSTRUCTIONS: &str = "reconstructions.png";
+pub const TEST_IMAGE: &str = "test-image.png";
 /// What `encode`, `decode` and `reconstruct` write.
 pub const CODES: &str = "codes.npy";
 pub const DECODED: &str = "decoded";
@@ -33,7 +34,7 @@ const NEXT_CONFIG: &str = "config.next.json";
 const LOCK: &str = ".semivq.lock";
 const TEMPORARY: &str = ".tmp";
 /// What a finished run has besides its checkpoint.
-const RESULTS: [&str; 4] = [SUMMARY, CURVES, CODES_PICTURE, RECONSTRUCTIONS];
+const RESULTS: [&str; 5] = [SUMMARY, CURVES, CODES_PICTURE, RECONSTRUCTIONS, TEST_IMAGE];
 
 /// An I/O error about `path`, with what to do about the usual ones.
 pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
@@ -46,6 +47,27 @@ pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
         _ => "",
     };
     Error::file(path, format!("{error}{hint}"))
+}
+
+/// An error that came of what `path` holds: a code that does not exist, an image too large for the
+/// device. What the file has no part in stays as it is.
+pub fn about(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Limit {
+            tensor,
+            bytes,
+            limit,
+            allowed,
+        } => Error::file(
+            path,
+            format!(
+                "is too large for this device: tensor `{tensor}` needs {bytes} bytes, more than the limit \
+                 `{limit}` of {allowed} bytes; crop or resize it"
+            ),
+        ),
+        Error::Shape(_) | Error::NotFinite { .. } => Error::file(path, error.to_string()),
+        other => other,
+    }
 }
 
 /// Writes `bytes` to `path` under a temporary name first.

@@ -16,7 +16,7 @@ use super::metrics_log::MetricsLog;
 use super::progress::Progress;
 use super::run_dir::{self, CONFIG, Held, SUMMARY};
 use super::saved::{open_session, stored_path};
-use super::{DeviceArgs, pictures, resume, suggest};
+use super::{DeviceArgs, charts, pictures, resume, suggest};
 
 /// Test images in the picture of reconstructions.
 const SHOWN: usize = 32;
@@ -154,7 +154,7 @@ impl Run {
             // What was learned so far is worth seeing when a run goes wrong; but whatever goes wrong
             // with that is not what ended it.
             let _ = self.log.flush();
-            let _ = pictures::curves(self.dir(), &self.log.lines);
+            let _ = charts::curves(self.dir(), &self.log.lines);
             return Err(error);
         }
         let done = self.session.steps_done();
@@ -216,7 +216,7 @@ impl Run {
         let summary = std::fs::read(self.dir().join(SUMMARY)).unwrap_or_default();
         let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap_or_default();
         let vq = &self.options.vq;
-        let mut wanted = vec![run_dir::RECONSTRUCTIONS];
+        let mut wanted = vec![run_dir::RECONSTRUCTIONS, run_dir::TEST_IMAGE];
         wanted.extend((self.log.lines.len() > 1).then_some(run_dir::CURVES));
         wanted.extend((!vq.no_vq && vq.num_codes > 1).then_some(run_dir::CODES_PICTURE));
         summary["steps"] == self.session.steps_done()
@@ -230,9 +230,9 @@ impl Run {
         let dir = self.dir();
         let test = session.evaluate(&session.data().test).await?;
         run_dir::clear_results(dir)?;
-        pictures::curves(dir, &self.log.lines)?;
+        charts::curves(dir, &self.log.lines)?;
         if let Some(usage) = session.code_usage().await? {
-            pictures::codes(dir, &usage)?;
+            charts::codes(dir, &usage)?;
         }
         pictures::reconstructions(dir, session, SHOWN).await?;
         let adapter = session.gpu().adapter_line();
@@ -253,6 +253,7 @@ impl Run {
                 run_dir::RECONSTRUCTIONS,
                 "test images above, reconstructions below",
             ),
+            (run_dir::TEST_IMAGE, "the first of them alone"),
             (
                 run_dir::CURVES,
                 "losses, perplexity and active codes over the steps",

@@ -3,69 +3,27 @@
 //! A big-endian header (magic `0x0000 08 dd` for bytes in dd dimensions, then the sizes), then the
 //! bytes. Source: the description on the MNIST page of `LeCun`, Cortes and Burges.
 
-use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
-
-use super::{Dataset, Images};
+use super::gunzip::Gunzip;
+use super::{Images, file};
 use crate::error::{Error, Result};
 
-/// Reads the four files of an MNIST-like folder; labels are optional.
-///
-/// # Errors
-/// [`Error::File`] names the file, what is wrong with it, and what was expected.
-pub fn read_folder(folder: &Path) -> Result<Dataset> {
-    if !folder.is_dir() {
-        return Err(Error::file(
-            folder,
-            "is no folder; --data wants one that holds train-images-idx3-ubyte and t10k-images-idx3-ubyte \
-             (plain or .gz)",
-        ));
-    }
-    let dataset = Dataset {
-        name: folder.display().to_string(),
-        train: read_part(folder, "train")?,
-        test: read_part(folder, "t10k")?,
-    };
-    dataset.validate()?;
-    Ok(dataset)
-}
+pub use super::idx_folder::read_folder;
 
-fn read_part(folder: &Path, part: &str) -> Result<Images> {
-    let stem = format!("{part}-images-idx3-ubyte");
-    let path = find(folder, &stem).ok_or_else(|| {
-        let message = format!(
-            "not found (nor {stem}.gz); --data wants a folder with IDX files named as MNIST's"
-        );
-        Error::file(folder.join(&stem), message)
-    })?;
-    let mut images = read_images(&path)?;
-    if let Some(path) = find(folder, &format!("{part}-labels-idx1-ubyte")) {
-        let labels = read_labels(&path)?;
-        if labels.len() != images.len() {
-            return Err(Error::file(
-                &path,
-                format!(
-                    "holds {} labels for {} images; the two files do not belong together",
-                    labels.len(),
-                    images.len()
-                ),
-            ));
-        }
-        images.labels = Some(labels);
-    }
-    Ok(images)
-}
+/// The most bytes of pixels that a file may promise: a header that promises more is no data set but
+/// a bomb or damage, and is refused before anything is read.
+pub const LARGEST: u64 = if usize::BITS > 32 { 1 << 32 } else { 1 << 30 };
 
-/// The plain file or the gzip one.
-fn find(folder: &Path, stem: &str) -> Option<PathBuf> {
-    [stem.to_owned(), format!("{stem}.gz")]
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.exists())
-}
+/// Bytes that one byte of a gzip file can stand for at most (deflate's longest match is 258 bytes
+/// in two bits), rounded up.
+const DEFLATE: u64 = 1032;
+
+/// Above so many bytes, images that are compressed more than a hundredfold are taken for a bomb:
+/// those of MNIST and its kin are at some five.
+const LARGE: u64 = 1 << 28;
+const HUNDREDFOLD: u64 = 100;
 
 /// Reads a file of images (three dimensions).
 ///
@@ -73,11 +31,7 @@ fn find(folder: &Path, stem: &str) -> Option<PathBuf> {
 /// [`Error::File`], see [`read_folder`].
 pub fn read_images(path: &Path) -> Result<Images> {
     let (sizes, pixels) = read(path, 3)?;
-    Ok(Images {
-        shape: [1, sizes[1], sizes[2]],
-        pixels,
-        labels: None,
-    })
+    to_images(path, &sizes, pixels)
 }
 
 /// Reads a file of labels (one dimension).
@@ -93,39 +47,66 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::File`], see [`read_folder`].
 pub fn parse_images(name: &str, bytes: &[u8]) -> Result<Images> {
-    let (sizes, pixels) = read_from(Path::new(name), bytes, 3)?;
+    let (sizes, pixels) = read_from(Path::new(name), bytes, bytes.len() as u64, 3)?;
+    to_images(Path::new(name), &sizes, pixels)
+}
+
+/// Labels from the bytes of a file, plain or gzip; `name` is for errors.
+///
+/// # Errors
+/// [`Error::File`], see [`read_folder`].
+pub fn parse_labels(name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    Ok(read_from(Path::new(name), bytes, bytes.len() as u64, 1)?.1)
+}
+
+fn to_images(path: &Path, sizes: &[usize], pixels: Vec<u8>) -> Result<Images> {
+    let (height, width) = (sizes[1], sizes[2]);
+    if sizes[0] > 0 && (height == 0 || width == 0) {
+        let message = format!("its header says {sizes:?}: images of {height} x {width} pixels");
+        return Err(Error::file(path, message));
+    }
     Ok(Images {
-        shape: [1, sizes[1], sizes[2]],
+        shape: [1, height, width],
         pixels,
         labels: None,
     })
 }
 
 fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
-    let file = File::open(path).map_err(|e| Error::file(path, e.to_string()))?;
-    read_from(path, BufReader::new(file), dimensions)
+    let (file, size) = file::open(path)?;
+    read_from(path, BufReader::new(file), size, dimensions)
 }
 
+/// `size` is that of the file, in bytes.
 fn read_from(
     path: &Path,
-    mut reader: impl Read,
+    mut reader: impl BufRead,
+    size: u64,
     dimensions: usize,
 ) -> Result<(Vec<usize>, Vec<u8>)> {
-    let mut start = [0; 2];
-    let gzip = reader.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
-    let whole = std::io::Cursor::new(start).chain(reader);
-    if gzip {
-        parse(path, MultiGzDecoder::new(whole), dimensions)
+    let start = reader.fill_buf().map_err(|e| unreadable(path, &e))?;
+    if start.starts_with(&[0x1f, 0x8b]) {
+        parse(path, Gunzip::new(reader), size, DEFLATE, dimensions)
     } else {
-        parse(path, whole, dimensions)
+        parse(path, reader, size, 1, dimensions)
     }
 }
 
-fn parse(path: &Path, mut reader: impl Read, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
+/// The reader gives at most `fold` bytes for each of the `size` bytes of the file.
+fn parse(
+    path: &Path,
+    mut reader: impl Read,
+    size: u64,
+    fold: u64,
+    dimensions: usize,
+) -> Result<(Vec<usize>, Vec<u8>)> {
     let fail = |message: String| Err(Error::file(path, message));
     let mut header = vec![0; 4 + 4 * dimensions];
     if let Err(error) = reader.read_exact(&mut header) {
-        return fail(cut_short(&error, "ends inside its header"));
+        return match error.kind() {
+            ErrorKind::UnexpectedEof => fail("ends inside its header; fetch the file again".into()),
+            _ => Err(unreadable(path, &error)),
+        };
     }
     let word = |i: usize| {
         u32::from_be_bytes([
@@ -143,32 +124,59 @@ fn parse(path: &Path, mut reader: impl Read, dimensions: usize) -> Result<(Vec<u
             _ => "",
         };
         return fail(format!(
-            "begins with {:#010x}{kind}, an IDX file of this name with {expected:#010x}",
+            "begins with {:#010x}{kind}, an IDX file of this name should begin with {expected:#010x}",
             word(0)
         ));
     }
     let sizes: Vec<usize> = (1..=dimensions).map(|i| word(i) as usize).collect();
-    let Some(total) = sizes.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)) else {
-        return fail(format!(
-            "its header says {sizes:?}, more than any file holds"
-        ));
+    let promised = sizes
+        .iter()
+        .try_fold(1_u64, |n, s| n.checked_mul(*s as u64));
+    let total = match promised {
+        Some(total) if total <= LARGEST => total,
+        _ => {
+            let bytes = promised.map_or("more than 2^64".into(), |n| n.to_string());
+            return fail(format!(
+                "its header says {sizes:?}, {bytes} bytes; at most {LARGEST} can be read"
+            ));
+        }
     };
-    // One byte more than the header promises, to see whether the file goes on.
-    let mut bytes = Vec::new();
-    if let Err(error) = reader.take(total as u64 + 1).read_to_end(&mut bytes) {
-        return fail(cut_short(
-            &error,
-            &format!(
-                "is cut short: {} of {total} bytes could be read",
-                bytes.len()
-            ),
+    let most = size.saturating_mul(fold);
+    if total > most {
+        return fail(format!(
+            "its header says {sizes:?}, {total} bytes, but it holds {} at most; fetch the file again",
+            most.saturating_sub(header.len() as u64)
         ));
     }
-    if bytes.len() != total {
-        let held = if bytes.len() > total {
+    if total > LARGE && total / HUNDREDFOLD > size {
+        return fail(format!(
+            "its header says {sizes:?}, {total} bytes, in a file of {size}, as no images are compressed; if these \
+             are, unpack it with gzip -d"
+        ));
+    }
+    // One byte more than the header promises, to see whether the file goes on.
+    let mut bytes = Vec::new();
+    let refused = bytes.try_reserve_exact(total as usize + 1).is_err();
+    if refused {
+        return fail(format!(
+            "needs {total} bytes of memory, which there are not"
+        ));
+    }
+    if let Err(error) = reader.take(total + 1).read_to_end(&mut bytes) {
+        return match error.kind() {
+            ErrorKind::UnexpectedEof => fail(format!(
+                "is cut short: {} of {total} bytes could be read; fetch the file again",
+                bytes.len()
+            )),
+            _ => Err(unreadable(path, &error)),
+        };
+    }
+    let held = bytes.len() as u64;
+    if held != total {
+        let held = if held > total {
             "more".to_owned()
         } else {
-            bytes.len().to_string()
+            held.to_string()
         };
         return fail(format!(
             "its header says {sizes:?}, {total} bytes, but it holds {held}"
@@ -177,12 +185,11 @@ fn parse(path: &Path, mut reader: impl Read, dimensions: usize) -> Result<(Vec<u
     Ok((sizes, bytes))
 }
 
-/// `message`, or the error's own words where it is not about the end of the file.
-fn cut_short(error: &std::io::Error, message: &str) -> String {
-    match error.kind() {
-        ErrorKind::UnexpectedEof => format!("{message}; fetch the file again"),
-        _ => format!("cannot be read: {error}; fetch the file again"),
-    }
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::file(
+        path,
+        format!("cannot be read: {error}; fetch the file again"),
+    )
 }
 
 #[cfg(test)]
@@ -218,6 +225,43 @@ mod tests {
         assert_eq!(plain.shape, [1, 4, 8]);
         assert_eq!(plain.len(), 3);
         assert_eq!(plain, read_bytes(&gzip(&images(3, 4, 8))).unwrap());
+    }
+
+    /// A header that promises more than a file can hold is refused by its size, nothing is inflated.
+    #[test]
+    fn bombs_are_refused_by_what_they_promise() {
+        let header = |sizes: [u32; 3]| {
+            let mut bytes = vec![0, 0, 8, 3];
+            bytes.extend(sizes.iter().flat_map(|s| s.to_be_bytes()));
+            bytes
+        };
+        let most = u32::MAX;
+        for (sizes, want) in [
+            ([10_485_760, 32, 1024], "at most 4294967296 can be read"),
+            ([most, most, most], "more than 2^64 bytes"),
+            ([2, 1000, 1000], "at most; fetch the file again"),
+        ] {
+            for bytes in [header(sizes), gzip(&header(sizes))] {
+                let error = read_bytes(&bytes).unwrap_err();
+                assert!(error.contains(want), "{error:?} does not say {want:?}");
+            }
+        }
+        // Three megabytes that are full of promises; what they hold does not come into it.
+        let bomb = [gzip(&header([2_000_000, 32, 32])), vec![0; 3 << 20]].concat();
+        let error = read_bytes(&bomb).unwrap_err();
+        assert!(error.contains("unpack it with gzip -d"), "{error}");
+        let error = read_bytes(&header([5, 0, 8])).unwrap_err();
+        assert!(error.contains("images of 0 x 8 pixels"), "{error}");
+        assert!(read_bytes(&header([0, 4, 8])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read_images(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("is a folder"), "{error}");
+        let error = read_images(&folder.path().join("none")).unwrap_err();
+        assert!(error.to_string().contains("check the path"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,14 @@
 //! Data sets: images as bytes, a train and a test part.
 
 pub mod cifar;
+mod file;
+mod gunzip;
 pub mod idx;
+mod idx_folder;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod npy;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod png;
 pub mod synthetic;
 
 use crate::error::{Error, Result};

@@ -1,5 +1,6 @@
 //! Choosing the adapter: by index, by name, or the best there is.
 
+use super::quiet::quiet_the_driver;
 use crate::error::{Error, Result};
 
 /// What the user asked for.
@@ -59,6 +60,7 @@ pub fn install_hint() -> &'static str {
 }
 
 fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    quiet_the_driver();
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     wgpu::Instance::new(descriptor)

@@ -11,6 +11,7 @@ mod memory;
 mod params;
 mod plan;
 mod profile;
+mod quiet;
 mod readback;
 mod recorder;
 
@@ -22,5 +23,6 @@ pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader};
 pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role, Store};
 pub use plan::{Plan, StepUniform};
 pub use profile::KernelTime;
+pub use quiet::quiet_the_driver;
 pub use readback::{Readback, Staging};
 pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, TapeMark, Var};

@@ -6,7 +6,7 @@ use super::inference::{
     Evaluation, Inference, Tally, check_values, not_finite, to_bytes, to_values,
 };
 use crate::data::Images;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
 use crate::vq::usage::window_of;
 
@@ -196,7 +196,7 @@ impl Session {
     /// The images that `codes` stand for, as bytes, in evaluation mode.
     ///
     /// # Errors
-    /// [`Error::Config`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
+    /// [`ShapeError`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
     pub async fn decode(&self, codes: &Codes) -> Result<Images> {
         let mut pixels = Vec::new();
         let mut shape = [0; 3];
@@ -247,9 +247,11 @@ impl Session {
         let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
         match codes.values.iter().find(|code| !exists(code)) {
             None => Ok(()),
-            Some(bad) => Err(Error::Config(format!(
-                "code {bad} does not exist: the model has {number}, from 0"
-            ))),
+            Some(bad) => Err(ShapeError::new(
+                "decode",
+                format!("code {bad} does not exist: the model has {number}, from 0"),
+            )
+            .into()),
         }
     }
 }

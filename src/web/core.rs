@@ -224,7 +224,7 @@ impl Core {
     /// The image (bytes) of `codes`, `height` x `width` of them.
     ///
     /// # Errors
-    /// [`Error::Config`] when a code does not exist; as [`Decoder::run`].
+    /// [`crate::ShapeError`] when a code does not exist; as [`Decoder::run`].
     pub async fn decode(
         &mut self,
         codes: Vec<i32>,

@@ -198,6 +198,23 @@ test("files: IDX, CIFAR, a pile of images, and what is no image", async ({ page 
   await expect(page.locator("#data-name")).toContainText("2 CIFAR batches: 72 images to train, 8 to test, 32 × 32 colour");
   await stepped(page, 2);
 
+  // CIFAR-100: records of 3074 bytes, a coarse and a fine label before the pixels.
+  const fine = Buffer.from(Array.from({ length: 30 * 3074 }, (_, i) => (i % 3074 === 0 ? 19 : i % 3074 === 1 ? 99 : (i * 7) % 256)));
+  await drop(page, [{ name: "test.bin", bytes: fine }]);
+  await expect(page.locator("#data-name")).toContainText("test.bin: 27 images to train, 3 to test, 32 × 32 colour");
+  await stepped(page, 2);
+  await drop(page, [{ name: "test.bin", bytes: fine }, { name: "data_batch_1.bin", bytes: cifar }]);
+  await expect(page.locator("#problems")).toContainText("data_batch_1.bin is no CIFAR-100 batch");
+
+  // A pair as EMNIST names it, padded with zeros as tapes and some downloads are.
+  const letters = (part: string, count: number) => ({
+    name: `emnist-letters-${part}-images-idx3-ubyte.gz`,
+    bytes: Buffer.concat([gzipSync(idx(count)), Buffer.alloc(512)]),
+  });
+  await drop(page, [letters("test", 11), letters("train", 50)]);
+  await expect(page.locator("#data-name")).toContainText("50 images to train, 11 to test, 12 × 16 grey");
+  await stepped(page, 2);
+
   // Images of any size, grey then colour, one of them none.
   const encoded = await page.evaluate(async () => {
     const out: string[] = [];

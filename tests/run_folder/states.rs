@@ -53,6 +53,7 @@ pub fn every_state_goes_on(folder: &Path) -> Result<(), Failed> {
         "curves.png",
         "codes.png",
         "reconstructions.png",
+        "test-image.png",
     ] {
         state(
             &format!("no-{name}"),

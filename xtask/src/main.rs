@@ -7,12 +7,13 @@ mod web;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask test | browser [FILTER] | web | serve [PORT]
+const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | serve [PORT]
 
   test     installs what the tests need (Debian and Ubuntu; elsewhere it names it), then checks
            formatting, lints (native and wasm32) and documentation, and runs all tests, also in
            headless Chromium.
            SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.
+  fuzz     2000 damaged files of each kind that is read, of which the tests try 200
   browser  only the tests in headless Chromium, of those only the files whose names contain FILTER
   web      builds the core for the browser and the page into dist/, which any file server can host
            and which is an npm package too
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test::run_all(),
+        ["fuzz"] => test::fuzz(),
         ["web"] => web::build(),
         ["browser"] => test::browser(""),
         ["browser", filter] => test::browser(filter),

@@ -24,6 +24,14 @@ pub fn run_all() -> Result<(), String> {
     browser("")
 }
 
+/// The fuzz test at length, optimised.
+pub fn fuzz() -> Result<(), String> {
+    setup::vulkan()?;
+    let environment = [("SEMIVQ_FUZZ", "2000"), ("NODEVICE_SELECT", "1")];
+    let args = "test --package semivq --release --test fuzz -- --nocapture";
+    run(&cargo(), args, &environment)
+}
+
 /// The tests in headless Chromium: the core's and the page's, whose files' names contain `filter`.
 pub fn browser(filter: &str) -> Result<(), String> {
     let chromium = setup::chromium()?;
