@@ -4,6 +4,8 @@
 
 @group(0) @binding(2) var<storage, read_write> centered_out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> offsets_out: array<f32>;
+// their number, then the doubtful vectors [N]
+@group(0) @binding(8) var<storage, read_write> doubtful: array<atomic<u32>>;
 @group(0) @binding(10) var<storage, read> limit: array<u32>;
 
 const THREADS: u32 = 64u;
@@ -96,7 +98,7 @@ fn search(
     let at = vec4(start(n), start(n + 1u), start(n + 2u), start(n + 3u));
     var best = Leads(vec4(-FAR), vec4(-FAR), vec4(0u));
     if (params.first > 0u) { best = leads_of(n); }
-    let used = codes_in_use();
+    let used = u32(offsets[params.codes]);
     let end = min(used, params.end);
     for (var k = params.first; k < end; k += BLOCK) {
         var a0 = vec4(start_of(k + 0u, used)); var a1 = vec4(start_of(k + 1u, used));
@@ -155,18 +157,45 @@ fn search(
         compare(&best, k + 28u, a28); compare(&best, k + 29u, a29);
         compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
-    var squares = vec4(0.0);
-    if (params.end == params.codes) {
-        for (var f = 0u; f < params.features; f++) {
-            let o = at + f * params.positions;
-            let v = vec4(z[o.x], z[o.y], z[o.z], z[o.w]) - center(f);
-            squares += v * v;
-        }
-    }
-    settle4(n, best, squares);
+    keep4(n, best);
 }
 
 // ---------------------------------------------------------------------------------- the doubtful
+
+// How far two a_k of a vector may be wrong together. `square` is |z - m|^2.
+//
+// Sums of F products round by at most (F + 3) u of the sum of their sizes, u = 2^-24, and those are at most
+// (|z| + |m| + |c'|/2) |c'|. A code that is the nearest has |c'| <= |z - m| + d, d the distance found.
+fn doubt(square: f32, best: f32) -> f32 {
+    let share = f32(params.features + 8u) * 1.1920929e-7;
+    let near = sqrt(square);
+    let lengths = near + 2.0 * offsets[params.codes + 1u];
+    let d2 = max(square - 2.0 * best, 0.0);
+    let once = near + sqrt(d2);
+    let twice = near + sqrt(d2 + share * (square + 2.0 * (lengths + 0.5 * once) * once));
+    return share * (lengths + 0.5 * twice) * twice;
+}
+
+// Puts a vector whose best two are too near to each other on the list.
+@compute @workgroup_size(64)
+fn judge(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let n = linear_group(group, groups) * 64u + local;
+    if (n >= params.count) { return; }
+    let at = element(n, 0u);
+    var square = 0.0;
+    for (var f = 0u; f < params.features; f++) {
+        let e = z[at + f * params.positions] - offsets[params.codes + 2u + f];
+        square += e * e;
+    }
+    let lead = leads[n];
+    let bound = doubt(square, lead.x);
+    if (is_finite(bound) && lead.x - lead.y > bound) { return; }
+    atomicStore(&doubtful[1u + atomicAdd(&doubtful[0], 1u)], n);
+}
 
 const EXACT: u32 = 256u;
 var<workgroup> number: u32;
@@ -207,8 +236,8 @@ fn exact(
     @builtin(local_invocation_index) local: u32,
 ) {
     if (local == 0u) { number = atomicLoad(&doubtful[0]); }
-    let total = workgroupUniformLoad(&number);
-    let used = codes_in_use();
+    var total = workgroupUniformLoad(&number);
+    let used = u32(offsets[params.codes]);
     for (var i = linear_group(group, groups); i < total; i += groups.x * groups.y) {
         let n = atomicLoad(&doubtful[1u + i]);
         var key = 0xffffffffu;

@@ -17,12 +17,22 @@ struct Best {
 }
 
 fn compare(best: ptr<function, Best>, k: u32, values: mat4x4<f32>) {
-    for (var i = 0u; i < 4u; i++) {
-        let closer = values[i] > (*best).value[i];
-        (*best).second[i] = select(max((*best).second[i], values[i]), (*best).value[i], closer);
-        (*best).value[i] = select((*best).value[i], values[i], closer);
-        (*best).index[i] = select((*best).index[i], vec4(k), closer);
-    }
+    let closer0 = values[0] > (*best).value[0];
+    (*best).second[0] = select(max((*best).second[0], values[0]), (*best).value[0], closer0);
+    (*best).value[0] = select((*best).value[0], values[0], closer0);
+    (*best).index[0] = select((*best).index[0], vec4(k), closer0);
+    let closer1 = values[1] > (*best).value[1];
+    (*best).second[1] = select(max((*best).second[1], values[1]), (*best).value[1], closer1);
+    (*best).value[1] = select((*best).value[1], values[1], closer1);
+    (*best).index[1] = select((*best).index[1], vec4(k), closer1);
+    let closer2 = values[2] > (*best).value[2];
+    (*best).second[2] = select(max((*best).second[2], values[2]), (*best).value[2], closer2);
+    (*best).value[2] = select((*best).value[2], values[2], closer2);
+    (*best).index[2] = select((*best).index[2], vec4(k), closer2);
+    let closer3 = values[3] > (*best).value[3];
+    (*best).second[3] = select(max((*best).second[3], values[3]), (*best).value[3], closer3);
+    (*best).value[3] = select((*best).value[3], values[3], closer3);
+    (*best).index[3] = select((*best).index[3], vec4(k), closer3);
 }
 
 fn all_of(value: f32) -> mat4x4<f32> {
@@ -69,7 +79,7 @@ fn search(
             mat4x4(l0.second, l1.second, l2.second, l3.second),
             array(l0.index, l1.index, l2.index, l3.index));
     }
-    let used = codes_in_use();
+    let used = u32(offsets[params.codes]);
     let end = min(used, params.end);
     for (var k = params.first; k < end; k += BLOCK) {
         var a0 = all_of(start_of(k + 0u, used)); var a1 = all_of(start_of(k + 1u, used));
@@ -121,21 +131,9 @@ fn search(
         compare(&best, k + 24u, a24); compare(&best, k + 25u, a25); compare(&best, k + 26u, a26); compare(&best, k + 27u, a27);
         compare(&best, k + 28u, a28); compare(&best, k + 29u, a29); compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
-    var squares = mat4x4<f32>();
-    if (params.end == params.codes) {
-        for (var f = 0u; f < params.features; f++) {
-            let o = f * params.positions;
-            let m = center(f);
-            let v0 = load(at0 + o) - m;
-            let v1 = load(at1 + o) - m;
-            let v2 = load(at2 + o) - m;
-            let v3 = load(at3 + o) - m;
-            squares += mat4x4(v0 * v0, v1 * v1, v2 * v2, v3 * v3);
-        }
-    }
     // By name: an index that varies would keep all of them in memory.
-    settle4(n, Leads(best.value[0], best.second[0], best.index[0]), squares[0]);
-    settle4(n + STEP, Leads(best.value[1], best.second[1], best.index[1]), squares[1]);
-    settle4(n + 2u * STEP, Leads(best.value[2], best.second[2], best.index[2]), squares[2]);
-    settle4(n + 3u * STEP, Leads(best.value[3], best.second[3], best.index[3]), squares[3]);
+    keep4(n, Leads(best.value[0], best.second[0], best.index[0]));
+    keep4(n + STEP, Leads(best.value[1], best.second[1], best.index[1]));
+    keep4(n + 2u * STEP, Leads(best.value[2], best.second[2], best.index[2]));
+    keep4(n + 3u * STEP, Leads(best.value[3], best.second[3], best.index[3]));
 }

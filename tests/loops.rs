@@ -33,11 +33,12 @@ const BOUNDS: &[(&str, &str, Result<&str, u32>)] = &[
     // The number of codes to search stands behind the norms, and is at most K.
     ("search", "used", Ok("codes")),
     ("search_wide", "used", Ok("codes")),
-    // Codes that are due, at most all.
-    ("replace", "number", Ok("codes")),
+    // The number of doubtful vectors, at most all.
+    ("search", "total", Ok("count")),
     // The thread whose codes hold the draw: the first one has as many as any.
     ("replace", "thread", Err(0)),
-    // The block that holds the draw: the first one has as many rows as any.
+    // The thread and the block that hold the draw: the first ones have as many blocks and rows as any.
+    ("kmeans", "thread", Err(0)),
     ("kmeans", "block", Err(0)),
     // Places of the ring that an epoch takes, at most all 64.
     ("usage", "number", Err(64)),

@@ -1,4 +1,4 @@
-// What the searches share: their uniform, the codes in workgroup memory, and the doubt at the end.
+// What the searches share: their uniform, the codes in workgroup memory, and the best two of each vector.
 //
 // |z - c|^2 = |z|^2 - 2 (z.c - |c|^2/2), of which only the bracket depends on the code. Its products
 // round by the lengths of z and c, so codes are taken relative to a centre m near all of them: with
@@ -6,8 +6,8 @@
 //
 //   a_k = z.c' - m.c' - |c'|^2/2
 //
-// Where the best two a_k are nearer to each other than they may be wrong, the vector goes on a list
-// of the doubtful, which are searched anew by the differences z - c.
+// Where the best two a_k are nearer to each other than they may be wrong, `judge` of search.wgsl puts the
+// vector on a list of the doubtful, which `exact` searches anew by the differences z - c.
 //
 // A file that uses this says how many THREADS it has. Needs lib/number.wgsl and lib/vectors.wgsl.
 
@@ -28,26 +28,12 @@ struct Params {
 // [K] what a_k starts from, then the number of codes to search, |m|, and m [F]
 @group(0) @binding(6) var<storage, read> offsets: array<f32>;
 @group(0) @binding(7) var<storage, read_write> q: array<u32>;
-// their number, then the doubtful vectors [N]
-@group(0) @binding(8) var<storage, read_write> doubtful: array<atomic<u32>>;
-// best and second a_k so far [N], from one dispatch to the next
+// best and second a_k so far [N]
 @group(0) @binding(9) var<storage, read_write> leads: array<vec2<f32>>;
 
 const FAR: f32 = 3.4e38;
 const BLOCK: u32 = 32u;                         // codes at once
 const CHUNK: u32 = 32u;                         // features in workgroup memory at once
-
-fn codes_in_use() -> u32 {
-    return u32(offsets[params.codes]);
-}
-
-fn length_of_center() -> f32 {
-    return offsets[params.codes + 1u];
-}
-
-fn center(f: u32) -> f32 {
-    return offsets[params.codes + 2u + f];
-}
 
 var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][8], four codes a vector
 
@@ -76,33 +62,6 @@ fn start_of(k: u32, used: u32) -> f32 {
     return value;
 }
 
-// How far two a_k of a vector may be wrong together. `square` is |z - m|^2.
-//
-// Sums of F products round by at most (F + 3) u of the sum of their sizes, u = 2^-24, and those are at most
-// (|z| + |m| + |c'|/2) |c'|. A code that is the nearest has |c'| <= |z - m| + d, d the distance found.
-fn doubt(square: f32, best: f32) -> f32 {
-    let share = f32(params.features + 8u) * 1.1920929e-7;
-    let near = sqrt(square);
-    let lengths = near + 2.0 * length_of_center();
-    let d2 = max(square - 2.0 * best, 0.0);
-    let once = near + sqrt(d2);
-    let twice = near + sqrt(d2 + share * (square + 2.0 * (lengths + 0.5 * once) * once));
-    return share * (lengths + 0.5 * twice) * twice;
-}
-
-// The end of a dispatch for vector n.
-fn settle(n: u32, best: f32, second: f32, index: u32, square: f32) {
-    if (n >= params.count) { return; }
-    q[n] = index;
-    if (params.end < params.codes) {
-        leads[n] = vec2(best, second);
-        return;
-    }
-    let bound = doubt(square, best);
-    if (is_finite(bound) && best - second > bound) { return; }
-    atomicStore(&doubtful[1u + atomicAdd(&doubtful[0], 1u)], n);
-}
-
 // The best codes of four neighbouring vectors so far.
 struct Leads {
     value: vec4<f32>,
@@ -123,9 +82,15 @@ fn leads_of(n: u32) -> Leads {
         vec4(q[a], q[b], q[c], q[d]));
 }
 
-fn settle4(n: u32, best: Leads, squares: vec4<f32>) {
-    settle(n, best.value.x, best.second.x, best.index.x, squares.x);
-    settle(n + 1u, best.value.y, best.second.y, best.index.y, squares.y);
-    settle(n + 2u, best.value.z, best.second.z, best.index.z, squares.z);
-    settle(n + 3u, best.value.w, best.second.w, best.index.w, squares.w);
+fn keep(n: u32, index: u32, best: f32, second: f32) {
+    if (n >= params.count) { return; }
+    q[n] = index;
+    leads[n] = vec2(best, second);
+}
+
+fn keep4(n: u32, best: Leads) {
+    keep(n, best.index.x, best.value.x, best.second.x);
+    keep(n + 1u, best.index.y, best.value.y, best.second.y);
+    keep(n + 2u, best.index.z, best.value.z, best.second.z);
+    keep(n + 3u, best.index.w, best.value.w, best.second.w);
 }

@@ -39,7 +39,8 @@ kernels! {
     "search", [GRID, NUMBER, VECTORS, SEARCHES];
     NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2, Write 3, Write 8];
     NORMS_OF_FIRST = "norms_of_first", 64, Params::FIELDS, [Read 1, Read 10, Write 2, Write 3, Write 8];
-    SEARCH = "search", 64, Params::FIELDS, [Read 4, Read 5, Read 6, Write 7, Write 8, Write 9];
+    SEARCH = "search", 64, Params::FIELDS, [Read 4, Read 5, Read 6, Write 7, Write 9];
+    JUDGE = "judge", 64, Params::FIELDS, [Read 4, Read 6, Write 8, Write 9];
     EXACT = "exact", 256, Params::FIELDS, [Read 1, Read 4, Read 6, Write 7, Write 8];
 }
 
@@ -110,7 +111,7 @@ fn record(
             end: end as u32,
             ..params
         };
-        let tensors = [z, centered, offsets, q, doubtful, leads];
+        let tensors = [z, centered, offsets, q, leads];
         let flops = 2 * count * (end - first) * features;
         if wide {
             super::search_wide::record(rec, part, tensors).flops(flops);
@@ -119,6 +120,7 @@ fn record(
                 .flops(flops);
         }
     }
+    rec.dispatch(&JUDGE, &params, &[z, offsets, doubtful, leads], count);
     let tensors = [codebook, z, offsets, q, doubtful];
     rec.dispatch_per_group(
         &EXACT,
@@ -134,8 +136,7 @@ fn span(features: usize, threads: usize) -> usize {
     let load = (8 * CHUNK).div_ceil(threads);
     // A driver counts the pass that ends a loop, too.
     let block = 2 + features + features.div_ceil(CHUNK) * (3 + load);
-    // Behind the blocks the features once more.
-    (LOOP_BUDGET.saturating_sub(features) / block).max(1) * BLOCK
+    (LOOP_BUDGET / block).max(1) * BLOCK
 }
 
 /// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an

@@ -8,7 +8,7 @@ use crate::ops::{GRID, NUMBER, kernels};
 
 kernels! {
     "search_wide", [GRID, NUMBER, VECTORS, SEARCHES];
-    SEARCH = "search", 32, Params::FIELDS, [Read 4, Read 11, Read 5, Read 6, Write 7, Write 8, Write 9];
+    SEARCH = "search", 32, Params::FIELDS, [Read 4, Read 11, Read 5, Read 6, Write 7, Write 9];
 }
 
 /// Vectors of a thread.
@@ -25,11 +25,11 @@ pub(super) fn kernel() -> &'static Kernel {
 pub(super) fn record<'r>(
     rec: &'r mut Recorder<'_>,
     params: Params,
-    [z, centered, offsets, q, doubtful, leads]: [Var; 6],
+    [z, centered, offsets, q, leads]: [Var; 5],
 ) -> &'r mut Dispatch {
     let aligned = f64::from(u8::from(params.positions.is_multiple_of(4)));
     let threads = (params.count as usize).div_ceil(TILE);
-    let tensors = [z, z, centered, offsets, q, doubtful, leads];
+    let tensors = [z, z, centered, offsets, q, leads];
     rec.dispatch(&SEARCH, &params, &tensors, threads)
         .constants(&[("ALIGNED", aligned)])
 }
