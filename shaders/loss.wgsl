@@ -1,4 +1,5 @@
-// loss: mean of |y - target| or (y - target)^2; grad_y = scale * sign or 2 * (y - target).
+// loss: mean of |y - target| or (y - target)^2; grad_y = scale * sign or 2 * (y - target). The sign of NaN is 0,
+// as in PyTorch.
 
 override SQUARED: bool = false;
 
@@ -34,5 +35,5 @@ fn backward(
     let i = linear_group(group, groups) * 256u + local;
     if (i >= params.count) { return; }
     let d = y[i] - goal[i];
-    if (SQUARED) { grad_y[i] = 2.0 * params.scale * d; } else { grad_y[i] = params.scale * keep_nan(d, sign(d)); }
+    if (SQUARED) { grad_y[i] = 2.0 * params.scale * d; } else { grad_y[i] = params.scale * select(sign(d), 0.0, is_nan(d)); }
 }

@@ -234,6 +234,31 @@ impl Arena {
     ];
 }
 
+/// Whether an arena of `len` elements can be bound; the error names its largest tensor.
+fn check_arena<'a>(
+    gpu: &Gpu,
+    what: &str,
+    len: usize,
+    tensors: impl Iterator<Item = (&'a String, &'a Vec<usize>)>,
+) -> Result<()> {
+    let allowed = gpu.limits().max_storage_buffer_binding_size;
+    let bytes = 4 * len as u64;
+    if bytes <= allowed {
+        return Ok(());
+    }
+    let largest = tensors
+        .max_by_key(|(_, shape)| shape.iter().product::<usize>())
+        .map_or(String::new(), |(name, shape)| {
+            format!(", the largest {name} {shape:?}")
+        });
+    Err(Error::Limit {
+        tensor: format!("{what}{largest}"),
+        bytes,
+        limit: "max_storage_buffer_binding_size",
+        allowed,
+    })
+}
+
 /// The arenas on the device.
 #[derive(Debug)]
 pub struct Store {
@@ -247,23 +272,10 @@ impl Store {
     /// # Errors
     /// [`Error::Limit`] when an arena is larger than the device binds.
     pub fn new(gpu: &Gpu, layout: ParameterLayout, seed: u64) -> Result<Self> {
-        let limit = gpu.limits().max_storage_buffer_binding_size;
-        let bytes = 4 * layout.arena_len() as u64;
-        if bytes > limit {
-            let largest = layout
-                .parameters
-                .iter()
-                .max_by_key(|p| p.shape.iter().product::<usize>())
-                .map_or(String::new(), |p| {
-                    format!(", the largest {} {:?}", p.name, p.shape)
-                });
-            return Err(Error::Limit {
-                tensor: format!("all parameters{largest}"),
-                bytes,
-                limit: "max_storage_buffer_binding_size",
-                allowed: limit,
-            });
-        }
+        let parameters = layout.parameters.iter().map(|p| (&p.name, &p.shape));
+        check_arena(gpu, "all parameters", layout.arena_len(), parameters)?;
+        let buffers = layout.buffers.iter().map(|b| (&b.name, &b.shape));
+        check_arena(gpu, "all buffers", layout.buffer_len, buffers)?;
         let arenas = Arena::ALL.map(|arena| {
             let len = match arena {
                 Arena::Buffers => layout.buffer_len.max(ALIGN),
