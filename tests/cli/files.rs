@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libtest_mimic::Failed;
 
-use super::{bad, ensure, good, idx, read, semivq, train};
+use super::support::command::{bad, ensure, good, idx, read, semivq, train};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
