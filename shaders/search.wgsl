@@ -22,10 +22,19 @@ fn center_of(f: u32, used: u32) -> f32 {
         + eighth(f, used, 4u) + eighth(f, used, 5u) + eighth(f, used, 6u) + eighth(f, used, 7u);
 }
 
+fn clear(to: u32) {
+    for (var f = 0u; f < params.features; f++) { centered_out[to + BLOCK * f] = 0.0; }
+}
+
 // As PyTorch's argmin has it, a code with a NaN is nearer than any other; one that is infinite is
 // never near.
 fn prepare(k: u32, used: u32) {
-    if (k >= params.codes) { return; }
+    // Feature f stands at `to + BLOCK * f`.
+    let to = k / BLOCK * BLOCK * params.features + k % BLOCK;
+    if (k >= params.codes) {
+        if (k / BLOCK <= (params.codes - 1u) / BLOCK) { clear(to); }
+        return;
+    }
     let row = k * params.features;
     var squares = 0.0;
     var along = 0.0;
@@ -35,7 +44,7 @@ fn prepare(k: u32, used: u32) {
         let value = codebook[row + f];
         let m = center_of(f, used);
         let c = value - m;
-        centered_out[row + f] = c;
+        centered_out[to + BLOCK * f] = c;
         squares += c * c;
         along += m * c;
         lengths += m * m;
@@ -44,7 +53,7 @@ fn prepare(k: u32, used: u32) {
     }
     let start = -0.5 * squares - along;
     if (has_nan || !is_finite(start)) {
-        for (var f = 0u; f < params.features; f++) { centered_out[row + f] = 0.0; }
+        clear(to);
         offsets_out[k] = select(-FAR, FAR, has_nan);
     } else {
         offsets_out[k] = start;
@@ -158,112 +167,4 @@ fn search(
         compare(&best, k + 30u, a30); compare(&best, k + 31u, a31);
     }
     keep4(n, best);
-}
-
-// ---------------------------------------------------------------------------------- the doubtful
-
-// How far two a_k of a vector may be wrong together. `square` is |z - m|^2.
-//
-// Sums of F products round by at most (F + 3) u of the sum of their sizes, u = 2^-24, and those are at most
-// (|z| + |m| + |c'|/2) |c'|. A code that is the nearest has |c'| <= |z - m| + d, d the distance found.
-fn doubt(square: f32, best: f32) -> f32 {
-    let share = f32(params.features + 8u) * 1.1920929e-7;
-    let near = sqrt(square);
-    let lengths = near + 2.0 * offsets[params.codes + 1u];
-    let d2 = max(square - 2.0 * best, 0.0);
-    let once = near + sqrt(d2);
-    let twice = near + sqrt(d2 + share * (square + 2.0 * (lengths + 0.5 * once) * once));
-    return share * (lengths + 0.5 * twice) * twice;
-}
-
-// Puts a vector whose best two are too near to each other on the list.
-@compute @workgroup_size(64)
-fn judge(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let n = linear_group(group, groups) * 64u + local;
-    if (n >= params.count) { return; }
-    let at = element(n, 0u);
-    var square = 0.0;
-    for (var f = 0u; f < params.features; f++) {
-        let e = z[at + f * params.positions] - offsets[params.codes + 2u + f];
-        square += e * e;
-    }
-    let lead = leads[n];
-    let bound = doubt(square, lead.x);
-    if (is_finite(bound) && lead.x - lead.y > bound) { return; }
-    atomicStore(&doubtful[1u + atomicAdd(&doubtful[0], 1u)], n);
-}
-
-const EXACT: u32 = 256u;
-var<workgroup> number: u32;
-var<workgroup> keys: array<u32, 256>;
-var<workgroup> owners: array<u32, 256>;
-
-// |z_n - C_k|^2 by differences, its rounding carried along (Kahan).
-fn square_distance(n: u32, k: u32) -> f32 {
-    let last = params.features - 1u;
-    var sum = vec4(0.0);
-    var lost = vec4(0.0);
-    for (var f = 0u; f < params.features; f += 4u) {
-        let fs = min(vec4(f) + vec4(0u, 1u, 2u, 3u), vec4(last));
-        let row = k * params.features;
-        let at = element(n, 0u);
-        let v = vec4(z[at + fs.x * params.positions], z[at + fs.y * params.positions],
-                     z[at + fs.z * params.positions], z[at + fs.w * params.positions]);
-        let e = v - vec4(codebook[row + fs.x], codebook[row + fs.y], codebook[row + fs.z], codebook[row + fs.w]);
-        let inside = vec4(f) + vec4(0u, 1u, 2u, 3u) <= vec4(last);
-        let part = select(vec4(0.0), e * e, inside) - lost;
-        let next = sum + part;
-        lost = (next - sum) - part;
-        sum = next;
-    }
-    return (sum.x + sum.y) + (sum.z + sum.w);
-}
-
-// Squares in their order as integers, NaN in front.
-fn key_of(square: f32) -> u32 {
-    return select(bitcast<u32>(square) + 1u, 0u, is_nan(square));
-}
-
-// A workgroup takes every so many of the doubtful, its threads share the codes.
-@compute @workgroup_size(256)
-fn exact(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    if (local == 0u) { number = atomicLoad(&doubtful[0]); }
-    var total = workgroupUniformLoad(&number);
-    let used = u32(offsets[params.codes]);
-    for (var i = linear_group(group, groups); i < total; i += groups.x * groups.y) {
-        let n = atomicLoad(&doubtful[1u + i]);
-        var key = 0xffffffffu;
-        var owner = 0u;
-        for (var k = local; k < used; k += EXACT) {
-            let candidate = key_of(square_distance(n, k));
-            if (candidate < key) {
-                key = candidate;
-                owner = k;
-            }
-        }
-        keys[local] = key;
-        owners[local] = owner;
-        workgroupBarrier();
-        for (var half = EXACT / 2u; half > 0u; half /= 2u) {
-            if (local < half) {
-                let other = keys[local + half];
-                let of_other = owners[local + half];
-                if (other < keys[local] || (other == keys[local] && of_other < owners[local])) {
-                    keys[local] = other;
-                    owners[local] = of_other;
-                }
-            }
-            workgroupBarrier();
-        }
-        if (local == 0u) { q[n] = owners[0]; }
-        workgroupBarrier();
-    }
 }

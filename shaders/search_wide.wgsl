@@ -18,19 +18,23 @@ struct Best {
 
 fn compare(best: ptr<function, Best>, k: u32, values: mat4x4<f32>) {
     let closer0 = values[0] > (*best).value[0];
-    (*best).second[0] = select(max((*best).second[0], values[0]), (*best).value[0], closer0);
+    let near0 = values[0] > (*best).second[0];
+    (*best).second[0] = select(select((*best).second[0], values[0], near0), (*best).value[0], closer0);
     (*best).value[0] = select((*best).value[0], values[0], closer0);
     (*best).index[0] = select((*best).index[0], vec4(k), closer0);
     let closer1 = values[1] > (*best).value[1];
-    (*best).second[1] = select(max((*best).second[1], values[1]), (*best).value[1], closer1);
+    let near1 = values[1] > (*best).second[1];
+    (*best).second[1] = select(select((*best).second[1], values[1], near1), (*best).value[1], closer1);
     (*best).value[1] = select((*best).value[1], values[1], closer1);
     (*best).index[1] = select((*best).index[1], vec4(k), closer1);
     let closer2 = values[2] > (*best).value[2];
-    (*best).second[2] = select(max((*best).second[2], values[2]), (*best).value[2], closer2);
+    let near2 = values[2] > (*best).second[2];
+    (*best).second[2] = select(select((*best).second[2], values[2], near2), (*best).value[2], closer2);
     (*best).value[2] = select((*best).value[2], values[2], closer2);
     (*best).index[2] = select((*best).index[2], vec4(k), closer2);
     let closer3 = values[3] > (*best).value[3];
-    (*best).second[3] = select(max((*best).second[3], values[3]), (*best).value[3], closer3);
+    let near3 = values[3] > (*best).second[3];
+    (*best).second[3] = select(select((*best).second[3], values[3], near3), (*best).value[3], closer3);
     (*best).value[3] = select((*best).value[3], values[3], closer3);
     (*best).index[3] = select((*best).index[3], vec4(k), closer3);
 }
@@ -98,11 +102,13 @@ fn search(
         var a26 = all_of(start_of(k + 26u, used)); var a27 = all_of(start_of(k + 27u, used));
         var a28 = all_of(start_of(k + 28u, used)); var a29 = all_of(start_of(k + 29u, used));
         var a30 = all_of(start_of(k + 30u, used)); var a31 = all_of(start_of(k + 31u, used));
+        // Carried along the loop: made from a start and f, some compilers divide for the start again at
+        // each feature.
+        var p0 = at0; var p1 = at1; var p2 = at2; var p3 = at3;
         for (var first = 0u; first < params.features; first += CHUNK) {
             let features = load_codes(k, first, local);
             for (var f = 0u; f < features; f++) {
-                let o = (first + f) * params.positions;
-                let v = mat4x4(load(at0 + o), load(at1 + o), load(at2 + o), load(at3 + o));
+                let v = mat4x4(load(p0), load(p1), load(p2), load(p3));
                 var c = vec4(0.0);
                 c = codes[8u * f + 0u];
                 a0 += c.x * v; a1 += c.y * v; a2 += c.z * v; a3 += c.w * v;
@@ -120,6 +126,7 @@ fn search(
                 a24 += c.x * v; a25 += c.y * v; a26 += c.z * v; a27 += c.w * v;
                 c = codes[8u * f + 7u];
                 a28 += c.x * v; a29 += c.y * v; a30 += c.z * v; a31 += c.w * v;
+                p0 += params.positions; p1 += params.positions; p2 += params.positions; p3 += params.positions;
             }
         }
         compare(&best, k + 0u, a0); compare(&best, k + 1u, a1); compare(&best, k + 2u, a2); compare(&best, k + 3u, a3);

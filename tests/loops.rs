@@ -34,7 +34,8 @@ const BOUNDS: &[(&str, &str, Result<&str, u32>)] = &[
     ("search", "used", Ok("codes")),
     ("search_wide", "used", Ok("codes")),
     // The number of doubtful vectors, at most all.
-    ("search", "total", Ok("count")),
+    ("search_doubtful", "used", Ok("codes")),
+    ("search_doubtful", "total", Ok("count")),
     // The thread whose codes hold the draw: the first one has as many as any.
     ("replace", "thread", Err(0)),
     // The thread and the block that hold the draw: the first ones have as many blocks and rows as any.

@@ -6,8 +6,8 @@
 //
 //   a_k = z.c' - m.c' - |c'|^2/2
 //
-// Where the best two a_k are nearer to each other than they may be wrong, `judge` of search.wgsl puts the
-// vector on a list of the doubtful, which `exact` searches anew by the differences z - c.
+// Where the best two a_k are nearer to each other than they may be wrong, search_doubtful.wgsl searches the
+// vector anew by the differences z - c.
 //
 // A file that uses this says how many THREADS it has. Needs lib/number.wgsl and lib/vectors.wgsl.
 
@@ -23,8 +23,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> codebook: array<f32>;
 @group(0) @binding(4) var<storage, read> z: array<f32>;
-// c' [K, F]
-@group(0) @binding(5) var<storage, read> centered: array<f32>;
+// c' by blocks: [K / BLOCK, F, BLOCK], four codes a vector, with zeros beyond K
+@group(0) @binding(5) var<storage, read> centered: array<vec4<f32>>;
 // [K] what a_k starts from, then the number of codes to search, |m|, and m [F]
 @group(0) @binding(6) var<storage, read> offsets: array<f32>;
 @group(0) @binding(7) var<storage, read_write> q: array<u32>;
@@ -37,20 +37,12 @@ const CHUNK: u32 = 32u;                         // features in workgroup memory 
 
 var<workgroup> codes: array<vec4<f32>, 256>;    // [feature][8], four codes a vector
 
-fn code(k: u32, f: u32) -> f32 {
-    let inside = k < params.codes && f < params.features;
-    return select(0.0, centered[select(0u, k * params.features + f, inside)], inside);
-}
-
 // Brings features first.. of codes k.. k+31 into workgroup memory; returns the number of features.
 fn load_codes(k: u32, first: u32, local: u32) -> u32 {
     let features = min(CHUNK, params.features - first);
+    let begin = k / BLOCK * params.features + first;
     workgroupBarrier();
-    for (var i = local; i < 8u * features; i += THREADS) {
-        let f = first + i / 8u;
-        let at = k + 4u * (i % 8u);
-        codes[i] = vec4(code(at, f), code(at + 1u, f), code(at + 2u, f), code(at + 3u, f));
-    }
+    for (var i = local; i < 8u * features; i += THREADS) { codes[i] = centered[8u * begin + i]; }
     workgroupBarrier();
     return features;
 }

@@ -104,6 +104,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         crate::vq::quantize::KERNELS,
         crate::vq::replace::KERNELS,
         crate::vq::search::KERNELS,
+        crate::vq::search_doubtful::KERNELS,
         crate::vq::search_wide::KERNELS,
         crate::vq::usage::KERNELS,
         crate::bench::KERNELS,

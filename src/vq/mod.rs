@@ -21,6 +21,7 @@ pub mod norm;
 pub mod quantize;
 pub mod replace;
 pub mod search;
+pub(crate) mod search_doubtful;
 pub(crate) mod search_wide;
 pub mod simvq;
 pub mod usage;

@@ -12,7 +12,7 @@
 //! several dispatches, see [`crate::gpu::MAX_ITERATIONS`]. Adapters that run on a CPU get a kernel with wider
 //! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
-use super::{VECTORS, Vectors};
+use super::{VECTORS, Vectors, search_doubtful};
 use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
 use crate::ops::reference::Real;
 use crate::ops::{GRID, NUMBER, kernels};
@@ -40,8 +40,6 @@ kernels! {
     NORMS = "norms", 64, Params::FIELDS, [Read 1, Write 2, Write 3, Write 8];
     NORMS_OF_FIRST = "norms_of_first", 64, Params::FIELDS, [Read 1, Read 10, Write 2, Write 3, Write 8];
     SEARCH = "search", 64, Params::FIELDS, [Read 4, Read 5, Read 6, Write 7, Write 9];
-    JUDGE = "judge", 64, Params::FIELDS, [Read 4, Read 6, Write 8, Write 9];
-    EXACT = "exact", 256, Params::FIELDS, [Read 1, Read 4, Read 6, Write 7, Write 8];
 }
 
 /// Codes that a workgroup compares with at once, and features of them that it holds.
@@ -83,15 +81,16 @@ fn record(
         first: 0,
         end: codes as u32,
     };
-    let centered = rec.temporary("centered codes", &[codes, features]);
+    let padded = codes.next_multiple_of(BLOCK);
+    let centered = rec.temporary("centered codes", &[padded / BLOCK, features, BLOCK]);
     let offsets = rec.temporary("offsets", &[codes + 2 + features]);
     let doubtful = rec.temporary("doubtful vectors", &[1 + count]);
     let prepared = [codebook, centered, offsets, doubtful];
     match limit {
-        None => rec.dispatch(&NORMS, &params, &prepared, codes),
+        None => rec.dispatch(&NORMS, &params, &prepared, padded),
         Some(limit) => {
             let tensors = [codebook, limit, centered, offsets, doubtful];
-            rec.dispatch(&NORMS_OF_FIRST, &params, &tensors, codes)
+            rec.dispatch(&NORMS_OF_FIRST, &params, &tensors, padded)
         }
     };
     let q = rec.temporary("q", &[count]);
@@ -120,14 +119,15 @@ fn record(
                 .flops(flops);
         }
     }
-    rec.dispatch(&JUDGE, &params, &[z, offsets, doubtful, leads], count);
-    let tensors = [codebook, z, offsets, q, doubtful];
-    rec.dispatch_per_group(
-        &EXACT,
-        &params,
-        &tensors,
-        exact_groups(count, codes, features),
-    );
+    let tensors = search_doubtful::Tensors {
+        z,
+        codebook,
+        offsets,
+        leads,
+        q,
+        doubtful,
+    };
+    search_doubtful::record(rec, &params, &tensors);
     q
 }
 
@@ -137,15 +137,6 @@ fn span(features: usize, threads: usize) -> usize {
     // A driver counts the pass that ends a loop, too.
     let block = 2 + features + features.div_ceil(CHUNK) * (3 + load);
     (LOOP_BUDGET / block).max(1) * BLOCK
-}
-
-/// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an
-/// invocation stays within [`crate::gpu::MAX_ITERATIONS`] if all are.
-fn exact_groups(count: usize, codes: usize, features: usize) -> usize {
-    let each = codes.div_ceil(256) * (2 + features.div_ceil(4)) + 12;
-    count
-        .div_ceil((LOOP_BUDGET / each).max(1))
-        .max(count.min(256))
 }
 
 /// The search as plain loops.

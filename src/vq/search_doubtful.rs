@@ -1,0 +1,45 @@
+//! The second part of [`super::search`]: vectors whose best two codes are nearer to each other than
+//! rounding allows to tell are searched anew, by differences and with their rounding carried along.
+
+use super::VECTORS;
+use super::search::{Params, SEARCHES};
+use crate::gpu::{LOOP_BUDGET, Recorder, Var};
+use crate::ops::{GRID, NUMBER, kernels};
+
+kernels! {
+    "search_doubtful", [GRID, NUMBER, VECTORS, SEARCHES];
+    JUDGE = "judge", 64, Params::FIELDS, [Read 4, Read 6, Write 8, Write 9];
+    EXACT = "exact", 256, Params::FIELDS, [Read 1, Read 4, Read 6, Write 7, Write 8];
+}
+
+/// Vectors that a workgroup searches for at once.
+const TILE: usize = 8;
+
+/// What the search of all vectors used and found.
+pub(super) struct Tensors {
+    pub z: Var,
+    pub codebook: Var,
+    pub offsets: Var,
+    pub leads: Var,
+    pub q: Var,
+    pub doubtful: Var,
+}
+
+/// Puts the right code of each doubtful vector into `q`.
+pub(super) fn record(rec: &mut Recorder<'_>, params: &Params, t: &Tensors) {
+    let count = params.count as usize;
+    rec.dispatch(&JUDGE, params, &[t.z, t.offsets, t.doubtful, t.leads], count);
+    let tensors = [t.codebook, t.z, t.offsets, t.q, t.doubtful];
+    rec.dispatch_per_group(&EXACT, params, &tensors, groups(params));
+}
+
+/// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an
+/// invocation stays within [`crate::gpu::MAX_ITERATIONS`] if all are.
+fn groups(params: &Params) -> usize {
+    let codes = params.codes.div_ceil(256) as usize;
+    let each = codes * (2 + params.features.div_ceil(4) as usize) + 2;
+    let tiles = (params.count as usize).div_ceil(TILE);
+    tiles
+        .div_ceil((LOOP_BUDGET / each).max(1))
+        .max(tiles.min(256))
+}
