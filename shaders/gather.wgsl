@@ -1,8 +1,11 @@
-// gather: out[b, p] = scale * byte(images[order[batch_start + b], p]) + shift; four pixels a thread.
+// gather: out[b, p] = scale * byte(images[order[batch_start + b] - first, p]) + shift for the images that
+// this page holds; four pixels a thread.
 
 struct Params {
     batch: u32,
     words: u32,                 // pixels of an image / 4
+    first: u32,                 // place in the data set of the page's first image
+    count: u32,                 // images of the page
     scale: f32,
     shift: f32,
 }
@@ -20,7 +23,9 @@ fn gather(
 ) {
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.batch * params.words) { return; }
-    let image = order[step.batch_start + item / params.words];
+    let image = order[step.batch_start + item / params.words] - params.first;
+    // Below the first one it wraps round, and is beyond the last.
+    if (image >= params.count) { return; }
     let word = images[image * params.words + item % params.words];
     for (var i = 0u; i < 4u; i++) {
         let byte = f32((word >> (8u * i)) & 255u);

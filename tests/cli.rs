@@ -518,6 +518,10 @@ fn main() {
         ("damaged runs", damaged_runs),
         ("names of data sets", files::names_of_data_sets),
         #[cfg(unix)]
+        (
+            "more data than a binding holds",
+            files::more_data_than_a_binding_holds,
+        ),
         ("pipes and folders", files::pipes_and_folders),
         ("images of every kind", files::images_of_every_kind),
         (

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
 use semivq::ops::activation::Activation;
+use semivq::ops::gather::{Page, gather};
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::vq::Vectors;
@@ -146,6 +147,52 @@ async fn kmeans_far_from_the_origin(gpu: &Gpu) -> Outcome {
     Err(format!("inertia {:e}, by hand {by_hand:e}", found.inertia).into())
 }
 
+/// A batch whose images lie in three pages, by hand from the formula.
+async fn images_in_pages(gpu: &Gpu) -> Outcome {
+    let (pages, order) = ([0..3usize, 3..4, 4..7], [6u32, 2, 3, 0, 5, 4, 1]);
+    let byte = |image: usize, pixel: usize| (37 * image + 11 * pixel) as u8;
+    let mut layout = ParameterLayout::guarded();
+    let mut rec = Recorder::new(&mut layout, false);
+    let recorded: Vec<Page> = pages
+        .iter()
+        .map(|page| Page {
+            images: rec.input("images", &[2 * page.len()]),
+            first: page.start,
+            count: page.len(),
+        })
+        .collect();
+    let order_var = rec.input("order", &[7]);
+    let out = gather(&mut rec, &recorded, order_var, &[5, 1, 2, 4], (-1.0, 1.0))?;
+    let recording = rec.finish();
+    let store = Store::new(gpu, layout, 0)?;
+    let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
+    for (page, images) in pages.into_iter().zip(&recorded) {
+        let places = page.flat_map(|i| (0..8).map(move |p| (i, p)));
+        let bytes: Vec<u8> = places.map(|(i, p)| byte(i, p)).collect();
+        plan.write(
+            gpu,
+            images.images,
+            &bytemuck::pod_collect_to_vec::<u8, u32>(&bytes),
+        )?;
+    }
+    plan.write(gpu, order_var, &order)?;
+    let uniform = StepUniform {
+        batch_start: 2,
+        ..StepUniform::default()
+    };
+    plan.run(gpu, &uniform);
+    plan.check_guards(gpu).await?;
+    let found = plan.read(gpu, out).await?;
+    for (i, value) in found.iter().enumerate() {
+        let pixel = byte(order[2 + i / 8] as usize, i % 8);
+        let expected = f32::from(pixel) / 127.5 - 1.0;
+        if (value - expected).abs() > 1e-6 {
+            return Err(format!("value {i} is {value}, not {expected}").into());
+        }
+    }
+    Ok(())
+}
+
 /// Runs an elementwise or pooling operation forward and backward on `x` with a gradient of ones.
 async fn both_ways(
     gpu: &Gpu,
@@ -282,6 +329,7 @@ fn main() {
     }
     gpu_tests! {
         "long codebooks are searched to their end" => long_codebooks;
+        "a batch from several pages of images" => images_in_pages;
         "k-means far from the origin" => kmeans_far_from_the_origin;
         "activations keep NaN" => activations_keep_nan;
         "pooling keeps NaN" => pooling_keeps_nan;

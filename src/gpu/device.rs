@@ -166,9 +166,13 @@ impl Gpu {
     /// [`Error::Limit`] names it `label` when it is larger than the device binds.
     pub(crate) fn storage(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
         let buffer = self.zeros(label, bytes.len().div_ceil(4))?;
-        let mut padded = bytes.to_vec();
-        padded.resize(bytes.len().next_multiple_of(4), 0);
-        self.queue.write_buffer(&buffer, 0, &padded);
+        let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
+        self.queue.write_buffer(&buffer, 0, words);
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            self.queue.write_buffer(&buffer, words.len() as u64, &last);
+        }
         Ok(buffer)
     }
 

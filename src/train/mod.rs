@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod codes;
 mod effect;
 mod every;
+mod feed;
 mod inference;
 mod methods;
 mod metrics;

@@ -115,7 +115,6 @@ impl Session {
         }
         self.step = state.step;
         self.began = state.step;
-        self.epoch = None;
         Ok(())
     }
 }

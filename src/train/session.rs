@@ -4,17 +4,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::feed::Feed;
 use super::metrics::{RecordInfo, Scalars, StepMetrics};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, StepUniform, Store, Var,
+    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, StepUniform, Store,
 };
 use crate::models::{Builder, Model};
-use crate::ops::gather::gather;
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
-use crate::rng::Stream;
 use crate::vq::Vectors;
 use crate::vq::kmeans::{KMeansOptions, kmeans};
 
@@ -51,7 +50,6 @@ impl SessionOptions {
 pub struct Session {
     pub(super) gpu: Arc<Gpu>,
     pub(super) model: Box<dyn Model>,
-    data: Arc<Dataset>,
     pub(super) options: SessionOptions,
     pub(super) store: Store,
     pub(super) plan: Plan,
@@ -59,9 +57,7 @@ pub struct Session {
     parts: Vec<Range<usize>>,
     scalars: Scalars,
     pub(super) record: Option<RecordInfo>,
-    images: wgpu::Buffer,
-    order: wgpu::Buffer,
-    pub(super) epoch: Option<u32>,
+    feed: Feed,
     readback: Readback,
     pub(super) step: u32,
     /// The step of the checkpoint that it went on from; 0 without one.
@@ -75,21 +71,6 @@ impl std::fmt::Debug for Session {
             .field("step", &self.step)
             .finish_non_exhaustive()
     }
-}
-
-/// The batch of a step, gathered from the resident images.
-fn gather_batch(
-    rec: &mut Recorder<'_>,
-    model: &dyn Model,
-    data: &Dataset,
-    images: &wgpu::Buffer,
-    order: &wgpu::Buffer,
-    batch: usize,
-) -> Result<Var> {
-    let [c, h, w] = data.train.shape;
-    let resident = rec.external("data set", &[data.train.pixels.len() / 4], images);
-    let order = rec.external("order", &[data.train.len()], order);
-    gather(rec, resident, order, &[batch, c, h, w], model.pixel_range())
 }
 
 impl Session {
@@ -115,32 +96,21 @@ impl Session {
                 options.batch
             )));
         }
-        let label = format!("the training images of `{}`", data.name);
-        let images = gpu.storage(&label, &data.train.pixels)?;
-        let order = gpu.zeros("the order of the images", data.train.len())?;
-        Self::record(gpu, model, data, options, images, order)
+        let feed = Feed::new(&gpu, data)?;
+        Self::record(gpu, model, feed, options)
     }
 
     /// Records the step over images that are on the device already.
     fn record(
         gpu: Arc<Gpu>,
         model: Box<dyn Model>,
-        data: Arc<Dataset>,
+        feed: Feed,
         options: SessionOptions,
-        images: wgpu::Buffer,
-        order: wgpu::Buffer,
     ) -> Result<Self> {
         options.validate()?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
-        let batch = gather_batch(
-            &mut rec,
-            model.as_ref(),
-            &data,
-            &images,
-            &order,
-            options.batch,
-        )?;
+        let batch = feed.record(&mut rec, options.batch, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let record = net.record();
@@ -164,16 +134,13 @@ impl Session {
         Ok(Self {
             gpu,
             model,
-            data,
+            feed,
             options,
             store,
             parts: plan.parts(1),
             plan,
             scalars,
             record,
-            images,
-            order,
-            epoch: None,
             readback,
             step: 0,
             began: 0,
@@ -201,7 +168,7 @@ impl Session {
     /// The data set.
     #[must_use]
     pub fn data(&self) -> &Dataset {
-        &self.data
+        self.feed.data()
     }
 
     /// What it trains with.
@@ -233,14 +200,7 @@ impl Session {
                 "another seed or batch size makes another run: start a new session".into(),
             ));
         }
-        let mut next = Self::record(
-            Arc::clone(&self.gpu),
-            model,
-            Arc::clone(&self.data),
-            options,
-            self.images.clone(),
-            self.order.clone(),
-        )?;
+        let mut next = Self::record(Arc::clone(&self.gpu), model, self.feed.clone(), options)?;
         for arena in [
             Arena::Parameters,
             Arena::Buffers,
@@ -255,7 +215,6 @@ impl Session {
         }
         next.step = self.step;
         next.began = self.began;
-        next.epoch = self.epoch;
         next.submit_in_parts(self.parts.len());
         *self = next;
         Ok(())
@@ -269,19 +228,7 @@ impl Session {
 
     /// Steps of an epoch.
     pub(super) fn epoch_steps(&self) -> u32 {
-        (self.data.train.len() / self.options.batch) as u32
-    }
-
-    /// Writes the order of the images of `epoch`, unless it is there already.
-    fn order_epoch(&mut self, epoch: u32) {
-        if self.epoch != Some(epoch) {
-            let order =
-                Stream::new(self.options.seed, epoch).permutation(self.data.train.len() as u32);
-            self.gpu
-                .queue
-                .write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
-            self.epoch = Some(epoch);
-        }
+        (self.data().train.len() / self.options.batch) as u32
     }
 
     /// With `kmeans_init`: the codebook becomes the centroids of the first batch's vectors. Done by
@@ -297,8 +244,9 @@ impl Session {
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
         let model = self.model.as_ref();
         let options = &self.options;
-        let (images, order) = (&self.images, &self.order);
-        let batch = gather_batch(&mut rec, model, &self.data, images, order, options.batch)?;
+        let batch = self
+            .feed
+            .record(&mut rec, options.batch, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, 0.0);
         model.forward(&mut net, batch)?;
         let Some(record) = net.record() else {
@@ -353,7 +301,8 @@ impl Session {
             }
         };
         let batches = self.epoch_steps();
-        self.order_epoch(self.step / batches);
+        self.feed
+            .order_epoch(&self.gpu, self.options.seed, self.step / batches);
         if self.step == 0 {
             self.start_codebook().await?;
         }

@@ -28,7 +28,12 @@ pub(super) struct Tensors {
 /// Puts the right code of each doubtful vector into `q`.
 pub(super) fn record(rec: &mut Recorder<'_>, params: &Params, t: &Tensors) {
     let count = params.count as usize;
-    rec.dispatch(&JUDGE, params, &[t.z, t.offsets, t.doubtful, t.leads], count);
+    rec.dispatch(
+        &JUDGE,
+        params,
+        &[t.z, t.offsets, t.doubtful, t.leads],
+        count,
+    );
     let tensors = [t.codebook, t.z, t.offsets, t.q, t.doubtful];
     rec.dispatch_per_group(&EXACT, params, &tensors, groups(params));
 }

@@ -78,6 +78,42 @@ pub fn names_of_data_sets(folder: &Path) -> Result<(), Failed> {
     )
 }
 
+/// As many images as a binding holds, and more (EMNIST digits has 240,000): the run of data of which
+/// there are few, since every image is the same.
+pub fn more_data_than_a_binding_holds(folder: &Path) -> Result<(), Failed> {
+    let mut losses = Vec::new();
+    for count in [64, 171_196, 171_197, 240_000] {
+        let image = (0..28 * 28).map(|i| (i % 28 * 7) as u8);
+        let file = folder.join("data/train-images-idx3-ubyte");
+        let images = idx(3, &[count, 28, 28], std::iter::empty());
+        std::fs::write(
+            &file,
+            [images, image.collect::<Vec<_>>().repeat(count as usize)].concat(),
+        )?;
+        let few = idx(3, &[3, 28, 28], (0..3 * 28 * 28).map(|i| i as u8));
+        std::fs::write(folder.join("data/t10k-images-idx3-ubyte"), few)?;
+        for label in ["train", "t10k"] {
+            let _ = std::fs::remove_file(folder.join(format!("data/{label}-labels-idx1-ubyte")));
+        }
+        let out = count.to_string();
+        good(folder, &train(&out, &["--steps", "2"]))?;
+        let metrics = String::from_utf8(read(folder.join(&out).join("metrics.jsonl"))?)?;
+        let loss = |line: &str| -> Result<f64, Failed> {
+            let line: serde_json::Value = serde_json::from_str(line)?;
+            line["rec_loss"]
+                .as_f64()
+                .ok_or_else(|| "no rec_loss".into())
+        };
+        losses.push(metrics.lines().map(loss).collect::<Result<Vec<_>, _>>()?);
+    }
+    std::fs::remove_file(folder.join("data/train-images-idx3-ubyte"))?;
+    let same = losses.windows(2).all(|pair| pair[0] == pair[1]);
+    ensure(
+        same && losses[0].len() == 2,
+        format!("other losses: {losses:?}"),
+    )
+}
+
 /// What is no regular file is refused, not waited for.
 #[cfg(unix)]
 pub fn pipes_and_folders(folder: &Path) -> Result<(), Failed> {

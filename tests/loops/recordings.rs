@@ -4,7 +4,7 @@ use semivq::Error;
 use semivq::gpu::{Dispatch, ParameterLayout, Recorder};
 use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
 use semivq::ops::activation::Activation;
-use semivq::ops::gather::gather;
+use semivq::ops::gather::{Page, gather};
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::upsample::upsample_nearest;
 use semivq::optim::Optimizer;
@@ -218,7 +218,12 @@ fn step(rec: &mut Recorder<'_>, model: &dyn Model, shape: [usize; 4]) -> semivq:
     let pixels: usize = shape[1..].iter().product();
     let images = rec.input("data set", &[pixels * shape[0] / 4]);
     let order = rec.input("order", &[shape[0]]);
-    let batch = gather(rec, images, order, &shape, model.pixel_range())?;
+    let page = Page {
+        images,
+        first: 0,
+        count: shape[0],
+    };
+    let batch = gather(rec, &[page], order, &shape, model.pixel_range())?;
     let mut net = Builder::new(rec, model.commitment_weight());
     let output = model.forward(&mut net, batch)?;
     let loss = model.reconstruction_loss();
