@@ -1,5 +1,5 @@
 /** The page as its users drive it. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import type { Page } from "@playwright/test";
 import { SMALL, csv, drop, expect, open, pause, pixels, shot, stepOf, stepped, test } from "./support.js";
@@ -186,6 +186,19 @@ function idx(count: number): Buffer {
   [0x0803, count, 12, 16].forEach((v, i) => head.writeUInt32BE(v, 4 * i));
   return Buffer.concat([head, Buffer.from(Array.from({ length: count * 192 }, (_, i) => (i * 37 + (i >> 5) * 11) % 256))]);
 }
+
+test("five whole CIFAR batches, more than a buffer binds", async ({ page }, info) => {
+  await open(page, `show=a&${SMALL}`);
+  // 10,000 records a file, as the data set has them.
+  const record = Buffer.from(Array.from({ length: 3073 }, (_, i) => (i === 0 ? 3 : (i * 7) % 256)));
+  const batch = Buffer.concat(Array.from({ length: 10_000 }, () => record));
+  const files = [1, 2, 3, 4, 5].map((i) => info.outputPath(`data_batch_${i}.bin`));
+  for (const file of files) writeFileSync(file, batch);
+  await page.locator("#files").setInputFiles(files);
+  await expect(page.locator("#data-name")).toContainText("5 CIFAR batches: 49,000 images to train, 1,000 to test");
+  await stepped(page, 3);
+  for (const file of files) rmSync(file);
+});
 
 test("files: IDX, CIFAR, a pile of images, and what is no image", async ({ page }) => {
   await open(page, `show=a&${SMALL}`);
