@@ -1,7 +1,4 @@
-// clusters: the sum of the vectors of each code.
-//
-// In two stages, as the way back in quantize.wgsl: a thread owns a feature of a chunk of vectors and
-// adds into its own [K] column, so no two threads meet and the order is fixed.
+// clusters: the sum of the vectors of each code, in columns.
 
 struct Params {
     count: u32,                 // N
@@ -9,9 +6,9 @@ struct Params {
     codes: u32,                 // K
     positions: u32,             // z is [B, F, positions], n = b * positions + s
     chunks: u32,
-    clear: u32,                 // 1: the columns start at zero, else they go on
-    first: u32,                 // vectors of each chunk that this dispatch adds: from here
-    end: u32,                   // up to here
+    clear: u32,
+    first: u32,
+    end: u32,
     factor: f32,                // pull: 2 / (N F)
 }
 
@@ -19,35 +16,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> z: array<f32>;
 @group(0) @binding(2) var<storage, read> q: array<u32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(4) var<storage, read> partial_in: array<f32>;
-@group(0) @binding(5) var<storage, read_write> sums: array<f32>;
-@group(0) @binding(6) var<storage, read> sums_in: array<f32>;
+@group(0) @binding(6) var<storage, read> sums: array<f32>;
 @group(0) @binding(7) var<storage, read> counts: array<u32>;
 @group(0) @binding(8) var<storage, read> values: array<f32>;
 @group(0) @binding(9) var<storage, read_write> grad: array<f32>;
 @group(0) @binding(10) var<storage, read_write> centroids: array<f32>;
-
-fn share() -> u32 {
-    return (params.count + params.chunks - 1u) / params.chunks;
-}
-
-// The vectors of a chunk that this dispatch adds.
-fn first_of(chunk: u32) -> u32 {
-    return chunk * share() + params.first;
-}
-
-fn end_of(chunk: u32) -> u32 {
-    return min(chunk * share() + min(params.end, share()), params.count);
-}
-
-// Where feature f of a chunk's column begins, cleared if it is to be.
-fn start_of_chunk(chunk: u32, f: u32) -> u32 {
-    let base = chunk * params.codes * params.features + f;
-    if (params.clear == 1u) {
-        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
-    }
-    return base;
-}
 
 @compute @workgroup_size(64)
 fn add_up(
@@ -63,20 +36,6 @@ fn add_up(
     for (var n = first_of(chunk); n < end_of(chunk); n++) {
         partial[base + q[n] * params.features] += z[element(n, f)];
     }
-}
-
-@compute @workgroup_size(64)
-fn join(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let item = linear_group(group, groups) * 64u + local;
-    let size = params.codes * params.features;
-    if (item >= size) { return; }
-    var sum = 0.0;
-    for (var chunk = 0u; chunk < params.chunks; chunk++) { sum += partial_in[chunk * size + item]; }
-    sums[item] = sum;
 }
 
 // The same of z - C[q]: small numbers, however far from the origin the vectors are.
@@ -107,7 +66,7 @@ fn pull(
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.codes * params.features) { return; }
     let n = f32(counts[item / params.features]);
-    grad[item] = params.factor * (n * values[item] - sums_in[item]);
+    grad[item] = params.factor * (n * values[item] - sums[item]);
 }
 
 // To the mean of each cluster, by the sum of the differences; an empty one keeps its centroid.
@@ -120,5 +79,5 @@ fn move_centroids(
     let item = linear_group(group, groups) * 64u + local;
     if (item >= params.codes * params.features) { return; }
     let n = counts[item / params.features];
-    if (n > 0u) { centroids[item] += sums_in[item] / f32(n); }
+    if (n > 0u) { centroids[item] += sums[item] / f32(n); }
 }

@@ -7,9 +7,7 @@
 //   grad_z_q = nu g + w beta 2/(NF) (z_q - z)
 //   grad_T[k] = sum of grad_z_q[n] over q[n] = k
 //
-// z, z_q and g have the same layout. The last sum runs in two stages: a thread owns a feature of
-// a chunk of vectors and adds into its own [K] column, so no two threads meet and the order is
-// fixed; it costs the same when all vectors share a code.
+// z, z_q and g have the same layout. The last sum is one in columns.
 
 // The distance is 1 - cos, of vectors that are unit length already: half the square.
 override COSINE: bool = false;
@@ -20,9 +18,9 @@ struct Params {
     codes: u32,
     positions: u32,             // z is [B, F, positions], n = b * positions + s
     chunks: u32,
-    clear: u32,                 // 1: the columns start at zero, else they go on
-    first: u32,                 // vectors of each chunk that this dispatch adds: from here
-    end: u32,                   // up to here
+    clear: u32,
+    first: u32,
+    end: u32,
     through: f32,               // 1, or 0 where nothing comes from above
     to_z: f32,                  // w (1-beta) 2/(NF)
     to_code: f32,               // w beta 2/(NF)
@@ -41,8 +39,6 @@ struct Params {
 @group(0) @binding(9) var<storage, read> grad_out: array<f32>;
 @group(0) @binding(10) var<storage, read_write> grad_z: array<f32>;
 @group(0) @binding(11) var<storage, read_write> partial: array<f32>;
-@group(0) @binding(12) var<storage, read> partial_in: array<f32>;
-@group(0) @binding(13) var<storage, read_write> grad_values: array<f32>;
 
 @compute @workgroup_size(64)
 fn forward(
@@ -146,30 +142,11 @@ fn backward_values(
     if (item >= params.chunks * params.features) { return; }
     let f = item % params.features;
     let chunk = item / params.features;
-    let base = chunk * params.codes * params.features + f;
-    if (params.clear == 1u) {
-        for (var k = 0u; k < params.codes; k++) { partial[base + k * params.features] = 0.0; }
-    }
-    let share = (params.count + params.chunks - 1u) / params.chunks;
-    let end = min(chunk * share + min(params.end, share), params.count);
-    for (var n = chunk * share + params.first; n < end; n++) {
+    let base = start_of_chunk(chunk, f);
+    for (var n = first_of(chunk); n < end_of(chunk); n++) {
         let at = element(n, f);
         var g = params.to_code * (z_q_in[at] - z[at]);
         if (params.nu != 0.0) { g += params.nu * params.through * grad_out[at]; }
         partial[base + q[n] * params.features] += g;
     }
-}
-
-@compute @workgroup_size(64)
-fn backward_values_sum(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
-) {
-    let item = linear_group(group, groups) * 64u + local;
-    let size = params.codes * params.features;
-    if (item >= size) { return; }
-    var sum = 0.0;
-    for (var chunk = 0u; chunk < params.chunks; chunk++) { sum += partial_in[chunk * size + item]; }
-    grad_values[item] = sum;
 }

@@ -116,7 +116,7 @@ fn exact(
     @builtin(local_invocation_index) local: u32,
 ) {
     if (local == 0u) { number = atomicLoad(&doubtful[0]); }
-    let total = workgroupUniformLoad(&number);
+    var total = workgroupUniformLoad(&number);
     let used = u32(offsets[params.codes]);
     for (var i = TILE * linear_group(group, groups); i < total; i += TILE * groups.x * groups.y) {
         let at = Places(

@@ -95,6 +95,7 @@ pub fn all_kernels() -> Vec<&'static Kernel> {
         crate::vq::affine::KERNELS,
         crate::vq::alpha::KERNELS,
         crate::vq::clusters::KERNELS,
+        crate::vq::columns::KERNELS,
         crate::vq::ema::KERNELS,
         crate::vq::fsq::KERNELS,
         crate::vq::gamma::KERNELS,

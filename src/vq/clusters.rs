@@ -8,9 +8,9 @@
 //! means        c_k <- c_k + sum_{n: q[n] = k} (z_n - c_k) / n_k where n_k > 0
 //! ```
 
+use super::columns::{COLUMNS, Columns, Round};
 use super::{VECTORS, Vectors};
-use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
-use crate::ops::add::clear;
+use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
 use crate::ops::{GRID, kernels};
 
 uniform_struct! {
@@ -29,47 +29,11 @@ uniform_struct! {
 }
 
 kernels! {
-    "clusters", [GRID, VECTORS];
+    "clusters", [GRID, VECTORS, COLUMNS];
     ADD_UP = "add_up", 64, Params::FIELDS, [Read 1, Read 2, Write 3];
     ADD_UP_DIFFERENCES = "add_up_differences", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Write 3];
-    JOIN = "join", 64, Params::FIELDS, [Read 4, Write 5];
     PULL = "pull", 64, Params::FIELDS, [Read 6, Read 7, Read 8, Write 9];
     MOVE = "move_centroids", 64, Params::FIELDS, [Read 6, Read 7, Write 10];
-}
-
-/// Parts that N vectors are divided into for a deterministic sum over `[K, F]`: at most 4 MiB of
-/// partial sums, at least 32 vectors a part.
-pub(super) fn chunks(count: usize, codes: usize, features: usize) -> usize {
-    ((1 << 20) / (codes * features))
-        .clamp(1, 256)
-        .min(count.div_ceil(32))
-}
-
-/// A dispatch of such a sum: whether it clears its columns itself, and which vectors of each chunk it
-/// adds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Round {
-    pub(super) clear: u32,
-    pub(super) first: u32,
-    pub(super) end: u32,
-}
-
-/// The dispatches that keep an invocation within [`crate::gpu::MAX_ITERATIONS`]: one, but for large codebooks or
-/// very many vectors. Where none of them clears, the columns must be cleared beforehand.
-pub(super) fn rounds(count: usize, codes: usize, chunks: usize) -> Vec<Round> {
-    let share = count.div_ceil(chunks);
-    let clears = codes <= LOOP_BUDGET / 2;
-    let length = if clears {
-        LOOP_BUDGET - codes
-    } else {
-        LOOP_BUDGET
-    };
-    let round = |first: usize| Round {
-        clear: u32::from(clears && first == 0),
-        first: first as u32,
-        end: (first + length).min(share) as u32,
-    };
-    (0..share).step_by(length).map(round).collect()
 }
 
 /// How many vectors each code has, and their sum.
@@ -121,34 +85,32 @@ fn params(vectors: &Vectors, codes: usize) -> Params {
         features: features as u32,
         codes: codes as u32,
         positions: vectors.positions as u32,
-        chunks: chunks(count, codes, features) as u32,
+        chunks: Columns::new(count, codes, features).chunks as u32,
         factor: (2.0 / (count * features) as f64) as f32,
         ..Params::default()
     }
 }
 
-/// Records `kernel`, whose last tensor besides `inputs` is the partial sums, and their sum `[K, F]`.
+/// Records the sum `[K, F]` that `kernel` makes of `inputs`.
 fn sums(rec: &mut Recorder<'_>, params: &Params, kernel: &'static Kernel, inputs: &[Var]) -> Var {
-    let size = |n: u32| n as usize;
-    let (chunks, codes) = (size(params.chunks), size(params.codes));
-    let features = size(params.features);
-    let partial = rec.temporary("partial", &[chunks, codes, features]);
-    let rounds = rounds(size(params.count), codes, chunks);
-    if rounds[0].clear == 0 {
-        clear(rec, partial);
-    }
-    for Round { clear, first, end } in rounds {
-        let params = Params {
-            clear,
-            first,
-            end,
-            ..*params
-        };
-        let tensors = [inputs, &[partial]].concat();
-        rec.dispatch(kernel, &params, &tensors, chunks * features);
-    }
+    let [count, codes, features] =
+        [params.count, params.codes, params.features].map(|n| n as usize);
     let sums = rec.temporary("sums", &[codes, features]);
-    rec.dispatch(&JOIN, params, &[partial, sums], codes * features);
+    let columns = Columns::new(count, codes, features);
+    columns.sum(
+        rec,
+        sums,
+        |rec, Round { clear, first, end }, partial, threads| {
+            let params = Params {
+                clear,
+                first,
+                end,
+                ..*params
+            };
+            let tensors = [inputs, &[partial]].concat();
+            rec.dispatch(kernel, &params, &tensors, threads);
+        },
+    );
     sums
 }
 

@@ -9,6 +9,7 @@
 pub mod affine;
 pub mod alpha;
 pub mod clusters;
+pub(crate) mod columns;
 pub mod config;
 pub mod ema;
 pub mod fsq;

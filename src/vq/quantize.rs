@@ -17,11 +17,10 @@
 //! All gradients are assigned. The rotation trick is Fifty et al. 2024; |z_q|/|z| and R are held
 //! constant. With `cosine` both z and C' are unit vectors and d is `1 - cos`. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
 
-use super::clusters::{Round, chunks, rounds};
+use super::columns::{COLUMNS, Columns, Round};
 use super::{Estimator, VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::add::clear;
 use crate::ops::{GRID, NUMBER, kernels, sum};
 
 uniform_struct! {
@@ -43,13 +42,12 @@ uniform_struct! {
 }
 
 kernels! {
-    "quantize", [GRID, NUMBER, VECTORS];
+    "quantize", [GRID, NUMBER, VECTORS, COLUMNS];
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Read 4, Write 5, Write 6, Write 7];
     LOOKUP = "lookup", 64, Params::FIELDS, [Read 2, Read 4, Write 5];
     BACKWARD_Z = "backward_z", 256, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
     BACKWARD_Z_ROTATED = "backward_z_rotated", 64, Params::FIELDS, [Read 1, Read 8, Read 9, Write 10];
     BACKWARD_VALUES = "backward_values", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 11];
-    BACKWARD_VALUES_SUM = "backward_values_sum", 64, Params::FIELDS, [Read 12, Write 13];
 }
 
 /// What [`quantize`] computes.
@@ -97,13 +95,13 @@ pub fn quantize(
     let (count, features) = (vectors.count(), vectors.features);
     let codes = rec.shape(values)[0];
     let scale = 2.0 * f64::from(weights.commitment) / (count * features) as f64;
-    let chunks = chunks(count, codes, features);
+    let columns = Columns::new(count, codes, features);
     let params = Params {
         count: count as u32,
         features: features as u32,
         codes: codes as u32,
         positions: vectors.positions as u32,
-        chunks: chunks as u32,
+        chunks: columns.chunks as u32,
         through: 1.0,
         to_z: (scale * (1.0 - f64::from(weights.beta))) as f32,
         to_code: (scale * f64::from(weights.beta)) as f32,
@@ -129,26 +127,19 @@ pub fn quantize(
             ..params
         };
         rec.contribute(values, |rec, grad_values| {
-            let partial = rec.temporary("partial", &[chunks, codes, features]);
-            let rounds = rounds(count, codes, chunks);
-            if rounds[0].clear == 0 {
-                clear(rec, partial);
-            }
-            for Round { clear, first, end } in rounds {
-                let params = Params {
-                    clear,
-                    first,
-                    end,
-                    ..params
-                };
-                let tensors = [z, q, z_q, grad_out, partial];
-                rec.dispatch(&BACKWARD_VALUES, &params, &tensors, chunks * features);
-            }
-            rec.dispatch(
-                &BACKWARD_VALUES_SUM,
-                &params,
-                &[partial, grad_values],
-                codes * features,
+            columns.sum(
+                rec,
+                grad_values,
+                |rec, Round { clear, first, end }, partial, threads| {
+                    let params = Params {
+                        clear,
+                        first,
+                        end,
+                        ..params
+                    };
+                    let tensors = [z, q, z_q, grad_out, partial];
+                    rec.dispatch(&BACKWARD_VALUES, &params, &tensors, threads);
+                },
             );
             Ok(())
         })?;
