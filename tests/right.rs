@@ -117,8 +117,12 @@ fn main() {
     }
     gpu_tests! {
         "the nearest code of two" => search::of_two;
+        "the nearest code by many small differences" => search::many_small_differences;
         "long codebooks are searched to their end" => search::long_codebooks;
+        "65,536 codes of 256 features, the kernel for GPUs" => search::most_codes;
+        "65,536 codes of 256 features, the kernel for CPUs" => search::most_codes_tuned;
         "a code with NaN is seen" => search::a_code_with_nan_is_seen;
+        "an infinite code is never near" => search::an_infinite_code_is_never_near;
         "a batch from several pages of images" => images_in_pages;
         "k-means far from the origin" => kmeans_far_from_the_origin;
         "activations keep NaN" => not_finite::activations_keep_nan;
