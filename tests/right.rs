@@ -1,7 +1,9 @@
 //! Right, or said: the nearest code wherever float32 can tell, however far from the origin and however long
-//! the codebook; k-means likewise; NaN that stays NaN.
+//! the codebook; the gradient of just the codes in use; k-means far from the origin; NaN that stays NaN.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "right/codebook.rs"]
+mod codebook;
 #[path = "right/not_finite.rs"]
 mod not_finite;
 #[path = "right/search.rs"]
@@ -123,6 +125,7 @@ fn main() {
         "65,536 codes of 256 features, the kernel for CPUs" => search::most_codes_tuned;
         "a code with NaN is seen" => search::a_code_with_nan_is_seen;
         "an infinite code is never near" => search::an_infinite_code_is_never_near;
+        "just the codes in use get a gradient and move" => codebook::just_the_codes_in_use;
         "a batch from several pages of images" => images_in_pages;
         "k-means far from the origin" => kmeans_far_from_the_origin;
         "activations keep NaN" => not_finite::activations_keep_nan;
