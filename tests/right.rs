@@ -131,6 +131,9 @@ fn main() {
         "activations keep NaN" => not_finite::activations_keep_nan;
         "pooling keeps NaN" => not_finite::pooling_keeps_nan;
         "losses keep NaN" => not_finite::losses_keep_nan;
+        "wide groups keep NaN" => not_finite::wide_groups_keep_nan;
+        "the maximum over a workgroup keeps NaN" => not_finite::maxima_keep_nan;
     }
+    tests.extend(not_finite::as_pytorch());
     harness::run(tests);
 }
