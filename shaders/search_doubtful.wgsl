@@ -56,13 +56,19 @@ fn is_finite4(value: vec4<f32>) -> vec4<bool> {
     return (bitcast<vec4<u32>>(value) & vec4(0x7f800000u)) != vec4(0x7f800000u);
 }
 
+// The same number in a way that a compiler cannot see through, `first` being 0 here: some, Mesa's for one, take
+// (a + b) - a for b, and then nothing is carried along.
+fn opaque(value: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(value) ^ vec4(params.first));
+}
+
 fn add_square(squares: ptr<function, Squares>, difference: mat2x4<f32>) {
     let part0 = difference[0] * difference[0] - (*squares).lost[0];
     let part1 = difference[1] * difference[1] - (*squares).lost[1];
     let next0 = (*squares).sum[0] + part0;
     let next1 = (*squares).sum[1] + part1;
-    let lost0 = (next0 - (*squares).sum[0]) - part0;
-    let lost1 = (next1 - (*squares).sum[1]) - part1;
+    let lost0 = (opaque(next0) - (*squares).sum[0]) - part0;
+    let lost1 = (opaque(next1) - (*squares).sum[1]) - part1;
     (*squares).sum = mat2x4(next0, next1);
     // Of an infinite sum nothing is lost: infinity less infinity would be NaN.
     (*squares).lost = mat2x4(

@@ -245,7 +245,7 @@ impl Program {
             .outcome(train, "the sound run")
             .and_then(must_succeed)?;
         program.limited = cfg!(unix);
-        if program.limited && program.outcome("eval run", "in a gibibyte")?.0 != 0 {
+        if program.limited && program.outcome(EVAL, "in a gibibyte")?.0 != 0 {
             println!("the driver needs more than a gibibyte of addresses: memory is not limited");
             program.limited = false;
         }
@@ -322,8 +322,13 @@ fn from_the_driver(line: &str) -> bool {
     line.contains("XDG_RUNTIME_DIR")
 }
 
+/// Evaluates the run.
+const EVAL: &str = "eval run";
+/// Goes on with the run for a step, in a folder of its own, so that the run stays as it is.
+const RESUME: &str = "train --resume run/checkpoint.safetensors --steps 3 --out new --overwrite";
+
 /// Mutants of `file` in the run's folder, each tried with `command`.
-fn in_the_run(name: &'static str, file: &str, head: usize) -> Result<(), Failed> {
+fn in_the_run(name: &'static str, file: &str, head: usize, command: &str) -> Result<(), Failed> {
     let program = Program::new()?;
     let path = program.folder.path().join(file);
     let sound = std::fs::read(&path)?;
@@ -337,13 +342,13 @@ fn in_the_run(name: &'static str, file: &str, head: usize) -> Result<(), Failed>
     let mut tally = [0_usize; 2];
     for index in 0..mutants() {
         program.write(file, &mutant(&kind, index))?;
-        let taken = program.holds("eval run", &format!("mutant {index} of {name}"))?;
+        let taken = program.holds(command, &format!("mutant {index} of {name}"))?;
         tally[usize::from(!taken)] += 1;
     }
     println!("{name}: {} taken, {} refused", tally[0], tally[1]);
     program.write(file, &kind.sound[0])?;
     program
-        .outcome("eval run", "the sound run again")
+        .outcome(command, "the sound run again")
         .and_then(must_succeed)?;
     if tally[1] == 0 {
         return Err("no mutant is refused".into());
@@ -386,10 +391,14 @@ fn main() {
         .collect();
     let on_gpu = [
         Trial::test("checkpoint", || {
-            in_the_run("checkpoint", "run/checkpoint.safetensors", 400)
+            in_the_run("checkpoint", "run/checkpoint.safetensors", 400, EVAL)
         }),
         Trial::test("configuration", || {
-            in_the_run("configuration", "run/config.json", usize::MAX)
+            in_the_run("configuration", "run/config.json", usize::MAX, EVAL)
+        }),
+        // Its model file is sound.
+        Trial::test("training state", || {
+            in_the_run("training state", "run/training-2.safetensors", 400, RESUME)
         }),
         Trial::test("on the command line", on_the_command_line),
     ];

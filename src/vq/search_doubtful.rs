@@ -25,7 +25,7 @@ pub(super) struct Tensors {
     pub doubtful: Var,
 }
 
-/// Puts the right code of each doubtful vector into `q`.
+/// Puts the right code of each doubtful vector into `q`. `params.first` is 0, which the shader counts on.
 pub(super) fn record(rec: &mut Recorder<'_>, params: &Params, t: &Tensors) {
     let count = params.count as usize;
     rec.dispatch(
