@@ -33,7 +33,8 @@ fn add_up(
     let f = item % params.features;
     let chunk = item / params.features;
     let base = start_of_chunk(chunk, f);
-    for (var n = first_of(chunk); n < end_of(chunk); n++) {
+    let end = end_of(chunk);
+    for (var n = first_of(chunk); n < end; n++) {
         partial[base + q[n] * params.features] += z[element(n, f)];
     }
 }
@@ -50,7 +51,8 @@ fn add_up_differences(
     let f = item % params.features;
     let chunk = item / params.features;
     let base = start_of_chunk(chunk, f);
-    for (var n = first_of(chunk); n < end_of(chunk); n++) {
+    let end = end_of(chunk);
+    for (var n = first_of(chunk); n < end; n++) {
         let at = q[n] * params.features;
         partial[base + at] += z[element(n, f)] - values[at + f];
     }

@@ -143,7 +143,8 @@ fn backward_values(
     let f = item % params.features;
     let chunk = item / params.features;
     let base = start_of_chunk(chunk, f);
-    for (var n = first_of(chunk); n < end_of(chunk); n++) {
+    let end = end_of(chunk);
+    for (var n = first_of(chunk); n < end; n++) {
         let at = element(n, f);
         var g = params.to_code * (z_q_in[at] - z[at]);
         if (params.nu != 0.0) { g += params.nu * params.through * grad_out[at]; }
