@@ -17,6 +17,7 @@ pub mod bench;
 pub mod data;
 pub mod error;
 pub mod gpu;
+pub mod kernels;
 pub mod models;
 pub mod ops;
 pub mod optim;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, Scalar, ScalarKind, StorageAccess, TypeInner};
 use semivq::gpu::{Access, Binding, Field, Kernel, Shader, StepUniform};
-use semivq::ops::all_kernels;
+use semivq::kernels;
 
 struct Checked {
     shader: &'static Shader,
@@ -18,7 +18,7 @@ struct Checked {
 /// Each shader once, parsed and validated.
 fn shaders() -> Vec<Checked> {
     let mut by_name: BTreeMap<&str, &'static Shader> = BTreeMap::new();
-    for kernel in all_kernels() {
+    for kernel in kernels::all() {
         by_name.insert(kernel.shader.name, kernel.shader);
     }
     let check = |shader: &'static Shader| {
@@ -41,7 +41,7 @@ fn shaders() -> Vec<Checked> {
 }
 
 fn kernels_of(shader: &Shader) -> Vec<&'static Kernel> {
-    all_kernels()
+    kernels::all()
         .into_iter()
         .filter(|k| k.shader.name == shader.name)
         .collect()
@@ -219,7 +219,7 @@ fn uniform_structs_agree_field_by_field() {
 
 #[test]
 fn positions_in_errors_name_the_file_they_came_from() {
-    let conv = all_kernels()
+    let conv = kernels::all()
         .into_iter()
         .find(|k| k.shader.name == "conv2d")
         .unwrap()

@@ -21,7 +21,7 @@ use count::{Count, Launch, count};
 use naga::Module;
 use recordings::Recorded;
 use semivq::gpu::{Dispatch, Kernel};
-use semivq::ops::all_kernels;
+use semivq::kernels;
 
 /// Iterations of all loops of an invocation together before Mesa's llvmpipe ends them in silence:
 /// `LP_MAX_TGSI_LOOP_ITERATIONS` in `src/gallium/auxiliary/gallivm/lp_bld_limits.h`.
@@ -167,7 +167,7 @@ fn no_dispatch_iterates_more_than_llvmpipe_allows() {
         println!("{kernel:<40} {about}{:>8}  {at}", count.iterations);
     }
     // The bench's own two count a constant, and copy.
-    let missing: Vec<String> = all_kernels()
+    let missing: Vec<String> = kernels::all()
         .into_iter()
         .filter(|k| k.shader.name != "bench")
         .map(Kernel::label)

@@ -7,9 +7,9 @@ use web_time::Instant;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::gpu::{
-    BuildOptions, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
+    BuildOptions, GRID, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
+    kernels,
 };
-use crate::ops::{GRID, kernels};
 use crate::rng::Stream;
 use crate::train::{Session, TrainOptions};
 use crate::vq::Vectors;

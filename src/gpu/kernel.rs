@@ -155,6 +155,30 @@ impl Kernel {
     }
 }
 
+/// Declares the shader of a file and its kernels.
+macro_rules! kernels {
+    (
+        $file:literal, [$($fragment:expr),*];
+        $($(#[$doc:meta])* $name:ident = $entry:literal, $workgroup:literal, $params:expr, [$($access:ident $index:literal),*];)*
+    ) => {
+        static SHADER: $crate::gpu::Shader = $crate::gpu::Shader {
+            name: $file,
+            source: include_str!(concat!("../../shaders/", $file, ".wgsl")),
+            fragments: &[$($fragment),*],
+        };
+        $($(#[$doc])* static $name: $crate::gpu::Kernel = $crate::gpu::Kernel {
+            shader: &SHADER,
+            entry: $entry,
+            workgroup: [$workgroup, 1, 1],
+            params: $params,
+            bindings: &[$($crate::gpu::Binding($index, $crate::gpu::Access::$access)),*],
+        };)*
+        /// All kernels of this file, for the contract tests.
+        pub(crate) static KERNELS: &[&$crate::gpu::Kernel] = &[$(&$name),*];
+    };
+}
+pub(crate) use kernels;
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct PipelineKey {
     shader: &'static str,

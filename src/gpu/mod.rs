@@ -4,8 +4,11 @@
 //! leaves behind how to run backward through it. [`Recording::build`] resolves all that can fail
 //! (limits, pipelines, buffers) into a [`Plan`], which is then replayed step after step.
 
+pub(crate) mod accumulate;
 mod adapter;
 mod device;
+mod fragments;
+mod gradients;
 mod kernel;
 mod memory;
 mod params;
@@ -14,15 +17,19 @@ mod profile;
 mod quiet;
 mod readback;
 mod recorder;
+mod recording;
 
 pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
 pub use device::Gpu;
+pub(crate) use fragments::{GRID, NUMBER, RANDOM, REDUCE, STEP};
+pub use gradients::TapeMark;
 pub(crate) use kernel::LOOP_BUDGET;
-pub(crate) use kernel::uniform_struct;
 pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader};
+pub(crate) use kernel::{kernels, uniform_struct};
 pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role, Store};
-pub use plan::{Plan, StepUniform};
+pub use plan::{BuildOptions, Plan, StepUniform};
 pub use profile::KernelTime;
 pub use quiet::quiet_the_driver;
 pub use readback::{Readback, Staging};
-pub use recorder::{BuildOptions, Dispatch, Recorder, Recording, Storage, TapeMark, Var};
+pub use recorder::Recorder;
+pub use recording::{Dispatch, Recording, Storage, Var};

@@ -7,7 +7,7 @@ use super::kernel::{Access, Binding, uniform_struct};
 use super::memory::Placement;
 use super::params::{Arena, Store, poison};
 use super::readback::read_buffer;
-use super::recorder::{BuildOptions, Recording, Storage, Tensor, Var};
+use super::recording::{Recording, Storage, Tensor, Var};
 use crate::error::{Error, Result};
 
 uniform_struct! {
@@ -41,6 +41,25 @@ impl StepUniform {
             seed_high: (seed >> 32) as u32,
             ..self
         }
+    }
+}
+
+/// Options of [`Recording::build`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BuildOptions {
+    /// For tests: every activation gets memory of its own, filled with NaN, with a gap behind it
+    /// that must stay untouched.
+    pub guarded: bool,
+}
+
+impl Recording {
+    /// Resolves pipelines, memory and bind groups.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] names the tensor that is too large; [`crate::Error::Gpu`] what the
+    /// driver refused.
+    pub fn build(self, gpu: &Gpu, store: &Store, options: BuildOptions) -> Result<Plan> {
+        Plan::new(gpu, store, self, options)
     }
 }
 

@@ -1,107 +1,12 @@
-//! Recording a computation: tensors, dispatches, and the way back through them.
+//! Recording a computation: tensors and dispatches. `gradients.rs` is the way back through them.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::params::{Arena, Init, ParameterLayout, Role};
-use super::plan::Plan;
-use super::{Gpu, Kernel, Store};
+use super::recording::{Dispatch, Recording, Storage, Tensor, Var};
+use super::{Gpu, Kernel};
 use crate::error::Result;
-
-/// A tensor of a recording.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Var(pub(super) usize);
-
-/// Where a tensor lives.
-#[derive(Debug, Clone)]
-pub enum Storage {
-    /// Parameter of this index.
-    Parameter(usize),
-    /// Gradient of the parameter of this index.
-    Gradient(usize),
-    /// Model buffer of this index.
-    Buffer(usize),
-    /// A whole arena.
-    Arena(Arena),
-    /// A buffer from outside, e.g. the data set.
-    External(wgpu::Buffer),
-    /// Placed by lifetime; `kept` ones have memory of their own and can be written and read.
-    Activation {
-        /// Exempt from reuse.
-        kept: bool,
-    },
-    /// The memory of another tensor, in another shape.
-    View(Var),
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct Tensor {
-    pub(super) name: String,
-    pub(super) shape: Vec<usize>,
-    pub(super) storage: Storage,
-}
-
-impl Tensor {
-    pub(super) fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
-
-/// One recorded dispatch.
-#[derive(Debug, Clone)]
-pub struct Dispatch {
-    pub(super) kernel: &'static Kernel,
-    pub(super) constants: Vec<(&'static str, f64)>,
-    pub(super) params: Vec<u8>,
-    pub(super) tensors: Vec<Var>,
-    pub(super) groups: [u32; 3],
-    pub(super) label: String,
-    pub(super) flops: u64,
-}
-
-impl Dispatch {
-    /// What is dispatched.
-    #[must_use]
-    pub fn kernel(&self) -> &'static Kernel {
-        self.kernel
-    }
-
-    /// Its pipeline-overridable constants, as far as they were set.
-    #[must_use]
-    pub fn overrides(&self) -> &[(&'static str, f64)] {
-        &self.constants
-    }
-
-    /// The bytes of its uniform `params`; [`Kernel::params`] says what lies where.
-    #[must_use]
-    pub fn params(&self) -> &[u8] {
-        &self.params
-    }
-
-    /// Its workgroups along x, y and z.
-    #[must_use]
-    pub fn groups(&self) -> [u32; 3] {
-        self.groups
-    }
-
-    /// Its kernel, with the scope of the layer in front.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Sets pipeline-overridable constants.
-    pub fn constants(&mut self, constants: &[(&'static str, f64)]) -> &mut Self {
-        self.constants = constants.to_vec();
-        self
-    }
-
-    /// Notes the floating-point operations, a multiply-add as two, for the bench.
-    pub fn flops(&mut self, flops: usize) -> &mut Self {
-        self.flops = flops as u64;
-        self
-    }
-}
 
 /// Workgroups that cover `threads` invocations of `kernel`, folded into x and y; the kernels undo
 /// it with `linear_id`.
@@ -116,20 +21,21 @@ fn fold(groups: usize) -> [u32; 3] {
     [groups.div_ceil(y) as u32, y as u32, 1]
 }
 
-/// Options of [`Recording::build`].
-#[derive(Debug, Clone, Copy, Default)]
-pub struct BuildOptions {
-    /// For tests: every activation gets memory of its own, filled with NaN, with a gap behind it
-    /// that must stay untouched.
-    pub guarded: bool,
+pub(super) type Backward = Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>;
+pub(super) type Update = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
+
+/// What a recorder knows of gradients.
+#[derive(Default)]
+pub(super) struct Tape {
+    pub(super) steps: Vec<Backward>,
+    pub(super) updates: Vec<Update>,
+    pub(super) gradients: HashMap<Var, Var>,
+    pub(super) differentiable: HashSet<Var>,
+    /// Tensors whose gradient is that of another one.
+    pub(super) stand_ins: HashMap<Var, Var>,
+    /// Parameters whose gradient is not the one that is trained with, during an early backward.
+    pub(super) private: HashSet<Var>,
 }
-
-type Backward = Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>;
-type Update = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
-
-/// A place on the tape, see [`Recorder::early_backward`].
-#[derive(Debug, Clone, Copy)]
-pub struct TapeMark(usize);
 
 /// Records the dispatches of a computation.
 ///
@@ -141,15 +47,8 @@ pub struct Recorder<'a> {
     pub(super) dispatches: Vec<Dispatch>,
     training: bool,
     on_cpu: bool,
-    tape: Vec<Backward>,
-    updates: Vec<Update>,
-    gradients: HashMap<Var, Var>,
-    differentiable: HashSet<Var>,
-    /// Tensors whose gradient is that of another one.
-    stand_ins: HashMap<Var, Var>,
-    /// Parameters whose gradient is not the one that is trained with, during an early backward.
-    private: HashSet<Var>,
-    scope: Vec<String>,
+    pub(super) tape: Tape,
+    pub(super) scope: Vec<String>,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -171,12 +70,7 @@ impl<'a> Recorder<'a> {
             dispatches: Vec::new(),
             training,
             on_cpu: false,
-            tape: Vec::new(),
-            updates: Vec::new(),
-            gradients: HashMap::new(),
-            differentiable: HashSet::new(),
-            stand_ins: HashMap::new(),
-            private: HashSet::new(),
+            tape: Tape::default(),
             scope: Vec::new(),
         }
     }
@@ -215,7 +109,7 @@ impl<'a> Recorder<'a> {
 
     // ------------------------------------------------------------------------------- tensors
 
-    fn add(&mut self, name: String, shape: &[usize], storage: Storage) -> Var {
+    pub(super) fn add(&mut self, name: String, shape: &[usize], storage: Storage) -> Var {
         self.tensors.push(Tensor {
             name,
             shape: shape.to_vec(),
@@ -335,7 +229,7 @@ impl<'a> Recorder<'a> {
         let name = self.scoped(name);
         let index = self.layout.parameter(&name, shape, init)?;
         let var = self.add(name, shape, Storage::Parameter(index));
-        self.differentiable.insert(var);
+        self.require_gradient(var);
         Ok(var)
     }
 
@@ -427,203 +321,6 @@ impl<'a> Recorder<'a> {
         &mut self.dispatches[at]
     }
 
-    // ----------------------------------------------------------------------------- gradients
-
-    /// Marks an input as one whose gradient is wanted.
-    pub fn require_gradient(&mut self, var: Var) {
-        self.differentiable.insert(var);
-    }
-
-    /// Whether a gradient of `var` is wanted.
-    #[must_use]
-    pub fn differentiable(&self, var: Var) -> bool {
-        self.differentiable.contains(&self.owner(var))
-    }
-
-    /// Says that the gradient of `stand_in` is that of `var`: whatever one of them gets, goes to
-    /// the same sum.
-    pub fn share_gradient(&mut self, stand_in: Var, var: Var) {
-        let owner = self.owner(var);
-        self.stand_ins.insert(stand_in, owner);
-    }
-
-    /// The tensor that the gradient of `var` is stored under.
-    fn owner(&self, var: Var) -> Var {
-        self.stand_ins.get(&var).copied().unwrap_or(var)
-    }
-
-    /// Says how to run backward from `output` to `inputs`. `backward` gets the gradient of
-    /// `output`; it is not called when there is none, or when no input wants one.
-    pub fn on_backward(
-        &mut self,
-        output: Var,
-        inputs: &[Var],
-        backward: impl Fn(&mut Recorder<'_>, Var) -> Result<()> + 'static,
-    ) {
-        if !inputs.iter().any(|v| self.differentiable(*v)) {
-            return;
-        }
-        self.differentiable.insert(output);
-        let scope = self.scope.clone();
-        self.tape
-            .push(Rc::new(move |rec| match rec.gradient(output) {
-                Some(gradient) => rec.within(&scope, |rec| backward(rec, gradient)),
-                None => Ok(()),
-            }));
-    }
-
-    /// Says how to run backward from something that is a root itself, such as a loss.
-    pub fn on_backward_root(
-        &mut self,
-        inputs: &[Var],
-        backward: impl Fn(&mut Recorder<'_>) -> Result<()> + 'static,
-    ) {
-        if inputs.iter().any(|v| self.differentiable(*v)) {
-            let scope = self.scope.clone();
-            self.tape
-                .push(Rc::new(move |rec| rec.within(&scope, &backward)));
-        }
-    }
-
-    /// Says what a step changes by itself once all gradients are there, before the optimiser: the
-    /// in-place step of a codebook, say. Part of [`Self::backward`].
-    pub fn after_backward(
-        &mut self,
-        update: impl FnOnce(&mut Recorder<'_>) -> Result<()> + 'static,
-    ) {
-        let scope = self.scope.clone();
-        self.updates
-            .push(Box::new(move |rec| rec.within(&scope, update)));
-    }
-
-    /// Says that `output` depends on `inputs`; for operations whose way back is a root.
-    pub fn mark_derived(&mut self, output: Var, inputs: &[Var]) {
-        if inputs.iter().any(|v| self.differentiable(*v)) {
-            self.differentiable.insert(output);
-        }
-    }
-
-    fn within<T>(&mut self, scope: &[String], f: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = std::mem::replace(&mut self.scope, scope.to_vec());
-        let result = f(self);
-        self.scope = outer;
-        result
-    }
-
-    /// The gradient of `var` recorded so far.
-    #[must_use]
-    pub fn gradient(&self, var: Var) -> Option<Var> {
-        self.gradients.get(&self.owner(var)).copied()
-    }
-
-    /// Takes `gradient` as the (so far only) gradient of `var`.
-    pub fn seed_gradient(&mut self, var: Var, gradient: Var) {
-        self.gradients.insert(self.owner(var), gradient);
-    }
-
-    /// Records a contribution to the gradient of `var`: `write` records what *assigns* the tensor
-    /// that it is given. The first contribution is the gradient; each further one is added to it.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    pub fn contribute(
-        &mut self,
-        var: Var,
-        write: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()>,
-    ) -> Result<()> {
-        if !self.differentiable(var) {
-            return Ok(());
-        }
-        let var = self.owner(var);
-        let shape = self.shape(var).to_vec();
-        let name = format!("grad {}", self.tensors[var.0].name);
-        if let Some(sum) = self.gradient(var) {
-            let part = self.add(name, &shape, Storage::Activation { kept: false });
-            write(self, part)?;
-            crate::ops::add::add_assign(self, sum, part);
-            return Ok(());
-        }
-        let storage = match self.tensors[var.0].storage {
-            Storage::Parameter(index) if !self.private.contains(&var) => Storage::Gradient(index),
-            _ => Storage::Activation { kept: false },
-        };
-        let gradient = self.add(name, &shape, storage);
-        self.gradients.insert(var, gradient);
-        write(self, gradient)
-    }
-
-    /// Like [`Self::contribute`], but where no gradient of `var` is wanted, `write` gets a scratch
-    /// tensor: for kernels that compute the gradients of several inputs at once.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    pub fn contribute_always(
-        &mut self,
-        var: Var,
-        write: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()>,
-    ) -> Result<()> {
-        if self.differentiable(var) {
-            return self.contribute(var, write);
-        }
-        let shape = self.shape(var).to_vec();
-        let scratch = self.temporary("unwanted gradient", &shape);
-        write(self, scratch)
-    }
-
-    /// Records the backward half, from the seeded gradients to those of all parameters.
-    ///
-    /// # Errors
-    /// Those of the operations.
-    pub fn backward(&mut self) -> Result<()> {
-        while let Some(step) = self.tape.pop() {
-            step(self)?;
-        }
-        for update in std::mem::take(&mut self.updates) {
-            update(self)?;
-        }
-        Ok(())
-    }
-
-    /// The end of the tape as it is now.
-    #[must_use]
-    pub fn tape_mark(&self) -> TapeMark {
-        TapeMark(self.tape.len())
-    }
-
-    /// Runs what was recorded since `from` backward once, now, from `gradient` of `output`; it
-    /// stays on the tape for [`Self::backward`]. Returns the gradient of parameter `of`, which is
-    /// not added to the one that is trained with; those of all other parameters are.
-    ///
-    /// # Errors
-    /// Those of the operations.
-    pub fn early_backward(
-        &mut self,
-        from: TapeMark,
-        output: Var,
-        gradient: Var,
-        of: Var,
-    ) -> Result<Option<Var>> {
-        let start = HashMap::from([(self.owner(output), gradient)]);
-        let outer = std::mem::replace(&mut self.gradients, start);
-        self.private.insert(of);
-        let steps: Vec<Backward> = self.tape[from.0..].to_vec();
-        let mut result = Ok(());
-        for step in steps.iter().rev() {
-            result = result.and_then(|()| step(self));
-        }
-        self.private.remove(&of);
-        let found = std::mem::replace(&mut self.gradients, outer);
-        result?;
-        for (var, gradient) in &found {
-            if let Storage::Gradient(_) = self.tensors[gradient.0].storage {
-                self.gradients.insert(*var, *gradient);
-            }
-        }
-        Ok(found.get(&of).copied())
-    }
-
-    // --------------------------------------------------------------------------------- build
-
     /// What was recorded, free of the layout, so that the store can be made from it.
     #[must_use]
     pub fn finish(self) -> Recording {
@@ -631,23 +328,5 @@ impl<'a> Recorder<'a> {
             tensors: self.tensors,
             dispatches: self.dispatches,
         }
-    }
-}
-
-/// A finished recording: plain data.
-#[derive(Debug)]
-pub struct Recording {
-    pub(super) tensors: Vec<Tensor>,
-    pub(super) dispatches: Vec<Dispatch>,
-}
-
-impl Recording {
-    /// Resolves pipelines, memory and bind groups.
-    ///
-    /// # Errors
-    /// [`crate::Error::Limit`] names the tensor that is too large; [`crate::Error::Gpu`] what the
-    /// driver refused.
-    pub fn build(self, gpu: &Gpu, store: &Store, options: BuildOptions) -> Result<Plan> {
-        Plan::new(gpu, store, self, options)
     }
 }

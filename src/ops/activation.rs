@@ -10,8 +10,7 @@
 //! `clamp`.
 
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, kernels};
-use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Kernel, NUMBER, Recorder, Var, kernels, uniform_struct};
 
 /// Which function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,11 @@
-//! Addition: of a second gradient path, `sum += part`, the one kernel that accumulates; and of two
-//! tensors, as in a residual model:
+//! Addition of two tensors, as in a residual model:
 //!
 //! ```text
 //! y = a + b      grad_a = grad_y      grad_b = grad_y
 //! ```
 
-use super::{GRID, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of all entry points.
@@ -16,7 +14,6 @@ uniform_struct! {
 
 kernels! {
     "add", [GRID];
-    ADD_ASSIGN = "add_assign", 256, Params::FIELDS, [Write 1, Read 2];
     ADD = "add", 256, Params::FIELDS, [Write 1, Read 2, Read 3];
     COPY = "copy", 256, Params::FIELDS, [Write 1, Read 2];
     CLEAR = "clear", 256, Params::FIELDS, [Write 1];
@@ -28,12 +25,6 @@ fn params(rec: &Recorder<'_>, var: Var) -> (Params, usize) {
         count: count as u32,
     };
     (params, count)
-}
-
-/// Records `sum += part` over tensors of the same length.
-pub fn add_assign(rec: &mut Recorder<'_>, sum: Var, part: Var) {
-    let (params, count) = params(rec, sum);
-    rec.dispatch(&ADD_ASSIGN, &params, &[sum, part], count);
 }
 
 /// Records `a + b`.

@@ -14,9 +14,8 @@
 //! All gradients are assigned; the running values are updated in place, in training only.
 
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;

@@ -16,9 +16,8 @@
 //! CPU get wider tiles.
 
 use super::reference::{Real, Reference};
-use super::{GRID, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Kernel, Recorder, Var, kernels, uniform_struct};
 
 /// Kernel size, stride and padding of a square kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,7 @@
 //! Both are assigned, in two stages: chunks of the positions, then their sum in a fixed order.
 
 use super::conv2d::{CONV2D, Conv2d, OCTET, Params, THREADS};
-use super::{GRID, kernels};
-use crate::gpu::{Kernel, Recorder, Var};
+use crate::gpu::{GRID, Kernel, Recorder, Var, kernels};
 
 /// The fragment of the files of the weight gradient.
 pub(super) const CONV2D_WEIGHT: (&str, &str) = (

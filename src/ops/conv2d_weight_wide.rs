@@ -3,8 +3,8 @@
 
 use super::conv2d::{CONV2D, Conv2d, OCTET, Params};
 use super::conv2d_weight::{CONV2D_WEIGHT, Split};
-use super::{GRID, kernels};
 use crate::gpu::Kernel;
+use crate::gpu::{GRID, kernels};
 
 kernels! {
     "conv2d_weight_wide", [GRID, CONV2D, CONV2D_WEIGHT];

@@ -14,9 +14,8 @@
 
 use super::conv2d::{Conv2d, Conv2dOptions};
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of both entry points.

@@ -9,9 +9,8 @@
 //! Each page has a dispatch, which writes the images that are its own.
 //! `batch_start` is part of the step's uniform. There is no gradient.
 
-use super::{GRID, STEP, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Recorder, STEP, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.

@@ -13,9 +13,8 @@
 //! All gradients are assigned. Training and evaluation do the same.
 
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 /// The shape contract.
 #[derive(Debug, Clone, Copy)]

@@ -14,9 +14,8 @@
 //! AdamW would blow up to full steps.
 
 use super::reference::{Real, Reference};
-use super::{GRID, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Kernel, LOOP_BUDGET, Recorder, Var, kernels, uniform_struct};
 
 /// Whether the bias has an effect on what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,9 +9,8 @@
 //! gradient is assigned; the target has none.
 
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, REDUCE, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 /// L1 or mean squared error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,8 @@
 //! The gradient is assigned.
 
 use super::reference::{Real, Reference};
-use super::{GRID, NUMBER, kernels};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 
 /// The shape contract.
 #[derive(Debug, Clone, Copy)]

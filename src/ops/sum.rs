@@ -6,8 +6,7 @@
 //!
 //! It has no backward half: the operations that use it know their own gradients.
 
-use super::{NUMBER, REDUCE, kernels};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.

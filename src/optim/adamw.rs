@@ -5,8 +5,7 @@
 //! p <- (1 - lr wd) p - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //! ```
 
-use crate::gpu::{Arena, Recorder, uniform_struct};
-use crate::ops::{GRID, STEP, kernels};
+use crate::gpu::{Arena, GRID, Recorder, STEP, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.

@@ -4,8 +4,7 @@
 //! v <- momentum v + g + wd p        p <- p - lr v
 //! ```
 
-use crate::gpu::{Arena, Recorder, uniform_struct};
-use crate::ops::{GRID, STEP, kernels};
+use crate::gpu::{Arena, GRID, Recorder, STEP, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.

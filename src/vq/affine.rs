@@ -17,9 +17,8 @@
 
 use super::{VECTORS, Vectors};
 use crate::error::Result;
-use crate::gpu::{Init, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Init, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::{Real, Reference};
-use crate::ops::{GRID, NUMBER, REDUCE, kernels};
 
 uniform_struct! {
     /// Uniform of all entry points.

@@ -12,8 +12,7 @@
 
 use super::{AlterPenalty, affine, mlp};
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{NUMBER, REDUCE, STEP, kernels};
+use crate::gpu::{NUMBER, REDUCE, Recorder, STEP, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of both entry points.

@@ -10,8 +10,7 @@
 
 use super::columns::{COLUMNS, Columns, Round};
 use super::{VECTORS, Vectors};
-use crate::gpu::{Kernel, Recorder, Var, uniform_struct};
-use crate::ops::{GRID, kernels};
+use crate::gpu::{GRID, Kernel, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of all entry points.

@@ -6,9 +6,8 @@
 //! sums[k, f]           = sum of partial[chunk, k, f] over the chunks
 //! ```
 
-use crate::gpu::{LOOP_BUDGET, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, LOOP_BUDGET, Recorder, Var, kernels, uniform_struct};
 use crate::ops::add::clear;
-use crate::ops::{GRID, kernels};
 
 /// The fragment of the first stage.
 pub(super) const COLUMNS: (&str, &str) = (

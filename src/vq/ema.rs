@@ -12,8 +12,7 @@
 
 use super::clusters::Clusters;
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, NUMBER, REDUCE, kernels};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 const EPS: f32 = 1e-5;
 

@@ -14,9 +14,8 @@
 
 use super::{VECTORS, Vectors};
 use crate::error::Result;
-use crate::gpu::{Init, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Init, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::conv2d::{Conv2dOptions, conv2d};
-use crate::ops::{GRID, NUMBER, kernels};
 
 /// Most channels of a code.
 pub const MAX_CHANNELS: usize = 8;

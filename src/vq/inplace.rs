@@ -14,8 +14,7 @@
 
 use super::clusters::Clusters;
 use crate::error::Result;
-use crate::gpu::{Recorder, TapeMark, Var, uniform_struct};
-use crate::ops::{GRID, kernels};
+use crate::gpu::{GRID, Recorder, TapeMark, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of both entry points.

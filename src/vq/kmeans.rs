@@ -15,9 +15,10 @@ use super::clusters::move_to_means;
 use super::{Vectors, search, usage};
 use crate::error::{Error, Result};
 use crate::gpu::{
-    BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var, uniform_struct,
+    BuildOptions, GRID, Gpu, NUMBER, ParameterLayout, Plan, RANDOM, REDUCE, Recorder, STEP,
+    StepUniform, Store, Var, kernels, uniform_struct,
 };
-use crate::ops::{GRID, NUMBER, RANDOM, REDUCE, STEP, kernels, sum};
+use crate::ops::sum;
 use crate::options::{CLUSTERS, MAX_ITERATIONS};
 use crate::rng::{self, Stream};
 

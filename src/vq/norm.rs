@@ -13,9 +13,8 @@
 //! evaluation uses a rewritten copy.
 
 use super::{CodebookNorm, VECTORS, Vectors};
-use crate::gpu::{Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::{Real, Reference};
-use crate::ops::{GRID, NUMBER, kernels};
 
 /// Longest vector that [`Length::Limited`] lets through.
 const MAX: f64 = 10.0;

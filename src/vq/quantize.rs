@@ -20,8 +20,8 @@
 use super::columns::{COLUMNS, Columns, Round};
 use super::{Estimator, VECTORS, Vectors};
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, NUMBER, kernels, sum};
+use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
+use crate::ops::sum;
 
 uniform_struct! {
     /// Uniform of all entry points.

@@ -17,8 +17,7 @@ use super::clusters::move_to_means;
 use super::usage::counts;
 use super::{ReplacePolicy, VECTORS, Vectors, search};
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, RANDOM, STEP, kernels};
+use crate::gpu::{GRID, RANDOM, Recorder, STEP, Var, kernels, uniform_struct};
 use crate::rng;
 
 /// Rows that k-means looks at, and its iterations: enough for starting points that the training

@@ -13,9 +13,8 @@
 //! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
 use super::{VECTORS, Vectors, search_doubtful};
-use crate::gpu::{Kernel, LOOP_BUDGET, Recorder, Var, uniform_struct};
+use crate::gpu::{GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::Real;
-use crate::ops::{GRID, NUMBER, kernels};
 
 /// The fragment that the searches share.
 pub(super) const SEARCHES: (&str, &str) = (

@@ -3,8 +3,7 @@
 
 use super::VECTORS;
 use super::search::{Params, SEARCHES};
-use crate::gpu::{LOOP_BUDGET, Recorder, Var};
-use crate::ops::{GRID, NUMBER, kernels};
+use crate::gpu::{GRID, LOOP_BUDGET, NUMBER, Recorder, Var, kernels};
 
 kernels! {
     "search_doubtful", [GRID, NUMBER, VECTORS, SEARCHES];

@@ -3,8 +3,7 @@
 
 use super::VECTORS;
 use super::search::{Params, SEARCHES};
-use crate::gpu::{Dispatch, Kernel, Recorder, Var};
-use crate::ops::{GRID, NUMBER, kernels};
+use crate::gpu::{Dispatch, GRID, Kernel, NUMBER, Recorder, Var, kernels};
 
 kernels! {
     "search_wide", [GRID, NUMBER, VECTORS, SEARCHES];

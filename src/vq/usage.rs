@@ -13,8 +13,7 @@
 //! (the window is then the last epoch to within a 64th).
 
 use crate::error::Result;
-use crate::gpu::{Recorder, Var, uniform_struct};
-use crate::ops::{GRID, NUMBER, REDUCE, STEP, kernels};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, STEP, Var, kernels, uniform_struct};
 
 /// Places of the ring, the same number as in the shader.
 const BUCKETS: usize = 64;

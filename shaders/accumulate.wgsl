@@ -1,0 +1,19 @@
+// accumulate: sum += part, where two paths meet in the backward pass. No other kernel adds to what is there.
+
+struct Params {
+    count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> sum: array<f32>;
+@group(0) @binding(2) var<storage, read> part: array<f32>;
+
+@compute @workgroup_size(256)
+fn add_assign(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let i = linear_group(group, groups) * 256u + local;
+    if (i < params.count) { sum[i] += part[i]; }
+}

@@ -1,0 +1,106 @@
+//! What a recorder makes: tensors and dispatches, plain data.
+
+use super::Kernel;
+use super::params::Arena;
+
+/// A tensor of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub(super) usize);
+
+/// Where a tensor lives.
+#[derive(Debug, Clone)]
+pub enum Storage {
+    /// Parameter of this index.
+    Parameter(usize),
+    /// Gradient of the parameter of this index.
+    Gradient(usize),
+    /// Model buffer of this index.
+    Buffer(usize),
+    /// A whole arena.
+    Arena(Arena),
+    /// A buffer from outside, e.g. the data set.
+    External(wgpu::Buffer),
+    /// Placed by lifetime; `kept` ones have memory of their own and can be written and read.
+    Activation {
+        /// Exempt from reuse.
+        kept: bool,
+    },
+    /// The memory of another tensor, in another shape.
+    View(Var),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    pub(super) storage: Storage,
+}
+
+impl Tensor {
+    pub(super) fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+/// One recorded dispatch.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    pub(super) kernel: &'static Kernel,
+    pub(super) constants: Vec<(&'static str, f64)>,
+    pub(super) params: Vec<u8>,
+    pub(super) tensors: Vec<Var>,
+    pub(super) groups: [u32; 3],
+    pub(super) label: String,
+    pub(super) flops: u64,
+}
+
+impl Dispatch {
+    /// What is dispatched.
+    #[must_use]
+    pub fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// Its pipeline-overridable constants, as far as they were set.
+    #[must_use]
+    pub fn overrides(&self) -> &[(&'static str, f64)] {
+        &self.constants
+    }
+
+    /// The bytes of its uniform `params`; [`Kernel::params`] says what lies where.
+    #[must_use]
+    pub fn params(&self) -> &[u8] {
+        &self.params
+    }
+
+    /// Its workgroups along x, y and z.
+    #[must_use]
+    pub fn groups(&self) -> [u32; 3] {
+        self.groups
+    }
+
+    /// Its kernel, with the scope of the layer in front.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Sets pipeline-overridable constants.
+    pub fn constants(&mut self, constants: &[(&'static str, f64)]) -> &mut Self {
+        self.constants = constants.to_vec();
+        self
+    }
+
+    /// Notes the floating-point operations, a multiply-add as two, for the bench.
+    pub fn flops(&mut self, flops: usize) -> &mut Self {
+        self.flops = flops as u64;
+        self
+    }
+}
+
+/// A finished recording: plain data.
+#[derive(Debug)]
+pub struct Recording {
+    pub(super) tensors: Vec<Tensor>,
+    pub(super) dispatches: Vec<Dispatch>,
+}
