@@ -3,8 +3,8 @@
 //! standard deviation of the codebook and every backward pass.
 //!
 //! Start with [`train::Session`] and [`models::Simple`]; a model of your own implements
-//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`ops`] holds the operations and
-//! [`gpu`] the engine underneath.
+//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`nn`] holds the layers,
+//! [`ops`] the operations and [`gpu`] the engine underneath.
 
 // The indices of a kernel are u32, and f32 is the precision of everything on the device.
 #![allow(
@@ -19,6 +19,7 @@ pub mod error;
 pub mod gpu;
 pub mod kernels;
 pub mod models;
+pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod options;

@@ -1,6 +1,7 @@
 //! Data sets: images as bytes, a train and a test part.
 
 pub mod cifar;
+mod codes;
 mod file;
 mod gunzip;
 pub mod idx;
@@ -10,6 +11,8 @@ pub mod npy;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod png;
 pub mod synthetic;
+
+pub use codes::Codes;
 
 use crate::error::{Error, Result};
 use crate::rng::Stream;

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
+use super::Codes;
 use super::file;
 use crate::error::{Error, Result};
-use crate::train::Codes;
 
 /// The longest file that is read, in bytes.
 const LARGEST: u64 = 1 << 30;

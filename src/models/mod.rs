@@ -7,13 +7,11 @@ pub use resnet::{ResNet, Variant};
 pub use simple::{OutputClamp, Simple};
 
 use crate::error::{Result, ShapeError};
-use crate::gpu::{Init, Recorder, Var};
+use crate::gpu::{Recorder, Var};
+use crate::nn::{self, Bias};
 use crate::ops::activation::Activation;
-use crate::ops::add::{add, zero_gradient};
-use crate::ops::batch_norm::{BatchNormState, batch_norm};
-use crate::ops::conv_transpose2d::conv_transpose2d;
-use crate::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
-use crate::ops::linear::{Bias, linear};
+use crate::ops::add::add;
+use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
 use crate::ops::upsample::upsample_nearest;
@@ -74,42 +72,6 @@ pub trait Model {
     }
 }
 
-/// Weight `[channels, C, K, K]` and bias of a convolution of `x` `[B, C, ..]`.
-fn conv_parameters(
-    rec: &mut Recorder<'_>,
-    x: Var,
-    channels: usize,
-    kernel: usize,
-) -> Result<(Var, Var)> {
-    let inputs = rec.shape(x).get(1).copied().unwrap_or(0);
-    let init = Init::kaiming(inputs * kernel * kernel);
-    let w = rec.parameter("weight", &[channels, inputs, kernel, kernel], init)?;
-    Ok((w, rec.parameter("bias", &[channels], init)?))
-}
-
-/// Weight `[C, channels, K, K]` and bias of a transposed convolution of `x` `[B, C, ..]`.
-fn transposed_parameters(
-    rec: &mut Recorder<'_>,
-    x: Var,
-    channels: usize,
-    kernel: usize,
-) -> Result<(Var, Var)> {
-    let inputs = rec.shape(x).get(1).copied().unwrap_or(0);
-    // PyTorch takes the second axis of the weight for its inputs here too.
-    let init = Init::kaiming(channels * kernel * kernel);
-    let w = rec.parameter("weight", &[inputs, channels, kernel, kernel], init)?;
-    Ok((w, rec.parameter("bias", &[channels], init)?))
-}
-
-/// A bias that a training batch norm cancels: used, but with a gradient of zero.
-fn cancelled(rec: &mut Recorder<'_>, bias: Var) -> Var {
-    if !rec.training() {
-        return bias;
-    }
-    zero_gradient(rec, bias);
-    rec.without_gradient(bias)
-}
-
 /// The layers of a model, each a method; parameters are named as in PyTorch's `state_dict`.
 #[derive(Debug)]
 pub struct Builder<'r, 'a> {
@@ -154,14 +116,10 @@ impl<'r, 'a> Builder<'r, 'a> {
         channels: usize,
         options: Conv2dOptions,
     ) -> Result<Var> {
-        self.rec.scope(name, |rec| {
-            let (w, bias) = conv_parameters(rec, x, channels, options.kernel)?;
-            conv2d(rec, x, w, Some(bias), options)
-        })
+        nn::conv2d(self.rec, name, x, channels, options, Bias::Matters)
     }
 
-    /// The same in front of a batch norm. In training that takes the bias out again, so the gradient of
-    /// the bias is exactly zero; a sum would leave rounding noise, which AdamW blows up to full steps.
+    /// The same in front of a batch norm, see [`Bias::BeforeNorm`].
     ///
     /// # Errors
     /// [`crate::ShapeError`] when the kernel does not fit.
@@ -172,11 +130,7 @@ impl<'r, 'a> Builder<'r, 'a> {
         channels: usize,
         options: Conv2dOptions,
     ) -> Result<Var> {
-        self.rec.scope(name, |rec| {
-            let (w, bias) = conv_parameters(rec, x, channels, options.kernel)?;
-            let bias = cancelled(rec, bias);
-            conv2d(rec, x, w, Some(bias), options)
-        })
+        nn::conv2d(self.rec, name, x, channels, options, Bias::BeforeNorm)
     }
 
     /// Transposed convolution of `[B, C, H, W]` to `[B, channels, ..]`, initialised as PyTorch does.
@@ -190,13 +144,10 @@ impl<'r, 'a> Builder<'r, 'a> {
         channels: usize,
         options: Conv2dOptions,
     ) -> Result<Var> {
-        self.rec.scope(name, |rec| {
-            let (w, bias) = transposed_parameters(rec, x, channels, options.kernel)?;
-            conv_transpose2d(rec, x, w, bias, options)
-        })
+        nn::conv_transpose2d(self.rec, name, x, channels, options, Bias::Matters)
     }
 
-    /// The same in front of a batch norm, see [`Self::conv2d_before_norm`].
+    /// The same in front of a batch norm, see [`Bias::BeforeNorm`].
     ///
     /// # Errors
     /// [`crate::ShapeError`] when the kernel does not fit.
@@ -207,11 +158,7 @@ impl<'r, 'a> Builder<'r, 'a> {
         channels: usize,
         options: Conv2dOptions,
     ) -> Result<Var> {
-        self.rec.scope(name, |rec| {
-            let (w, bias) = transposed_parameters(rec, x, channels, options.kernel)?;
-            let bias = cancelled(rec, bias);
-            conv_transpose2d(rec, x, w, bias, options)
-        })
+        nn::conv_transpose2d(self.rec, name, x, channels, options, Bias::BeforeNorm)
     }
 
     /// The sum of two tensors of one shape.
@@ -228,10 +175,7 @@ impl<'r, 'a> Builder<'r, 'a> {
     /// # Errors
     /// [`crate::ShapeError`] when x is no image.
     pub fn upsample_conv2d(&mut self, name: &str, x: Var, channels: usize) -> Result<Var> {
-        self.rec.scope(name, |rec| {
-            let (w, bias) = conv_parameters(rec, x, channels, 3)?;
-            upsample_conv2d(rec, x, w, Some(bias))
-        })
+        nn::upsample_conv2d(self.rec, name, x, channels)
     }
 
     /// `[R, I]` to `[R, outputs]`, initialised as PyTorch does.
@@ -239,13 +183,7 @@ impl<'r, 'a> Builder<'r, 'a> {
     /// # Errors
     /// [`crate::ShapeError`] when x is no matrix.
     pub fn linear(&mut self, name: &str, x: Var, outputs: usize) -> Result<Var> {
-        let inputs = self.rec.shape(x).get(1).copied().unwrap_or(0);
-        let init = Init::kaiming(inputs);
-        self.rec.scope(name, |rec| {
-            let w = rec.parameter("weight", &[outputs, inputs], init)?;
-            let bias = rec.parameter("bias", &[outputs], init)?;
-            linear(rec, x, w, bias, Bias::Matters)
-        })
+        nn::linear(self.rec, name, x, outputs, Bias::Matters)
     }
 
     /// Batch norm of `[R, C]` or `[B, C, H, W]`.
@@ -253,16 +191,7 @@ impl<'r, 'a> Builder<'r, 'a> {
     /// # Errors
     /// [`crate::ShapeError`] for another rank.
     pub fn batch_norm(&mut self, name: &str, x: Var) -> Result<Var> {
-        let channels = self.rec.shape(x).get(1).copied().unwrap_or(0);
-        self.rec.scope(name, |rec| {
-            let state = BatchNormState {
-                weight: rec.parameter("weight", &[channels], Init::Constant(1.0))?,
-                bias: rec.parameter("bias", &[channels], Init::Constant(0.0))?,
-                running_mean: rec.buffer("running_mean", &[channels], 0.0)?,
-                running_var: rec.buffer("running_var", &[channels], 1.0)?,
-            };
-            batch_norm(rec, x, state)
-        })
+        nn::batch_norm(self.rec, name, x)
     }
 
     /// Maximum over windows.

@@ -14,7 +14,8 @@ mod save;
 mod session;
 mod show;
 
-pub use codes::{Codes, Decoder, Encoder};
+pub use crate::data::Codes;
+pub use codes::{Decoder, Encoder};
 pub use effect::Idle;
 pub use every::CheckpointEvery;
 pub use inference::{Evaluation, Inference};

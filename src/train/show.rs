@@ -1,11 +1,11 @@
 //! What a session shows of itself, and what its model makes of images: figures, reconstructions, codes.
 
 use super::Session;
-use super::codes::{Codes, Decoder, Encoder};
+use super::codes::{Decoder, Encoder};
 use super::inference::{
     Evaluation, Inference, Tally, check_values, not_finite, to_bytes, to_values,
 };
-use crate::data::Images;
+use crate::data::{Codes, Images};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
 use crate::vq::usage::window_of;

@@ -14,8 +14,8 @@
 
 use super::{VECTORS, Vectors};
 use crate::error::Result;
-use crate::gpu::{GRID, Init, NUMBER, Recorder, Var, kernels, uniform_struct};
-use crate::ops::conv2d::{Conv2dOptions, conv2d};
+use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
+use crate::nn;
 
 /// Most channels of a code.
 pub const MAX_CHANNELS: usize = 8;
@@ -74,29 +74,12 @@ fn params(vectors: &Vectors, levels: &[usize]) -> Params {
     }
 }
 
-/// A linear map of the vectors of `x` `[outer, I, positions]` to `outputs` features, with bias.
+/// The map between the vectors and what is rounded, unless they have the same features.
 fn project(rec: &mut Recorder<'_>, name: &str, x: Var, outputs: usize) -> Result<Var> {
-    let &[outer, inputs, positions] = rec.shape(x) else {
-        unreachable!("the vectors have three axes here");
-    };
-    if inputs == outputs {
+    if rec.shape(x)[1] == outputs {
         return Ok(x);
     }
-    rec.scope(name, |rec| {
-        let init = Init::kaiming(inputs);
-        let w = rec.parameter("weight", &[outputs, inputs], init)?;
-        let bias = rec.parameter("bias", &[outputs], init)?;
-        // A 1 by 1 convolution of an image of one row.
-        let image = rec.view(x, &[outer, inputs, 1, positions]);
-        let w = rec.view(w, &[outputs, inputs, 1, 1]);
-        let options = Conv2dOptions {
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-        };
-        let y = conv2d(rec, image, w, Some(bias), options)?;
-        Ok(rec.view(y, &[outer, outputs, positions]))
-    })
+    nn::project(rec, name, x, outputs)
 }
 
 /// Records the rounding of `z`.

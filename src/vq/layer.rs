@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var};
-use crate::ops::batch_norm::{BatchNormState, batch_norm};
+use crate::nn;
 use crate::ops::group_norm::group_norm;
 use crate::ops::sum;
 
@@ -237,23 +237,11 @@ impl VectorQuant {
         let features = vectors.features;
         let image = [vectors.outer, features, vectors.positions, 1];
         let x = rec.view(z, &image);
-        let y = rec.scope("norm_layer", |rec| {
-            if self.config.norm == Norm::In {
-                return group_norm(rec, x, features, 1e-5, None);
-            }
-            let weight = rec.parameter("weight", &[features], Init::Constant(1.0))?;
-            let bias = rec.parameter("bias", &[features], Init::Constant(0.0))?;
-            if self.config.norm == Norm::Gn {
-                return group_norm(rec, x, 32, 1e-6, Some((weight, bias)));
-            }
-            let state = BatchNormState {
-                weight,
-                bias,
-                running_mean: rec.buffer("running_mean", &[features], 0.0)?,
-                running_var: rec.buffer("running_var", &[features], 1.0)?,
-            };
-            batch_norm(rec, x, state)
-        })?;
+        let y = match self.config.norm {
+            Norm::In => rec.scope("norm_layer", |rec| group_norm(rec, x, features, 1e-5, None)),
+            Norm::Gn => nn::group_norm(rec, "norm_layer", x, 32, 1e-6),
+            _ => nn::batch_norm(rec, "norm_layer", x),
+        }?;
         Ok(rec.view(y, &shape))
     }
 

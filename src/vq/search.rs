@@ -12,27 +12,10 @@
 //! several dispatches, see [`crate::gpu::MAX_ITERATIONS`]. Adapters that run on a CPU get a kernel with wider
 //! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
-use super::{VECTORS, Vectors, search_doubtful};
-use crate::gpu::{GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, kernels, uniform_struct};
+use super::search_params::{Params, SEARCHES};
+use super::{VECTORS, Vectors, search_doubtful, search_wide};
+use crate::gpu::{GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, kernels};
 use crate::ops::reference::Real;
-
-/// The fragment that the searches share.
-pub(super) const SEARCHES: (&str, &str) = (
-    "lib/search.wgsl",
-    include_str!("../../shaders/lib/search.wgsl"),
-);
-
-uniform_struct! {
-    /// Uniform of all entry points.
-    pub(super) struct Params {
-        count: u32,
-        features: u32,
-        codes: u32,
-        positions: u32,
-        first: u32,
-        end: u32,
-    }
-}
 
 kernels! {
     "search", [GRID, NUMBER, VECTORS, SEARCHES];
@@ -95,12 +78,8 @@ fn record(
     let q = rec.temporary("q", &[count]);
     let leads = rec.temporary("leads", &[count, 2]);
     // Few vectors are few wide tiles, idle cores and a long compilation for nothing.
-    let wide = rec.on_cpu() && count >= super::search_wide::LEAST;
-    let kernel: &'static Kernel = if wide {
-        super::search_wide::kernel()
-    } else {
-        &SEARCH
-    };
+    let wide = rec.on_cpu() && count >= search_wide::LEAST;
+    let kernel: &'static Kernel = if wide { search_wide::kernel() } else { &SEARCH };
     let span = span(features, kernel.invocations() as usize);
     for first in (0..codes).step_by(span) {
         let end = (first + span).min(codes);
@@ -112,7 +91,7 @@ fn record(
         let tensors = [z, centered, offsets, q, leads];
         let flops = 2 * count * (end - first) * features;
         if wide {
-            super::search_wide::record(rec, part, tensors).flops(flops);
+            search_wide::record(rec, part, tensors).flops(flops);
         } else {
             rec.dispatch(kernel, &part, &tensors, count.div_ceil(TILE))
                 .flops(flops);

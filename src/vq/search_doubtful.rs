@@ -2,7 +2,7 @@
 //! rounding allows to tell are searched anew, by differences and with their rounding carried along.
 
 use super::VECTORS;
-use super::search::{Params, SEARCHES};
+use super::search_params::{Params, SEARCHES};
 use crate::gpu::{GRID, LOOP_BUDGET, NUMBER, Recorder, Var, kernels};
 
 kernels! {

@@ -2,7 +2,7 @@
 //! run on a CPU: a load costs several multiply-adds there, and registers are no limit.
 
 use super::VECTORS;
-use super::search::{Params, SEARCHES};
+use super::search_params::{Params, SEARCHES};
 use crate::gpu::{Dispatch, GRID, Kernel, NUMBER, Recorder, Var, kernels};
 
 kernels! {

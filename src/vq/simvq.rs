@@ -8,7 +8,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var};
-use crate::ops::linear::linear_without_bias;
+use crate::nn;
 
 /// How the frozen codebook is drawn.
 #[must_use]
@@ -22,8 +22,5 @@ pub fn init(features: usize) -> Init {
 /// Those of declaring the parameter.
 pub fn transform(rec: &mut Recorder<'_>, frozen: Var) -> Result<Var> {
     let features = rec.shape(frozen)[1];
-    let w = rec.scope("codebook_transform", |rec| {
-        rec.parameter("weight", &[features, features], Init::kaiming(features))
-    })?;
-    linear_without_bias(rec, frozen, w)
+    nn::linear_without_bias(rec, "codebook_transform", frozen, features)
 }
