@@ -1,6 +1,6 @@
 //! All kernels, of every room.
 
-use crate::gpu::Kernel;
+use crate::gpu::{CandidateInfo, Kernel};
 
 /// Every kernel of the crate, for the contract tests and the documentation.
 #[must_use]
@@ -42,4 +42,14 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::bench::KERNELS,
     ];
     files.concat()
+}
+
+/// The kernels that an operation chooses from, a table an operation; see [`crate::gpu::Traits`].
+#[must_use]
+pub fn candidates() -> Vec<Vec<CandidateInfo>> {
+    vec![
+        crate::ops::conv2d::candidates(),
+        crate::ops::conv2d_weight::candidates(),
+        crate::vq::search::candidates(),
+    ]
 }

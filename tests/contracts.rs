@@ -6,8 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, Scalar, ScalarKind, StorageAccess, TypeInner};
-use semivq::gpu::{Access, Binding, Field, Kernel, Shader, StepUniform};
+use semivq::gpu::{
+    Access, Binding, Field, Init, Kernel, ParameterLayout, Recorder, Shader, StepUniform, Traits,
+};
 use semivq::kernels;
+use semivq::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
+use semivq::vq::Vectors;
+use semivq::vq::search::search;
 
 struct Checked {
     shader: &'static Shader,
@@ -244,4 +249,44 @@ fn positions_in_errors_name_the_file_they_came_from() {
         conv.locate_errors(&message),
         format!("error at shaders/conv2d.wgsl:{at}:4 here")
     );
+}
+
+/// Every candidate can be forced, and then records the kernel that it is named after.
+#[test]
+fn candidates_are_named_after_their_kernels_and_can_be_forced() {
+    let labels: Vec<String> = kernels::all().iter().map(|k| k.label()).collect();
+    for candidate in kernels::candidates().concat() {
+        assert!(
+            labels.iter().any(|l| l == candidate.name),
+            "{} is no kernel",
+            candidate.name
+        );
+        let mut layout = ParameterLayout::default();
+        let mut rec = Recorder::new(&mut layout, true).with_traits(Traits {
+            forced: vec![candidate.name],
+            ..Traits::default()
+        });
+        let x = rec.input("x", &[2, 16, 8, 8]);
+        let w = rec
+            .parameter("w", &[16, 16, 3, 3], Init::Constant(0.0))
+            .unwrap();
+        let bias = rec.parameter("bias", &[16], Init::Constant(0.0)).unwrap();
+        let y = conv2d(&mut rec, x, w, Some(bias), Conv2dOptions::SAME_3X3).unwrap();
+        let y = upsample_conv2d(&mut rec, y, w, Some(bias)).unwrap();
+        let gradient = rec.input("gradient", &[2, 16, 16, 16]);
+        rec.seed_gradient(y, gradient);
+        rec.backward().unwrap();
+        let codebook = rec.input("codebook", &[8, 16]);
+        let vectors = Vectors {
+            outer: 2,
+            features: 16,
+            positions: 64,
+        };
+        search(&mut rec, x, &vectors, codebook);
+        let taken = rec
+            .dispatches()
+            .iter()
+            .any(|d| d.kernel().label() == candidate.name);
+        assert!(taken, "{} was not taken", candidate.name);
+    }
 }

@@ -304,13 +304,10 @@ fn inputs_of(case: &Case) -> Vec<Vec<f32>> {
 }
 
 /// The kernels against the reference in f64; the tolerance is that of the golden files.
-async fn on_gpu(gpu: &Gpu, case: &Case, tuned: bool) -> Result<(), Failed> {
+async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     let inputs = inputs_of(case);
     let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, true);
-    if tuned {
-        rec = rec.tuned_for(gpu);
-    }
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     let vars: Vec<Var> = case.shapes.iter().map(|s| rec.input("input", s)).collect();
     for var in &vars {
         rec.require_gradient(*var);
@@ -369,8 +366,8 @@ async fn on_gpu(gpu: &Gpu, case: &Case, tuned: bool) -> Result<(), Failed> {
 }
 
 /// The search against the reference: one vector, one code, ties, K > N, odd F, features last; tails of
-/// all tiles, vectors side by side by fours. Both kernels, that for a GPU and that for a CPU.
-async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
+/// all tiles, vectors side by side by fours.
+async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
     for (outer, features, positions, codes) in [
         (3, 33, 100, 67),
         (2, 9, 8, 31),
@@ -395,10 +392,7 @@ async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
         // The last code repeats the first: a tie must go to the lower index.
         codebook.copy_within(..features, (codes - 1) * features);
         let mut layout = ParameterLayout::guarded();
-        let mut rec = Recorder::new(&mut layout, false);
-        if tuned {
-            rec = rec.tuned_for(gpu);
-        }
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let z_var = rec.input("z", &[outer, features, positions]);
         let codebook_var = rec.input("codebook", &[codes, features]);
         let q = search(&mut rec, z_var, &vectors, codebook_var);
@@ -425,9 +419,6 @@ async fn search_on_gpu(gpu: &Gpu, tuned: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// How a test's name goes on, and whether kernels are chosen for the adapter.
-const TUNED: [(&str, bool); 2] = [("", false), (", tuned for the adapter", true)];
-
 fn main() {
     let mut tests = Vec::new();
     for case in cases().into_iter().map(Arc::new) {
@@ -436,22 +427,22 @@ fn main() {
             format!("central differences, {}", case.name),
             move || (twin.differences)(&inputs_of(&twin)),
         ));
-        // Both kernels, that for a GPU and that for a CPU, where there are two.
-        let both = case.name.contains("conv2d");
-        for (name, tuned) in TUNED.into_iter().take(1 + usize::from(both)) {
+        let name = format!("GPU, {}", case.name);
+        let run = move |gpu: Arc<Gpu>| {
             let case = Arc::clone(&case);
-            tests.push(Test::gpu(format!("GPU, {}{name}", case.name), move |gpu| {
-                let case = Arc::clone(&case);
-                async move { on_gpu(&gpu, &case, tuned).await }
-            }));
+            async move { on_gpu(&gpu, &case).await }
+        };
+        if name.contains("conv2d") {
+            tests.extend(Test::gpu_by_candidates(&name, "conv2d", run));
+        } else {
+            tests.push(Test::gpu(name, run));
         }
     }
-    for (name, tuned) in TUNED {
-        tests.push(Test::gpu(
-            format!("GPU, search{name}"),
-            move |gpu| async move { search_on_gpu(&gpu, tuned).await },
-        ));
-    }
+    tests.extend(Test::gpu_by_candidates(
+        "GPU, search",
+        "search",
+        |gpu| async move { search_on_gpu(&gpu).await },
+    ));
     harness::run(tests);
 }
 

@@ -73,7 +73,7 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     };
     let shape = &case.tensors[&suffix("in.z", 0)].0;
     let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, true);
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     let z = rec.input("z", shape);
     rec.require_gradient(z);
     let (out, record) = quantizer.apply(&mut rec, z, 10.0)?;

@@ -55,7 +55,7 @@ impl OnGpu {
     ) -> Result<Self, Failed> {
         let quantizer = VectorQuant::new(config.clone())?;
         let mut layout = ParameterLayout::guarded();
-        let mut rec = Recorder::new(&mut layout, training);
+        let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
         let z = rec.input("z", shape);
         rec.require_gradient(z);
         let (out, record) = quantizer.apply(&mut rec, z, COMMITMENT as f32)?;
@@ -731,8 +731,9 @@ async fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
 fn main() {
     let mut tests = Vec::new();
     for number in 0..COMBINATIONS {
-        tests.push(Test::gpu(
-            format!("combination {number}"),
+        tests.extend(Test::gpu_by_candidates(
+            &format!("combination {number}"),
+            "search",
             move |gpu| async move { agrees(&gpu, number).await },
         ));
     }

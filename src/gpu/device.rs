@@ -6,17 +6,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterChoice};
 use super::kernel::{Kernel, Pipeline, PipelineKey};
+use super::traits::Traits;
 use crate::error::{Error, Result};
 
+/// What is enabled where the adapter has it.
+const WANTED: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY
+    .union(wgpu::Features::SUBGROUP)
+    .union(wgpu::Features::SHADER_F16);
+
 /// A device, its queue, and the pipelines that were built on it so far.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
-    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    modules: Mutex<HashMap<&'static str, wgpu::ShaderModule>>,
+    traits: Traits,
+    pipelines: Arc<Mutex<HashMap<PipelineKey, Arc<Pipeline>>>>,
+    modules: Arc<Mutex<HashMap<&'static str, wgpu::ShaderModule>>>,
     errors: Arc<Mutex<Vec<String>>>,
     lost: Arc<Mutex<Option<String>>>,
 }
@@ -28,7 +35,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gpu {
     /// Opens the adapter of `choice` with WebGPU's default limits.
     ///
-    /// Timestamps are enabled where the adapter has them.
+    /// Timestamps, subgroups and 16-bit floats are enabled where the adapter has them.
     ///
     /// # Errors
     /// [`Error::Adapter`] when there is none that fits, or when it refuses the default limits.
@@ -37,7 +44,7 @@ impl Gpu {
         let limits = wgpu::Limits::defaults();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("semivq"),
-            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: adapter.features() & WANTED,
             required_limits: limits.clone(),
             ..Default::default()
         };
@@ -53,13 +60,26 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             *locked(&sink) = Some(format!("{reason:?}: {message}"));
         });
+        let info = adapter.get_info();
+        let features = device.features();
+        let subgroups = [info.subgroup_min_size, info.subgroup_max_size];
+        let traits = Traits {
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            subgroups: features
+                .contains(wgpu::Features::SUBGROUP)
+                .then_some(subgroups),
+            f16: features.contains(wgpu::Features::SHADER_F16),
+            limits: limits.clone(),
+            ..Traits::default()
+        };
         Ok(Self {
             device,
             queue,
-            info: adapter.get_info(),
+            info,
             limits,
-            pipelines: Mutex::default(),
-            modules: Mutex::default(),
+            traits,
+            pipelines: Arc::default(),
+            modules: Arc::default(),
             errors,
             lost,
         })
@@ -80,7 +100,22 @@ impl Gpu {
     /// Whether the arithmetic runs on the CPU.
     #[must_use]
     pub fn is_software(&self) -> bool {
-        self.info.device_type == wgpu::DeviceType::Cpu
+        self.traits.software
+    }
+
+    /// What the choice of kernels depends on.
+    #[must_use]
+    pub fn traits(&self) -> &Traits {
+        &self.traits
+    }
+
+    /// The same device, on which kernels are chosen as for `traits`.
+    #[must_use]
+    pub fn with_traits(&self, traits: Traits) -> Self {
+        Self {
+            traits,
+            ..self.clone()
+        }
     }
 
     /// The limits that the device was opened with.

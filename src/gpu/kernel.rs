@@ -166,7 +166,7 @@ macro_rules! kernels {
             source: include_str!(concat!("../../shaders/", $file, ".wgsl")),
             fragments: &[$($fragment),*],
         };
-        $($(#[$doc])* static $name: $crate::gpu::Kernel = $crate::gpu::Kernel {
+        $($(#[$doc])* pub(super) static $name: $crate::gpu::Kernel = $crate::gpu::Kernel {
             shader: &SHADER,
             entry: $entry,
             workgroup: [$workgroup, 1, 1],

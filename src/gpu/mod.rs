@@ -18,6 +18,7 @@ mod quiet;
 mod readback;
 mod recorder;
 mod recording;
+mod traits;
 
 pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
 pub use device::Gpu;
@@ -33,3 +34,5 @@ pub use quiet::quiet_the_driver;
 pub use readback::{Readback, Staging};
 pub use recorder::Recorder;
 pub use recording::{Dispatch, Recording, Storage, Var};
+pub(crate) use traits::{Candidate, infos};
+pub use traits::{CandidateInfo, Traits};

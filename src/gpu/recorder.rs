@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::params::{Arena, Init, ParameterLayout, Role};
 use super::recording::{Dispatch, Recording, Storage, Tensor, Var};
+use super::traits::Traits;
 use super::{Gpu, Kernel};
 use crate::error::Result;
 
@@ -46,7 +47,7 @@ pub struct Recorder<'a> {
     pub(super) tensors: Vec<Tensor>,
     pub(super) dispatches: Vec<Dispatch>,
     training: bool,
-    on_cpu: bool,
+    traits: Traits,
     pub(super) tape: Tape,
     pub(super) scope: Vec<String>,
 }
@@ -69,30 +70,29 @@ impl<'a> Recorder<'a> {
             tensors: Vec::new(),
             dispatches: Vec::new(),
             training,
-            on_cpu: false,
+            traits: Traits::default(),
             tape: Tape::default(),
             scope: Vec::new(),
         }
     }
 
-    /// Chooses kernels for the adapter of `gpu`: those that suit a CPU, where it runs on one. All
-    /// kernels run on all adapters.
+    /// Chooses the kernels that suit the adapter of `gpu`. All kernels that it may choose from run on it.
     #[must_use]
     pub fn tuned_for(self, gpu: &Gpu) -> Self {
-        self.tuned_for_cpu(gpu.is_software())
+        self.with_traits(gpu.traits().clone())
     }
 
-    /// The same without a device: `on_cpu` says whether the adapter runs on a CPU.
+    /// The same without a device.
     #[must_use]
-    pub fn tuned_for_cpu(mut self, on_cpu: bool) -> Self {
-        self.on_cpu = on_cpu;
+    pub fn with_traits(mut self, traits: Traits) -> Self {
+        self.traits = traits;
         self
     }
 
-    /// Whether the adapter runs on a CPU, see [`Self::tuned_for`].
+    /// What the choice of kernels depends on.
     #[must_use]
-    pub fn on_cpu(&self) -> bool {
-        self.on_cpu
+    pub fn traits(&self) -> &Traits {
+        &self.traits
     }
 
     /// Whether this recording trains (true) or evaluates.

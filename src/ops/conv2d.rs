@@ -17,7 +17,9 @@
 
 use super::reference::{Real, Reference};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{GRID, Kernel, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{
+    Candidate, CandidateInfo, GRID, Kernel, Recorder, Var, infos, kernels, uniform_struct,
+};
 
 /// Kernel size, stride and padding of a square kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +167,55 @@ pub(super) const THREADS: usize = 64;
 /// Output channels of a thread.
 pub(super) const OCTET: usize = 8;
 
+/// What the choice of a forward kernel depends on.
+struct Form {
+    is_3x3: bool,
+    /// Two by two pixels are added up before they are stored.
+    adds_up: bool,
+    width: usize,
+    /// The fewer of both sides.
+    channels: usize,
+}
+
+/// A kernel, and the rows and columns of output pixels of a thread.
+#[derive(Debug, Clone, Copy)]
+struct Tiling {
+    kernel: &'static Kernel,
+    tile: [usize; 2],
+}
+
+static FORWARDS: [Candidate<Form, Tiling>; 3] = [
+    Candidate {
+        info: CandidateInfo::plain("conv2d::forward_3x3_wide"),
+        can: |form| form.is_3x3,
+        // A large kernel to compile, so only where there is much to compute.
+        suits: |traits, form| traits.software && form.width > 4 && form.channels >= 8,
+        way: Tiling {
+            kernel: &FORWARD_3X3_WIDE,
+            tile: [4, 8],
+        },
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d::forward_3x3"),
+        can: |form| form.is_3x3,
+        suits: |_, _| true,
+        way: Tiling {
+            kernel: &FORWARD_3X3,
+            tile: [4, 4],
+        },
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d::forward"),
+        can: |form| !form.adds_up,
+        suits: |_, _| true,
+        way: Tiling {
+            kernel: &FORWARD,
+            tile: [1, 4],
+        },
+    },
+];
+infos!(FORWARDS);
+
 impl Conv2d {
     pub(super) fn params(&self) -> Params {
         let taps = self.options.kernel.pow(2);
@@ -216,6 +267,10 @@ impl Conv2d {
         self.options.kernel == 3 && self.options.stride == 1
     }
 
+    pub(super) fn is_upsampled(&self) -> bool {
+        self.upsample == 2
+    }
+
     /// Records `y = conv(x, w) + bias`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Option<Var>) {
         let up = (self.upsample == 2).then_some(("UP", 2.0));
@@ -232,14 +287,13 @@ impl Conv2d {
     ) {
         p.has_bias = u32::from(bias.is_some());
         let (height, width) = (p.out_height as usize, p.out_width as usize);
-        let (kernel, tile): (&'static Kernel, [usize; 2]) = match self.is_3x3() {
-            // A large kernel to compile, so only where there is much to compute.
-            true if rec.on_cpu() && width > 4 && p.in_channels.min(p.out_channels) >= 8 => {
-                (&FORWARD_3X3_WIDE, [4, 8])
-            }
-            true => (&FORWARD_3X3, [4, 4]),
-            false => (&FORWARD, [1, 4]),
+        let form = Form {
+            is_3x3: self.is_3x3(),
+            adds_up: scaling.is_some_and(|(name, _)| name == "DOWN"),
+            width,
+            channels: p.in_channels.min(p.out_channels) as usize,
         };
+        let Tiling { kernel, tile } = rec.traits().choose(&FORWARDS, &form).way;
         let items = self.batch * height.div_ceil(tile[0]) * width.div_ceil(tile[1]);
         let groups = items.div_ceil(THREADS);
         let fold = groups.div_ceil(65_535);

@@ -9,7 +9,7 @@
 //! Both are assigned, in two stages: chunks of the positions, then their sum in a fixed order.
 
 use super::conv2d::{CONV2D, Conv2d, OCTET, Params, THREADS};
-use crate::gpu::{GRID, Kernel, Recorder, Var, kernels};
+use crate::gpu::{Candidate, CandidateInfo, GRID, Kernel, Recorder, Var, infos, kernels};
 
 /// The fragment of the files of the weight gradient.
 pub(super) const CONV2D_WEIGHT: (&str, &str) = (
@@ -33,41 +33,70 @@ pub(super) struct Split {
     pub(super) lanes: usize,
 }
 
+type SplitOf = fn(&Conv2d) -> Split;
+
+static WEIGHTS: [Candidate<Conv2d, SplitOf>; 5] = [
+    Candidate {
+        info: CandidateInfo::plain("conv2d_weight_wide::rows"),
+        can: |op| op.is_3x3() && !op.is_upsampled(),
+        suits: |traits, _| traits.software,
+        way: Conv2d::split_wide,
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d_weight_wide::doubled_rows"),
+        can: |op| op.is_3x3() && op.is_upsampled(),
+        suits: |traits, _| traits.software,
+        way: Conv2d::split_wide,
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d_weight::backward_weight_rows"),
+        can: |op| op.is_3x3() && op.in_channels > 8 && op.out_channels >= OCTET,
+        suits: |_, _| true,
+        way: Conv2d::split_rows,
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d_weight::backward_weight_3x3"),
+        can: Conv2d::is_3x3,
+        suits: |_, _| true,
+        way: |op| op.split_pixels(&BACKWARD_WEIGHT_3X3, 2, op.in_channels),
+    },
+    Candidate {
+        info: CandidateInfo::plain("conv2d_weight::backward_weight"),
+        can: |_| true,
+        suits: |_, _| true,
+        way: |op| {
+            let taps = op.in_channels * op.options.kernel.pow(2);
+            op.split_pixels(&BACKWARD_WEIGHT, 1, taps)
+        },
+    },
+];
+infos!(WEIGHTS);
+
 impl Conv2d {
-    fn split(&self, on_cpu: bool) -> Split {
-        if on_cpu && self.is_3x3() {
-            return self.split_wide();
-        }
+    fn split_rows(&self) -> Split {
         let octets = self.out_channels.div_ceil(OCTET);
         let pairs = self.batch * self.out_size[0].div_ceil(2);
-        if self.is_3x3() && self.in_channels > 8 && self.out_channels >= OCTET {
-            let lanes = if self.in_channels > 16 { 32 } else { 16 };
-            let grid = [
-                self.in_channels.div_ceil(lanes),
-                octets.div_ceil(THREADS / lanes),
-            ];
-            // Enough workgroups for a large GPU, at least two pairs of rows each.
-            let chunks = (512 / (grid[0] * grid[1]))
-                .clamp(1, 256)
-                .min(pairs.div_ceil(2));
-            return Split {
-                kernel: &BACKWARD_WEIGHT_ROWS,
-                grid: [chunks, grid[0], grid[1]],
-                chunks,
-                lanes,
-            };
+        let lanes = if self.in_channels > 16 { 32 } else { 16 };
+        let grid = [
+            self.in_channels.div_ceil(lanes),
+            octets.div_ceil(THREADS / lanes),
+        ];
+        // Enough workgroups for a large GPU, at least two pairs of rows each.
+        let chunks = (512 / (grid[0] * grid[1]))
+            .clamp(1, 256)
+            .min(pairs.div_ceil(2));
+        Split {
+            kernel: &BACKWARD_WEIGHT_ROWS,
+            grid: [chunks, grid[0], grid[1]],
+            chunks,
+            lanes,
         }
-        let (kernel, tile_rows, tiles): (&'static Kernel, usize, usize) = if self.is_3x3() {
-            (&BACKWARD_WEIGHT_3X3, 2, self.in_channels)
-        } else {
-            (
-                &BACKWARD_WEIGHT,
-                1,
-                self.in_channels * self.options.kernel.pow(2),
-            )
-        };
-        let items =
-            self.batch * self.out_size[0].div_ceil(tile_rows) * self.out_size[1].div_ceil(4);
+    }
+
+    /// A thread takes `rows` by four pixels, a workgroup one of so many `tiles` of the weight.
+    fn split_pixels(&self, kernel: &'static Kernel, rows: usize, tiles: usize) -> Split {
+        let octets = self.out_channels.div_ceil(OCTET);
+        let items = self.batch * self.out_size[0].div_ceil(rows) * self.out_size[1].div_ceil(4);
         let chunks = (2048 / (tiles * octets))
             .clamp(1, 64)
             .min(items.div_ceil(4 * THREADS));
@@ -89,7 +118,7 @@ impl Conv2d {
         x: Var,
     ) {
         let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
-        let split = self.split(rec.on_cpu());
+        let split = (rec.traits().choose(&WEIGHTS, self).way)(self);
         let params = Params {
             chunks: split.chunks as u32,
             lanes: split.lanes as u32,

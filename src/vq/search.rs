@@ -14,7 +14,9 @@
 
 use super::search_params::{Params, SEARCHES};
 use super::{VECTORS, Vectors, search_doubtful, search_wide};
-use crate::gpu::{GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, kernels};
+use crate::gpu::{
+    Candidate, CandidateInfo, GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, infos, kernels,
+};
 use crate::ops::reference::Real;
 
 kernels! {
@@ -29,6 +31,37 @@ const BLOCK: usize = 32;
 const CHUNK: usize = 32;
 /// Vectors of a thread.
 const TILE: usize = 4;
+
+/// A kernel, and the vectors of a thread.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    kernel: &'static Kernel,
+    tile: usize,
+}
+
+/// By the number of vectors.
+static SEARCHERS: [Candidate<usize, Way>; 2] = [
+    Candidate {
+        info: CandidateInfo::plain("search_wide::search"),
+        can: |_| true,
+        // Few vectors are few wide tiles, idle cores and a long compilation for nothing.
+        suits: |traits, count| traits.software && *count >= search_wide::LEAST,
+        way: Way {
+            kernel: &search_wide::SEARCH,
+            tile: search_wide::TILE,
+        },
+    },
+    Candidate {
+        info: CandidateInfo::plain("search::search"),
+        can: |_| true,
+        suits: |_, _| true,
+        way: Way {
+            kernel: &SEARCH,
+            tile: TILE,
+        },
+    },
+];
+infos!(SEARCHERS);
 
 /// Records the search of `codebook` `[K, F]` and returns the codes `[N]` (integers).
 pub fn search(rec: &mut Recorder<'_>, z: Var, vectors: &Vectors, codebook: Var) -> Var {
@@ -77,9 +110,7 @@ fn record(
     };
     let q = rec.temporary("q", &[count]);
     let leads = rec.temporary("leads", &[count, 2]);
-    // Few vectors are few wide tiles, idle cores and a long compilation for nothing.
-    let wide = rec.on_cpu() && count >= search_wide::LEAST;
-    let kernel: &'static Kernel = if wide { search_wide::kernel() } else { &SEARCH };
+    let Way { kernel, tile } = rec.traits().choose(&SEARCHERS, &count).way;
     let span = span(features, kernel.invocations() as usize);
     for first in (0..codes).step_by(span) {
         let end = (first + span).min(codes);
@@ -88,14 +119,18 @@ fn record(
             end: end as u32,
             ..params
         };
-        let tensors = [z, centered, offsets, q, leads];
         let flops = 2 * count * (end - first) * features;
-        if wide {
-            search_wide::record(rec, part, tensors).flops(flops);
+        let threads = count.div_ceil(tile);
+        let dispatch = if tile == TILE {
+            let tensors = [z, centered, offsets, q, leads];
+            rec.dispatch(kernel, &part, &tensors, threads)
         } else {
-            rec.dispatch(kernel, &part, &tensors, count.div_ceil(TILE))
-                .flops(flops);
-        }
+            let aligned = f64::from(u8::from(vectors.positions.is_multiple_of(4)));
+            let tensors = [z, z, centered, offsets, q, leads];
+            rec.dispatch(kernel, &part, &tensors, threads)
+                .constants(&[("ALIGNED", aligned)])
+        };
+        dispatch.flops(flops);
     }
     let tensors = search_doubtful::Tensors {
         z,

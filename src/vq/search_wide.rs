@@ -3,7 +3,7 @@
 
 use super::VECTORS;
 use super::search_params::{Params, SEARCHES};
-use crate::gpu::{Dispatch, GRID, Kernel, NUMBER, Recorder, Var, kernels};
+use crate::gpu::{GRID, NUMBER, kernels};
 
 kernels! {
     "search_wide", [GRID, NUMBER, VECTORS, SEARCHES];
@@ -11,24 +11,7 @@ kernels! {
 }
 
 /// Vectors of a thread.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 
 /// The least number of vectors that it is for: four workgroups of them.
 pub(super) const LEAST: usize = 4 * 32 * TILE;
-
-pub(super) fn kernel() -> &'static Kernel {
-    &SEARCH
-}
-
-/// Records a dispatch of the search, of the tensors of [`super::search`]'s own kernel.
-pub(super) fn record<'r>(
-    rec: &'r mut Recorder<'_>,
-    params: Params,
-    [z, centered, offsets, q, leads]: [Var; 5],
-) -> &'r mut Dispatch {
-    let aligned = f64::from(u8::from(params.positions.is_multiple_of(4)));
-    let threads = (params.count as usize).div_ceil(TILE);
-    let tensors = [z, z, centered, offsets, q, leads];
-    rec.dispatch(&SEARCH, &params, &tensors, threads)
-        .constants(&[("ALIGNED", aligned)])
-}

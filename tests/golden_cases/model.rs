@@ -64,7 +64,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
         weight_decay: case.number("weight_decay")? as f32,
     };
     let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, true);
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     let x = rec.input("x", &case.tensor("in.x")?.shape);
     let mut net = Builder::new(&mut rec, model.commitment_weight());
     let y = model.forward(&mut net, x)?;

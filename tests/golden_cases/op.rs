@@ -76,7 +76,7 @@ fn record(case: &Case, rec: &mut Recorder<'_>, x: Var) -> Fallible<Var> {
 pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let mut layout = ParameterLayout::guarded();
     let training = case.config["training"].as_bool().unwrap_or(true);
-    let mut rec = Recorder::new(&mut layout, training);
+    let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
     let input = case.tensor("in.x")?;
     let x = rec.input("x", &input.shape);
     rec.require_gradient(x);

@@ -22,7 +22,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let lr = case.number("lr")? as f32;
     let shape = case.tensor("param.p")?.shape.clone();
     let mut layout = ParameterLayout::default();
-    let mut rec = Recorder::new(&mut layout, true);
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     rec.parameter("p", &shape, Init::Constant(0.0))?;
     optimizer.record(&mut rec);
     let recording = rec.finish();

@@ -39,7 +39,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let groups = config.affine_groups;
     let quantizer = VectorQuant::new(config)?;
     let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, training);
+    let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
     let shape = case.tensor("in.z")?.shape.clone();
     let vectors = Vectors::new(
         &shape,

@@ -1,7 +1,7 @@
 //! What is counted: the layer with every remedy, the models, k-means, over sizes up to the limits.
 
 use semivq::Error;
-use semivq::gpu::{Dispatch, ParameterLayout, Recorder};
+use semivq::gpu::{Dispatch, ParameterLayout, Recorder, Traits};
 use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
@@ -125,7 +125,10 @@ fn variants(
     for training in [true, false] {
         for on_cpu in [true, false] {
             let mut layout = ParameterLayout::default();
-            let mut rec = Recorder::new(&mut layout, training).tuned_for_cpu(on_cpu);
+            let mut rec = Recorder::new(&mut layout, training).with_traits(Traits {
+                software: on_cpu,
+                ..Traits::default()
+            });
             match record(&mut rec) {
                 Ok(()) => {}
                 // A group norm of single values, say.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use semivq::gpu::Gpu;
+use semivq::gpu::{Gpu, Traits};
 
 /// Why a test failed; made from any error or message.
 #[derive(Debug)]
@@ -54,6 +54,23 @@ impl Test {
                 })
             })),
         }
+    }
+
+    /// A test on the adapter under each of [`super::candidate_sets`].
+    pub fn gpu_by_candidates<F: Future<Output = Outcome> + 'static>(
+        name: &str,
+        part: &str,
+        run: impl Fn(Arc<Gpu>) -> F + Clone + Send + 'static,
+    ) -> Vec<Self> {
+        let sets = super::candidate_sets(part).into_iter();
+        let test = |set: Traits| {
+            let run = run.clone();
+            let forced = set.forced.join(" and ");
+            Self::gpu(format!("{name}, {forced}"), move |gpu| {
+                run(Arc::new(super::forcing(&gpu, &set)))
+            })
+        };
+        sets.map(test).collect()
     }
 }
 

@@ -10,7 +10,9 @@ pub mod command;
 pub mod harness;
 
 #[cfg(not(target_arch = "wasm32"))]
-use semivq::gpu::{AdapterChoice, Gpu};
+use semivq::gpu::AdapterChoice;
+use semivq::gpu::{Gpu, Traits};
+use semivq::kernels;
 use semivq::rng::Stream;
 
 /// The adapter of the tests: `SEMIVQ_ADAPTER` (index or part of a name) or the best one. Without
@@ -36,6 +38,30 @@ pub fn gpu() -> Result<Gpu, String> {
 
 pub fn required() -> bool {
     std::env::var("SEMIVQ_REQUIRE_GPU").is_ok_and(|v| v == "1")
+}
+
+/// Traits under which, one after the other, each kernel that an operation chooses from is taken wherever it can
+/// do the work; of the operations whose kernels' names contain `part`.
+pub fn candidate_sets(part: &str) -> Vec<Traits> {
+    let mut tables = kernels::candidates();
+    tables.retain(|table| table.iter().any(|c| c.name.contains(part)));
+    let most = tables.iter().map(Vec::len).max().unwrap_or(0);
+    let set = |i: usize| Traits {
+        forced: tables
+            .iter()
+            .map(|table| table[i % table.len()].name)
+            .collect(),
+        ..Traits::default()
+    };
+    (0..most).map(set).collect()
+}
+
+/// `gpu` with kernels chosen as `set` forces them, what it cannot run left out.
+pub fn forcing(gpu: &Gpu, set: &Traits) -> Gpu {
+    gpu.with_traits(Traits {
+        forced: set.forced.clone(),
+        ..gpu.traits().clone()
+    })
 }
 
 /// `len` normal values of the stream `name`.
