@@ -27,7 +27,9 @@ pub use gradients::TapeMark;
 pub(crate) use kernel::LOOP_BUDGET;
 pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader};
 pub(crate) use kernel::{kernels, uniform_struct};
-pub use params::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role, Store};
+pub use params::{
+    Arena, BufferSpec, Init, NamedTensor, ParameterLayout, ParameterSpec, Role, Store,
+};
 pub use plan::{BuildOptions, Plan, StepUniform};
 pub use profile::KernelTime;
 pub use quiet::quiet_the_driver;

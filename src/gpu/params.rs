@@ -1,7 +1,7 @@
 //! Parameters and buffers of a model: their layout, and the arenas that hold them.
 
 use super::Gpu;
-use super::readback::read_buffer;
+use super::readback::{Stretch, read_buffer, read_stretches};
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -259,6 +259,9 @@ fn check_arena<'a>(
     })
 }
 
+/// Name, shape and values.
+pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
+
 /// The arenas on the device.
 #[derive(Debug)]
 pub struct Store {
@@ -349,26 +352,43 @@ impl Store {
         Ok(())
     }
 
-    /// Reads a whole arena, as `(name, shape, values)` in the order of declaration.
+    /// Reads a whole arena, its tensors in the order of declaration.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
-    pub async fn read(
-        &self,
-        gpu: &Gpu,
-        arena: Arena,
-    ) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>> {
-        let words = self.read_words(gpu, arena).await?;
+    pub async fn read(&self, gpu: &Gpu, arena: Arena) -> Result<Vec<NamedTensor>> {
+        let mut all = self.read_many(gpu, &[arena]).await?;
+        Ok(all.pop().unwrap_or_default())
+    }
+
+    /// Reads whole arenas at once: one wait for all of them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn read_many(&self, gpu: &Gpu, arenas: &[Arena]) -> Result<Vec<Vec<NamedTensor>>> {
+        let stretch = |arena: &Arena| {
+            let buffer = self.arena(*arena);
+            Stretch {
+                buffer,
+                offset: 0,
+                size: buffer.size(),
+            }
+        };
+        let stretches: Vec<_> = arenas.iter().map(stretch).collect();
+        let all = read_stretches(gpu, &stretches).await?;
+        let each = arenas.iter().zip(all);
+        Ok(each.map(|(arena, words)| self.cut(*arena, words)).collect())
+    }
+
+    /// The tensors of an arena that holds `words`.
+    fn cut(&self, arena: Arena, words: Vec<u32>) -> Vec<NamedTensor> {
         let values: Vec<f32> = words.into_iter().map(f32::from_bits).collect();
         let cut = |name: &String, shape: &Vec<usize>, offset: usize| {
             let len: usize = shape.iter().product();
-            (
-                name.clone(),
-                shape.clone(),
-                values[offset..offset + len].to_vec(),
-            )
+            let values = values[offset..offset + len].to_vec();
+            (name.clone(), shape.clone(), values)
         };
-        Ok(match arena {
+        match arena {
             Arena::Buffers => {
                 let all = self.layout.buffers.iter();
                 all.map(|b| cut(&b.name, &b.shape, b.offset)).collect()
@@ -377,12 +397,7 @@ impl Store {
                 let all = self.layout.parameters.iter();
                 all.map(|p| cut(&p.name, &p.shape, p.offset)).collect()
             }
-        })
-    }
-
-    async fn read_words(&self, gpu: &Gpu, arena: Arena) -> Result<Vec<u32>> {
-        let buffer = self.arena(arena);
-        read_buffer(gpu, buffer, 0, buffer.size()).await
+        }
     }
 
     /// Fills the gradients, gaps included, with NaN, so that a test sees what was never written.
@@ -398,7 +413,8 @@ impl Store {
     /// # Errors
     /// [`Error::Gpu`] names the entry behind which something was written.
     pub async fn check_gradient_guards(&self, gpu: &Gpu) -> Result<()> {
-        let words = self.read_words(gpu, Arena::Gradients).await?;
+        let buffer = self.arena(Arena::Gradients);
+        let words = read_buffer(gpu, buffer, 0, buffer.size()).await?;
         for (i, spec) in self.layout.parameters.iter().enumerate() {
             let (offset, len) = self.layout.parameter_range(i);
             let end = self

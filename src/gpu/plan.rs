@@ -6,7 +6,7 @@ use super::Gpu;
 use super::kernel::{Access, Binding, uniform_struct};
 use super::memory::Placement;
 use super::params::{Arena, Store, poison};
-use super::readback::read_buffer;
+use super::readback::{Stretch, read_buffer, read_stretches};
 use super::recording::{Recording, Storage, Tensor, Var};
 use crate::error::{Error, Result};
 
@@ -287,7 +287,7 @@ impl Plan {
     /// Reads a kept tensor, or one of an arena, as f32.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device fails.
+    /// As [`Self::read_many`].
     pub async fn read(&self, gpu: &Gpu, var: Var) -> Result<Vec<f32>> {
         let words = self.read_u32(gpu, var).await?;
         Ok(words.into_iter().map(f32::from_bits).collect())
@@ -296,10 +296,40 @@ impl Plan {
     /// Reads a kept tensor of integers, such as codes.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device fails.
+    /// As [`Self::read_many`].
     pub async fn read_u32(&self, gpu: &Gpu, var: Var) -> Result<Vec<u32>> {
-        let place = self.place(var)?;
-        read_buffer(gpu, &place.buffer, place.offset, place.bytes).await
+        let mut all = self.read_many(gpu, &[var]).await?;
+        Ok(all.pop().unwrap_or_default())
+    }
+
+    /// Reads several kept tensors at once, as words: one wait for all of them.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails, or when a tensor is not kept: its memory may hold another one's
+    /// values.
+    pub async fn read_many(&self, gpu: &Gpu, vars: &[Var]) -> Result<Vec<Vec<u32>>> {
+        let stretch = |var: &Var| {
+            let place = self.place(*var)?;
+            let tensor = &self.tensors[var.0];
+            let base = match tensor.storage {
+                Storage::View(base) => &self.tensors[base.0],
+                _ => tensor,
+            };
+            let reused = matches!(base.storage, Storage::Activation { kept: false });
+            if reused && self.guard == 0 {
+                return Err(Error::Gpu {
+                    place: tensor.name.clone(),
+                    message: "the tensor is read, but was not kept".into(),
+                });
+            }
+            Ok(Stretch {
+                buffer: &place.buffer,
+                offset: place.offset,
+                size: place.bytes,
+            })
+        };
+        let stretches = vars.iter().map(stretch).collect::<Result<Vec<_>>>()?;
+        read_stretches(gpu, &stretches).await
     }
 
     /// In a guarded plan: whether nothing was written behind any activation.

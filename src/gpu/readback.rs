@@ -54,6 +54,49 @@ async fn take(
     Ok(words)
 }
 
+/// A stretch of a buffer, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stretch<'b> {
+    pub(super) buffer: &'b wgpu::Buffer,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// Reads stretches as words, after all that was submitted: one staging buffer and one map for all of them,
+/// as long as they fit one buffer.
+pub(super) async fn read_stretches(gpu: &Gpu, stretches: &[Stretch<'_>]) -> Result<Vec<Vec<u32>>> {
+    let allowed = gpu.limits().max_buffer_size;
+    let mut all = Vec::new();
+    let mut rest = stretches;
+    while !rest.is_empty() {
+        let mut size = 0;
+        let fits = |s: &&Stretch<'_>| {
+            size += s.size;
+            size <= allowed
+        };
+        let count = rest.iter().take_while(fits).count().max(1);
+        let (now, later) = rest.split_at(count);
+        let staging = staging_buffer(gpu, now.iter().map(|s| s.size).sum());
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let mut to = 0;
+        for s in now {
+            encoder.copy_buffer_to_buffer(s.buffer, s.offset, &staging, to, s.size);
+            to += s.size;
+        }
+        gpu.queue.submit([encoder.finish()]);
+        let mapped = map(&staging);
+        let words = take(gpu, &staging, mapped, None).await?;
+        let mut words = words.as_slice();
+        for s in now {
+            let (own, others) = words.split_at(s.size as usize / 4);
+            all.push(own.to_vec());
+            words = others;
+        }
+        rest = later;
+    }
+    Ok(all)
+}
+
 /// Reads `size` bytes of `buffer` as words, after all that was submitted.
 pub(super) async fn read_buffer(
     gpu: &Gpu,
@@ -61,12 +104,13 @@ pub(super) async fn read_buffer(
     offset: u64,
     size: u64,
 ) -> Result<Vec<u32>> {
-    let staging = staging_buffer(gpu, size);
-    let mut encoder = gpu.device.create_command_encoder(&Default::default());
-    encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
-    gpu.queue.submit([encoder.finish()]);
-    let mapped = map(&staging);
-    take(gpu, &staging, mapped, None).await
+    let stretch = Stretch {
+        buffer,
+        offset,
+        size,
+    };
+    let mut all = read_stretches(gpu, &[stretch]).await?;
+    Ok(all.pop().unwrap_or_default())
 }
 
 /// One slot of a [`Readback`] ring.

@@ -51,8 +51,12 @@ impl Encoder {
     pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Codes> {
         self.plan.write(gpu, self.images, values)?;
         self.plan.run(gpu, &StepUniform::default());
-        check_vectors(self.plan.read(gpu, self.bad_vectors).await?[0] as usize)?;
-        let q = self.plan.read_u32(gpu, self.q).await?;
+        let mut all = self
+            .plan
+            .read_many(gpu, &[self.bad_vectors, self.q])
+            .await?;
+        let q = all.pop().unwrap_or_default();
+        check_vectors(f32::from_bits(all[0][0]) as usize)?;
         Ok(Codes {
             shape: self.shape.clone(),
             values: q.into_iter().map(u32::cast_signed).collect(),

@@ -125,25 +125,25 @@ impl Inference {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
         self.plan.run(gpu, &StepUniform::default());
-        let images = self.plan.read(gpu, self.output).await?;
-        let mut bad_value = not_finite(&images);
-        if let (Some(var), None) = (self.unclamped, bad_value) {
-            bad_value = not_finite(&self.plan.read(gpu, var).await?);
-        }
-        let bad_vectors = match self.record {
-            Some(record) => self.plan.read(gpu, record.bad_vectors).await?[0] as usize,
-            None => 0,
-        };
+        let record = self.record.map(|record| [record.bad_vectors, record.q]);
+        let vars: Vec<Var> = [self.output, self.l1, self.mse]
+            .into_iter()
+            .chain(self.unclamped)
+            .chain(record.into_iter().flatten())
+            .collect();
+        let mut all = self.plan.read_many(gpu, &vars).await?.into_iter();
+        let mut next = || all.next().unwrap_or_default();
+        let mut floats = || next().into_iter().map(f32::from_bits).collect::<Vec<f32>>();
+        let (images, l1, mse) = (floats(), floats()[0], floats()[0]);
+        let unclamped = self.unclamped.map(|_| floats()).unwrap_or_default();
+        let bad_vectors = self.record.map_or(0.0, |_| floats()[0]);
         Ok(Inferred {
+            bad_value: not_finite(&images).or(not_finite(&unclamped)),
             images,
-            bad_vectors,
-            bad_value,
-            l1: self.plan.read(gpu, self.l1).await?[0],
-            mse: self.plan.read(gpu, self.mse).await?[0],
-            codes: match self.record {
-                Some(record) => self.plan.read_u32(gpu, record.q).await?,
-                None => Vec::new(),
-            },
+            bad_vectors: bad_vectors as usize,
+            l1,
+            mse,
+            codes: self.record.map(|_| next()).unwrap_or_default(),
         })
     }
 }

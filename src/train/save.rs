@@ -18,22 +18,24 @@ impl Session {
             let spec = layout.buffers().iter().find(|b| b.name == name);
             spec.map(|b| b.role)
         };
-        let (model, buffers): (Vec<Named>, Vec<Named>) = (self
-            .store
-            .read(&self.gpu, Arena::Buffers)
-            .await?
-            .into_iter())
-        .partition(|(name, ..)| role_of(name) == Some(Role::Model));
-        let mut tensors = self.store.read(&self.gpu, Arena::Parameters).await?;
+        let arenas = [
+            Arena::Parameters,
+            Arena::Buffers,
+            Arena::Moment1,
+            Arena::Moment2,
+        ];
+        let arenas = &arenas[..2 + self.options.optimizer.moments()];
+        let mut all = self.store.read_many(&self.gpu, arenas).await?.into_iter();
+        let mut next = || all.next().unwrap_or_default();
+        let (mut tensors, buffers) = (next(), next());
+        let (model, buffers): (Vec<Named>, Vec<Named>) = buffers
+            .into_iter()
+            .partition(|(name, ..)| role_of(name) == Some(Role::Model));
         tensors.extend(model);
-        let moment2 = match self.options.optimizer.moments() {
-            2 => self.store.read(&self.gpu, Arena::Moment2).await?,
-            _ => Vec::new(),
-        };
         let training = TrainingState {
             buffers,
-            moment1: self.store.read(&self.gpu, Arena::Moment1).await?,
-            moment2,
+            moment1: next(),
+            moment2: next(),
         };
         for (kind, part) in [
             ("", &tensors),

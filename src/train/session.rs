@@ -201,13 +201,15 @@ impl Session {
             ));
         }
         let mut next = Self::record(Arc::clone(&self.gpu), model, self.feed.clone(), options)?;
-        for arena in [
+        let arenas = [
             Arena::Parameters,
             Arena::Buffers,
             Arena::Moment1,
             Arena::Moment2,
-        ] {
-            for (name, _, values) in self.store.read(&self.gpu, arena).await? {
+        ];
+        let all = self.store.read_many(&self.gpu, &arenas).await?;
+        for (arena, tensors) in arenas.into_iter().zip(all) {
+            for (name, _, values) in tensors {
                 if next.store.layout().holds(arena, &name) {
                     next.store.write(&self.gpu, arena, &name, &values)?;
                 }

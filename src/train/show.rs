@@ -40,6 +40,11 @@ pub struct Inspection {
     pub gamma: Vec<f32>,
 }
 
+/// Words as the floats that they are.
+fn floats(words: Vec<u32>) -> Vec<f32> {
+    words.into_iter().map(f32::from_bits).collect()
+}
+
 impl Session {
     /// The usage histogram over the last epoch's worth of vectors and the ages of the codes (steps
     /// since a code was used last), each `[K]`; `None` without a quantiser.
@@ -54,16 +59,24 @@ impl Session {
             return Ok(None);
         };
         // Only a step sums the window up; after a checkpoint there was none yet.
-        let counts = if self.step == self.began {
-            let ring = self.plan.read(&self.gpu, window.ring).await?;
-            window_of(&ring, record.codes, self.step, self.epoch_steps())
-        } else {
-            self.plan.read(&self.gpu, window.counts).await?
-        };
+        let fresh = self.step == self.began;
+        let counts = if fresh { window.ring } else { window.counts };
+        let [counts, ages] = self.read_floats([counts, window.age]).await?;
         Ok(Some(CodeUsage {
-            counts,
-            ages: self.plan.read(&self.gpu, window.age).await?,
+            counts: if fresh {
+                window_of(&counts, record.codes, self.step, self.epoch_steps())
+            } else {
+                counts
+            },
+            ages,
         }))
+    }
+
+    /// Several tensors of the plan at once.
+    async fn read_floats<const N: usize>(&self, vars: [Var; N]) -> Result<[Vec<f32>; N]> {
+        let all = self.plan.read_many(&self.gpu, &vars).await?;
+        let mut all = all.into_iter().map(floats);
+        Ok(std::array::from_fn(|_| all.next().unwrap_or_default()))
     }
 
     /// Codebook, vectors and transform as the last step saw them; `None` without a quantiser or
@@ -75,10 +88,6 @@ impl Session {
         let Some(record) = self.record.filter(|_| self.step > 0) else {
             return Ok(None);
         };
-        let read = async |var: Option<Var>| match var {
-            Some(var) => self.plan.read(&self.gpu, var).await,
-            None => Ok(Vec::new()),
-        };
         let features = self.model.quantizer().1.config().feature_size;
         // In the layout of the model; from here on a row a vector.
         let rows = |values: Vec<f32>| -> Vec<f32> {
@@ -86,18 +95,28 @@ impl Session {
             let places = (0..vectors.count()).flat_map(|n| (0..features).map(move |f| (n, f)));
             places.map(|(n, f)| values[vectors.index(n, f)]).collect()
         };
-        let mut codes = read(record.effective).await?;
-        if codes.is_empty() {
-            // Without a codebook the values that were rounded to are what there is.
-            codes = rows(read(Some(record.z_q)).await?);
-        }
+        // Without a codebook the values that were rounded to are what there is.
+        let codes = record.effective.unwrap_or(record.z_q);
+        let optional = [record.scale, record.gamma];
+        let vars: Vec<Var> = [record.z, codes, record.q]
+            .into_iter()
+            .chain(optional.into_iter().flatten())
+            .collect();
+        let mut all = self.plan.read_many(&self.gpu, &vars).await?.into_iter();
+        let mut next = || all.next().unwrap_or_default();
+        let (z, codes, q) = (floats(next()), floats(next()), next());
+        let [scale, gamma] = optional.map(|var| var.map(|_| floats(next())).unwrap_or_default());
         Ok(Some(Inspection {
             features,
-            vectors: rows(read(Some(record.z)).await?),
-            codes,
-            q: self.plan.read_u32(&self.gpu, record.q).await?,
-            scale: read(record.scale).await?,
-            gamma: read(record.gamma).await?,
+            vectors: rows(z),
+            codes: if record.effective.is_some() {
+                codes
+            } else {
+                rows(codes)
+            },
+            q,
+            scale,
+            gamma,
         }))
     }
 
