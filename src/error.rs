@@ -1,4 +1,7 @@
 //! The library's errors: each names what was wrong, where, and what to do about it.
+//!
+//! Options have the names of [`crate::train::TrainOptions`], in backticks where a sentence mentions
+//! them in passing; the command line and the page put their own in place, see [`with_names`].
 
 use std::path::{Path, PathBuf};
 
@@ -118,6 +121,30 @@ pub enum Error {
     },
 }
 
+/// `text` with what `name` makes of each word in backticks; where that is none, it stays as it is.
+pub fn with_names(text: &str, name: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('`') {
+        out.push_str(before);
+        match after
+            .split_once('`')
+            .and_then(|(word, more)| Some((name(word)?, more)))
+        {
+            Some((named, more)) => {
+                out.push_str(&named);
+                rest = more;
+            }
+            None => {
+                out.push('`');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 impl Error {
     /// An option's error, the option being one of the JSON object `group` (where it is not empty).
     #[must_use]
@@ -137,6 +164,25 @@ impl Error {
         Self::File {
             path: path.as_ref().to_path_buf(),
             message: message.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_backticks_are_put_in_place() {
+        let flag = |word: &str| ["lr", "data"].contains(&word).then(|| format!("--{word}"));
+        for (text, want) in [
+            ("lower `lr` (now 1)", "lower --lr (now 1)"),
+            ("`lr``data` data", "--lr--data data"),
+            ("tensor `x`, `data`", "tensor `x`, --data"),
+            ("it`s `lr`", "it`s --lr"),
+            ("`lr", "`lr"),
+        ] {
+            assert_eq!(with_names(text, flag), want);
         }
     }
 }

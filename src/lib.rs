@@ -3,8 +3,12 @@
 //! standard deviation of the codebook and every backward pass.
 //!
 //! Start with [`train::Session`] and [`models::Simple`]; a model of your own implements
-//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`nn`] holds the layers,
-//! [`ops`] the operations and [`gpu`] the engine underneath.
+//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`nn`] holds the layers, [`ops`] the
+//! operations and [`gpu`] the engine underneath. `run` keeps a run in a folder, natively.
+//!
+//! # Features
+//! `cli` (default) is the command line and what it alone needs; `pictures` (part of it) reads PNG
+//! images and draws a run's pictures and curves. Without both the trainer is left.
 
 // The indices of a kernel are u32, and f32 is the precision of everything on the device.
 #![allow(
@@ -24,6 +28,8 @@ pub mod ops;
 pub mod optim;
 pub mod options;
 pub mod rng;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod run;
 pub mod train;
 pub mod vq;
 #[cfg(target_arch = "wasm32")]

@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["vq"],
     &["models"],
     &["train"],
-    &["bench"],
+    &["bench", "run"],
     &["kernels", "web", "cli"],
 ];
 

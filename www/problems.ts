@@ -1,5 +1,6 @@
 /** What goes wrong, with what to do about it. */
 import type { ProblemKind } from "./protocol.js";
+import { inLabels } from "./settings.js";
 import { element } from "./views/pixels.js";
 
 /** How to get WebGPU, by browser. */
@@ -44,7 +45,7 @@ export class Problems {
     this.host.querySelector(`[data-kind="${kind}"]`)?.remove();
     const panel = element("section", { className: `problem ${kind}` },
       element("h2", { textContent: TITLES[kind] }),
-      element("p", { textContent: message }));
+      element("p", { textContent: inLabels(message) }));
     panel.dataset["kind"] = kind;
     if (LASTING.includes(kind)) {
       panel.append(element("p", { textContent: webGpuAdvice(navigator.userAgent, isSecureContext) }));

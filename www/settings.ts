@@ -100,6 +100,17 @@ export function settingOf(name: string): Setting | undefined {
   return BY_NAME.get(name);
 }
 
+/** A message of the core, its options named as the controls are. */
+export function inLabels(text: string): string {
+  const labels = new Map(SETTINGS.map((s) => [s.key, s.label]));
+  const named = (whole: string, key: string) => labels.get(key) ?? whole;
+  return text
+    .replace(/`(\w+)`/g, named)
+    .replace(/^(?:vq\.|optimizer\.)?(\w+)(?= must be )/, named)
+    // A name with an underscore is no other word.
+    .replace(/\b(?:vq\.)?([a-z]+(?:_[a-z]+)+)\b/g, named);
+}
+
 /** What a fresh page shows: the baseline, which collapses, beside a remedy. */
 export function initialState(): State {
   const state: State = {};

@@ -1,17 +1,14 @@
 //! `semivq encode` and `semivq decode`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use npyz::WriterBuilder as _;
 use semivq::data::{Images, npy, png};
-use semivq::train::Codes;
+use semivq::run::{self, io_error, pictures};
 use semivq::{Error, Result};
 
-use super::run_dir::{self, io_error};
-use super::saved::Saved;
-use super::{DeviceArgs, pictures};
+use super::{DeviceArgs, saved};
 
 #[derive(Args)]
 pub struct EncodeArgs {
@@ -64,32 +61,32 @@ fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
 }
 
 pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
-    let saved = Saved::read(&args.run)?;
+    let saved = saved::read(&args.run)?;
     let codes = if let Some(first) = args.images.first() {
         let images = joined(&args.images, saved.channels()?)?;
         let session = saved.session_without_data(device.open().await?)?;
         let codes = session.encode(&images).await;
-        codes.map_err(|e| run_dir::about(first, e))?
+        codes.map_err(|e| saved::about(first, e))?
     } else {
-        let data = saved.data(args.data.as_deref())?;
+        let data = saved::data(&saved, args.data.as_deref())?;
         let session = saved.session(device.open().await?, data)?;
         session.encode(&session.data().test).await?
     };
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| saved.output(run_dir::CODES));
-    write_npy(&out, &codes)?;
+    let out = out.unwrap_or_else(|| saved.output(run::CODES));
+    run::write_file(&out, &npy::to_bytes(&codes))?;
     out!("{}: int32 {:?}", out.display(), codes.shape);
     Ok(ExitCode::SUCCESS)
 }
 
 pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> {
     let codes = npy::read(&args.codes)?;
-    let saved = Saved::read(&args.run)?;
+    let saved = saved::read(&args.run)?;
     let session = saved.session_without_data(device.open().await?)?;
     let images = session.decode(&codes).await;
-    let images = images.map_err(|e| run_dir::about(&args.codes, e))?;
+    let images = images.map_err(|e| saved::about(&args.codes, e))?;
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| saved.output(run_dir::DECODED));
+    let out = out.unwrap_or_else(|| saved.output(run::DECODED));
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
     for i in 0..images.len() {
         let image = Images {
@@ -101,17 +98,4 @@ pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> 
     }
     out!("{}: {} images", out.display(), images.len());
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_npy(path: &Path, codes: &Codes) -> Result<()> {
-    let shape: Vec<u64> = codes.shape.iter().map(|n| *n as u64).collect();
-    let mut bytes = Vec::new();
-    let mut write = || -> std::io::Result<()> {
-        let options = npyz::WriteOptions::new().default_dtype().shape(&shape);
-        let mut writer = options.writer(&mut bytes).begin_nd()?;
-        writer.extend(&codes.values)?;
-        writer.finish()
-    };
-    write().map_err(|e| io_error(path, &e))?;
-    run_dir::write_file(path, &bytes)
 }

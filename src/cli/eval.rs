@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use semivq::data::{Images, png};
+use semivq::run::{self, io_error, pictures};
 use semivq::train::Evaluation;
 use semivq::{Error, Result};
 
-use super::run_dir::{self, io_error};
-use super::saved::Saved;
-use super::{DeviceArgs, pictures};
+use super::{DeviceArgs, saved};
 
 #[derive(Args)]
 pub struct EvalArgs {
@@ -50,8 +49,8 @@ pub fn line(test: &Evaluation) -> String {
 }
 
 pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
-    let saved = Saved::read(&args.run)?;
-    let data = saved.data(args.data.as_deref())?;
+    let saved = saved::read(&args.run)?;
+    let data = saved::data(&saved, args.data.as_deref())?;
     let session = saved.session(device.open().await?, data)?;
     let test = session.evaluate(&session.data().test).await?;
     if args.json {
@@ -64,8 +63,8 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
 }
 
 pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<ExitCode> {
-    let saved = Saved::read(&args.run)?;
-    let default = || saved.output(run_dir::RECONSTRUCTED);
+    let saved = saved::read(&args.run)?;
+    let default = || saved.output(run::RECONSTRUCTED);
     let out = args.out.clone().unwrap_or_else(default);
     let mut targets = Vec::new();
     for path in &args.images {
@@ -89,7 +88,7 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
     for ((image, path), target) in images.iter().zip(&args.images).zip(&targets) {
         let result = session.reconstruct(image).await;
-        let result = result.map_err(|e| run_dir::about(path, e))?;
+        let result = result.map_err(|e| saved::about(path, e))?;
         pictures::write_image(target, &result, 0)?;
         out!("{}", target.display());
     }

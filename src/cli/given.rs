@@ -3,6 +3,7 @@
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use semivq::Error;
+use semivq::error::with_names;
 
 /// The options that a command line gave.
 pub struct Given {
@@ -49,7 +50,7 @@ impl Given {
                 format!("{name} must be {}, not {value}", flags(want, known))
             }
             Error::Conflict(text) => flags(text, known),
-            other => other.to_string(),
+            other => with_names(&other.to_string(), |name| known(name).then(|| flag(name))),
         }
     }
 }
@@ -133,8 +134,8 @@ mod tests {
             );
         }
         assert_eq!(
-            given.in_flags(&Error::Config("num_codes".into())),
-            "num_codes"
+            given.in_flags(&Error::Config("num_codes, `num_codes` or `lr`".into())),
+            "num_codes, --num-codes or `lr`"
         );
     }
 }

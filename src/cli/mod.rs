@@ -9,19 +9,15 @@ macro_rules! out {
 
 mod args;
 mod bench;
-mod charts;
 mod codes;
 mod doctor;
 mod eval;
 mod given;
 mod idle;
 mod methods;
-mod metrics_log;
 mod output;
-mod pictures;
 mod progress;
 mod resume;
-mod run_dir;
 mod saved;
 mod suggest;
 mod train;

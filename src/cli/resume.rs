@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use semivq::gpu::Gpu;
+use semivq::run::{
+    self, CHECKPOINT, RunFolder, agreed, load_data, locate, no_run, open_session, options_of,
+    read_state, stored_path,
+};
 use semivq::train::TrainOptions;
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
 use super::given::Given;
-use super::run_dir::{self, CHECKPOINT, CONFIG};
-use super::saved::{self, locate, open_session, read_state, stored_path};
+use super::saved::refuse_taken;
 use super::suggest;
 use super::train::{Run, with_advice};
 
@@ -72,20 +75,20 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
             suggest::path(&dir.join(CHECKPOINT))
         )));
     }
-    if !run_dir::holds_run(dir) {
-        return Err(saved::no_run(dir));
+    if !run::holds_run(dir) {
+        return Err(no_run(dir));
     }
-    let held = run_dir::hold(dir)?;
-    let config = run_dir::read_config(dir)?;
+    let held = RunFolder::hold(dir)?;
+    let config = run::read_config(dir)?;
     let checkpoint = dir.join(CHECKPOINT);
     let state = match checkpoint.exists() {
         true => Some(read_state(&checkpoint, true)?),
         false => None,
     };
     let (options, stale) = match (&state, config) {
-        (Some(state), config) => saved::agreed(dir, config, state)?,
+        (Some(state), config) => agreed(dir, config, state)?,
         (None, Some(config)) => (config, false),
-        (None, None) => return Err(saved::no_run(dir)),
+        (None, None) => return Err(no_run(dir)),
     };
     let next = changed(&options, args, given, dir)?;
     let steps = goal(&next, dir)?;
@@ -96,7 +99,7 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
             dir.display()
         )));
     }
-    let data = saved::load(&next, None, dir)?;
+    let data = load_data(&next, None, dir)?;
     let mut session = open_session(Arc::clone(gpu), &next, data)?;
     if let Some(state) = &state {
         let restored = session.restore_state(state);
@@ -113,31 +116,32 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
         out!("on the images in {}, before on {before}", folder.display());
     }
     let run = Run::open(held, session, next)?;
+    let folder = &run.folder;
     if let Some(gap) = &run.log.gap {
         out!(
             "{}: {gap}; it goes on with what there is",
-            dir.join(run_dir::METRICS).display()
+            dir.join(run::METRICS).display()
         );
     }
     if stale {
-        run_dir::write_json(&dir.join(CONFIG), &options)?;
+        folder.write_config(&options)?;
     }
     match &state {
         None => {
-            run_dir::clear_leftovers(dir, None)?;
-            run_dir::clear_results(dir)?;
-            run_dir::write_json(&dir.join(CONFIG), &run.options)?;
+            folder.clear_leftovers(None)?;
+            folder.clear_results()?;
+            folder.write_config(&run.options)?;
             run.save_now().map_err(|e| with_advice(e, dir))?;
         }
         Some(_) => {
-            run_dir::withdraw(dir)?;
+            folder.withdraw()?;
             if run.options != options {
-                run_dir::announce(dir, &run.options)?;
+                folder.announce(&run.options)?;
                 run.save_now().map_err(|e| with_advice(e, dir))?;
-                run_dir::adopt(dir)?;
+                folder.adopt()?;
             }
             let keep = format!("training-{done}.safetensors");
-            run_dir::clear_leftovers(dir, Some(&keep))?;
+            folder.clear_leftovers(Some(&keep))?;
         }
     }
     Ok(run)
@@ -158,11 +162,11 @@ fn what_comes(done: u32, steps: u32, fresh: bool) -> String {
 pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Result<Run> {
     refuse_ignored(given, true)?;
     if let Some(out) = &args.out {
-        run_dir::refuse_taken(out, args.overwrite)?;
+        refuse_taken(out, args.overwrite)?;
     }
     let refuse = |why: String| Error::file(file, why);
     let state = read_state(file, true)?;
-    let options = saved::options_of(&state, file)?;
+    let options = options_of(&state, file)?;
     let next = changed(&options, args, given, file)?;
     let steps = goal(&next, file)?;
     if steps <= state.step {
@@ -171,21 +175,22 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
             state.step
         )));
     }
-    let data = saved::load(&next, None, file)?;
+    let data = load_data(&next, None, file)?;
     let mut session = open_session(Arc::clone(gpu), &next, data)?;
     session
         .restore_state(&state)
         .map_err(|e| refuse(e.to_string()))?;
-    let held = run_dir::create(args.out.as_deref(), args.overwrite, next.method)?;
+    let held = RunFolder::create(args.out.as_deref(), args.overwrite, next.method)?;
     let run = Run::open(held, session, next)?;
+    let folder = &run.folder;
     out!("adapter: {}", gpu.adapter_line());
     out!(
         "{}: going on from step {} to {steps} in {}",
         file.display(),
         state.step,
-        run.dir().display()
+        folder.dir().display()
     );
     run.save_now()?;
-    run_dir::write_json(&run.dir().join(CONFIG), &run.options)?;
+    folder.write_config(&run.options)?;
     Ok(run)
 }

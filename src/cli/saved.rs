@@ -1,357 +1,73 @@
-//! A trained model as the commands take it: the folder of a run, or a checkpoint file.
+//! What the commands say of a saved model besides what the library does.
 
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use semivq::data::{Dataset, Images, idx, synthetic};
-use semivq::gpu::Gpu;
-use semivq::train::checkpoint::{State, Training};
-use semivq::train::{Session, TrainOptions};
+use semivq::data::Dataset;
+use semivq::run::{self, CHECKPOINT, Saved};
 use semivq::{Error, Result};
-use serde_json::Value;
 
 use super::output::note;
-use super::run_dir::{self, CHECKPOINT, CONFIG, io_error};
 use super::suggest;
 
-/// Model and options.
-pub struct Saved {
-    pub options: TrainOptions,
-    pub state: State,
-    /// The checkpoint.
-    pub file: PathBuf,
-    /// What results are called by default: a folder, and what their names begin with.
-    beside: (PathBuf, String),
-}
-
-impl Saved {
-    /// What `path` names; the training state only where it is in the checkpoint itself.
-    ///
-    /// # Errors
-    /// [`Error::File`] when there is nothing, when it is damaged, or when checkpoint and
-    /// configuration contradict each other.
-    pub fn read(path: &Path) -> Result<Self> {
-        let kind = std::fs::metadata(path).map_err(|e| {
-            let message = format!("{e}; want the folder of a run, or a checkpoint file");
-            Error::file(path, message)
-        })?;
-        if !kind.is_dir() {
-            let state = read_state(path, false)?;
-            return Ok(Self {
-                options: options_of(&state, path)?,
-                state,
-                file: path.to_path_buf(),
-                beside: beside(path),
-            });
-        }
-        let file = path.join(CHECKPOINT);
-        let config = run_dir::read_config(path)?;
-        if !file.exists() {
-            return Err(match config {
-                None => no_run(path),
-                Some(_) => Error::file(
-                    &file,
-                    format!(
-                        "is not there: the run has made no step yet; go on with it: {}",
-                        suggest::resume(path)
-                    ),
-                ),
-            });
-        }
-        let state = read_state(&file, false)?;
-        Ok(Self {
-            options: agreed(path, config, &state)?.0,
-            state,
+/// What `path` names, see [`Saved::read`].
+pub fn read(path: &Path) -> Result<Saved> {
+    let file = path.join(CHECKPOINT);
+    if path.is_dir() && !file.exists() && run::read_config(path)?.is_some() {
+        let command = suggest::resume(path);
+        return Err(Error::file(
             file,
-            beside: (path.to_path_buf(), String::new()),
-        })
+            format!("is not there: the run has made no step yet; go on with it: {command}"),
+        ));
     }
-
-    /// Where a result called `name` goes by default.
-    pub fn output(&self, name: &str) -> PathBuf {
-        let (folder, prefix) = &self.beside;
-        folder.join(format!("{prefix}{name}"))
-    }
-
-    /// Channels of the model's images.
-    ///
-    /// # Errors
-    /// [`Error::File`] when its first convolution is not there.
-    pub fn channels(&self) -> Result<usize> {
-        let first = self.state.tensors.iter().find(|t| t.0 == "layers.0.weight");
-        match first.map(|(_, shape, _)| shape[..].to_owned()).as_deref() {
-            Some([_, channels, _, _]) => Ok(*channels),
-            _ => Err(self.refuse("has no first convolution `layers.0.weight` [16, C, 3, 3]")),
-        }
-    }
-
-    fn refuse(&self, message: impl Into<String>) -> Error {
-        Error::file(&self.file, message)
-    }
-
-    /// The images it was trained on, or those in `given`, which is said.
-    ///
-    /// # Errors
-    /// [`Error::File`] names the folder that is not there any more.
-    pub fn data(&self, given: Option<&Path>) -> Result<Dataset> {
-        let stored = self.options.data.as_deref();
-        if let Some(given) = given {
-            let same =
-                stored.is_some_and(|s| std::path::absolute(given).is_ok_and(|g| g == Path::new(s)));
-            if !same {
-                let stored = stored.unwrap_or("the built-in images");
-                note(format_args!(
-                    "note: on the images in {}; the run was trained on {stored}",
-                    given.display()
-                ));
-            }
-        }
-        let data = load(&self.options, given, &self.file)?;
-        let (have, want) = (data.train.shape[0], self.channels()?);
-        if have != want {
-            let message = format!("has images of {have} channels, the model takes {want}");
-            return Err(Error::Data {
-                name: data.name,
-                message,
-            });
-        }
-        Ok(data)
-    }
-
-    /// A session to evaluate it with. Its training plan is not used, so it is recorded for the
-    /// smallest batch.
-    ///
-    /// # Errors
-    /// [`Error::File`] when the checkpoint is of other options, or holds NaN or infinity.
-    pub fn session(&self, gpu: Arc<Gpu>, data: Dataset) -> Result<Session> {
-        let options = TrainOptions {
-            batch: 1,
-            ..self.options.clone()
-        };
-        let mut session = open_session(gpu, &options, data)?;
-        session
-            .restore_model(&self.state)
-            .map_err(|e| self.refuse(e.to_string()))?;
-        Ok(session)
-    }
-
-    /// As [`Self::session`], for what needs no data set.
-    ///
-    /// # Errors
-    /// As [`Self::session`].
-    pub fn session_without_data(&self, gpu: Arc<Gpu>) -> Result<Session> {
-        let shape = [self.channels()?, 32, 32];
-        let blank = || Images {
-            shape,
-            pixels: vec![0; shape.iter().product()],
-            labels: None,
-        };
-        let data = Dataset {
-            name: "no images".into(),
-            train: blank(),
-            test: blank(),
-        };
-        self.session(gpu, data)
-    }
+    Saved::read(path)
 }
 
-/// Where results of a checkpoint file go: beside it, under its name; in a run's folder as those of
-/// the run.
-fn beside(file: &Path) -> (PathBuf, String) {
-    let folder = file.parent().unwrap_or(Path::new("")).to_path_buf();
-    if file.ends_with(CHECKPOINT) && folder.join(CONFIG).exists() {
-        return (folder, String::new());
-    }
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    (folder, format!("{stem}-"))
-}
-
-/// What to say of a folder without a run.
-pub fn no_run(dir: &Path) -> Error {
-    let message = format!("not found; is {} the folder of a run?", dir.display());
-    Error::file(dir.join(CONFIG), message)
-}
-
-/// The state in a checkpoint; with `training` that of training too, which may be in a file beside it.
-///
-/// # Errors
-/// [`Error::File`] names the file that is missing or damaged.
-pub fn read_state(path: &Path, training: bool) -> Result<State> {
-    // A run under way may replace both files between the two reads; it needs many steps for it.
-    const TRIES: usize = 3;
-    for left in (0..TRIES).rev() {
-        let bytes = std::fs::read(path).map_err(|e| io_error(path, &e))?;
-        let mut state = State::from_bytes(&bytes).map_err(|e| Error::file(path, e.to_string()))?;
-        let Training::InFile(name) = &state.training else {
-            return Ok(state);
-        };
-        if !training {
-            return Ok(state);
-        }
-        let beside = path.with_file_name(name);
-        match std::fs::read(&beside) {
-            Ok(bytes) => {
-                let added = state.add_training(&bytes);
-                added.map_err(|e| Error::file(&beside, e.to_string()))?;
-                return Ok(state);
-            }
-            Err(e) if e.kind() == ErrorKind::NotFound && left > 0 => {}
-            Err(e) if e.kind() == ErrorKind::NotFound => {
-                let message = format!("is the model alone; to go on, {name} is needed beside it");
-                return Err(Error::file(path, message));
-            }
-            Err(e) => return Err(io_error(&beside, &e)),
-        }
-    }
-    Err(Error::file(
-        path,
-        "is replaced again and again; stop its run first",
-    ))
-}
-
-/// The options inside a checkpoint.
-///
-/// # Errors
-/// [`Error::File`] when there are none.
-pub fn options_of(state: &State, path: &Path) -> Result<TrainOptions> {
-    TrainOptions::from_stored(&state.options.to_string()).map_err(|e| {
-        let message = format!("does not say what run it is of ({e}); give the run's folder");
-        Error::file(path, message)
-    })
-}
-
-/// The options of the run in `dir`, and whether its configuration is to be written anew: it is
-/// missing, or a kill came between a change of options and it.
-///
-/// # Errors
-/// [`Error::File`] names the fields in which configuration and checkpoint differ.
-pub fn agreed(
-    dir: &Path,
-    config: Option<TrainOptions>,
-    state: &State,
-) -> Result<(TrainOptions, bool)> {
-    let path = dir.join(CHECKPOINT);
-    let inside = if state.options.is_null() && config.is_some() {
-        None
-    } else {
-        Some(options_of(state, &path)?)
-    };
-    let (options, stale) = match (config, inside) {
-        (Some(config), None) => (config, false),
-        (None, Some(inside)) => (inside, true),
-        (Some(config), Some(inside)) if config == inside => (config, false),
-        (_, Some(inside)) if run_dir::read_next(dir).as_ref() == Some(&inside) => (inside, true),
-        // Where the images lie is no part of what was computed: whoever moved them may say so.
-        (Some(config), Some(inside))
-            if (config
-                == TrainOptions {
-                    data: config.data.clone(),
-                    ..inside.clone()
-                }) =>
-        {
-            (config, false)
-        }
-        (Some(config), Some(inside)) => {
-            let [config, inside] =
-                [config, inside].map(|o| serde_json::to_value(o).unwrap_or_default());
-            let mut fields = Vec::new();
-            differences("", &config, &inside, &mut fields);
-            return Err(Error::file(
-                dir.join(CONFIG),
-                format!(
-                    "contradicts {CHECKPOINT} (config.json first): {}; undo what was changed in it",
-                    fields.join(", ")
-                ),
+/// The images it was trained on, or those in `given`, which is said.
+pub fn data(saved: &Saved, given: Option<&Path>) -> Result<Dataset> {
+    let stored = saved.options.data.as_deref();
+    if let Some(given) = given {
+        let same =
+            stored.is_some_and(|s| std::path::absolute(given).is_ok_and(|g| g == Path::new(s)));
+        if !same {
+            let stored = stored.unwrap_or("the built-in images");
+            note(format_args!(
+                "note: on the images in {}; the run was trained on {stored}",
+                given.display()
             ));
         }
-        (None, None) => return Err(no_run(dir)),
-    };
-    if state.seed != options.seed || state.model != options.model {
-        let message = format!(
-            "is of model {} and seed {}, {CONFIG} says {} and {}",
-            state.model, state.seed, options.model, options.seed
-        );
-        return Err(Error::file(path, message));
     }
-    Ok((options, stale))
+    saved.data(given)
 }
 
-/// Fields in which `a` and `b` differ, as `vq.norm: "l2", "none"`.
-fn differences(at: &str, a: &Value, b: &Value, fields: &mut Vec<String>) {
-    if let (Value::Object(x), Value::Object(y)) = (a, b) {
-        let mut keys: Vec<&String> = x.keys().chain(y.keys()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        for key in keys {
-            let name = if at.is_empty() {
-                key.clone()
-            } else {
-                format!("{at}.{key}")
-            };
-            let [x, y] = [x, y].map(|map| map.get(key).unwrap_or(&Value::Null));
-            differences(&name, x, y, fields);
-        }
-    } else if a != b {
-        fields.push(format!("{at}: {a}, {b}"));
+/// [`Error::Config`] when there is a run in `dir` already.
+pub fn refuse_taken(dir: &Path, overwrite: bool) -> Result<()> {
+    if overwrite || !run::holds_run(dir) {
+        return Ok(());
     }
+    Err(Error::Config(format!(
+        "{} holds a run already; go on with it ({}), choose another --out, or replace it (--overwrite)",
+        dir.display(),
+        suggest::resume(dir)
+    )))
 }
 
-/// `folder` as it is stored: found from any working directory.
-///
-/// # Errors
-/// [`Error::Config`] when JSON cannot hold it.
-pub fn stored_path(folder: &Path) -> Result<String> {
-    let path = std::path::absolute(folder).map_err(|e| io_error(folder, &e))?;
-    path.into_os_string().into_string().map_err(|_| {
-        Error::Config(format!(
-            "--data {}: its path is no UTF-8, so that config.json cannot hold it; rename it, or name a link to it",
-            folder.display()
-        ))
-    })
-}
-
-/// The folder of the images of a run whose files lie at `near`. A relative one, of version 0.1.0, is
-/// looked for in the working directory and in the folders above the run.
-pub fn locate(stored: &str, near: &Path) -> PathBuf {
-    let stored = Path::new(stored);
-    if stored.is_absolute() || stored.is_dir() {
-        return stored.to_path_buf();
+/// An error that came of what `path` holds: a code that does not exist, an image too large for the
+/// device. What the file has no part in stays as it is.
+pub fn about(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Limit {
+            tensor,
+            bytes,
+            limit,
+            allowed,
+        } => Error::file(
+            path,
+            format!(
+                "is too large for this device: tensor `{tensor}` needs {bytes} bytes, more than the limit \
+                 `{limit}` of {allowed} bytes; crop or resize it"
+            ),
+        ),
+        Error::Shape(_) | Error::NotFinite { .. } => Error::file(path, error.to_string()),
+        other => other,
     }
-    let near = std::path::absolute(near).unwrap_or_default();
-    let found = near
-        .ancestors()
-        .map(|a| a.join(stored))
-        .find(|p| p.is_dir());
-    found.unwrap_or_else(|| stored.to_path_buf())
-}
-
-/// The data set in `given`, or that of the options.
-///
-/// # Errors
-/// [`Error::File`] names the folder that is not there any more, and what to do.
-pub fn load(options: &TrainOptions, given: Option<&Path>, near: &Path) -> Result<Dataset> {
-    if let Some(folder) = given {
-        return idx::read_folder(folder);
-    }
-    let Some(stored) = &options.data else {
-        return Ok(synthetic::glyphs(options.seed));
-    };
-    let folder = locate(stored, near);
-    if !folder.is_dir() {
-        let message = format!(
-            "was trained on the images in {stored}, which is no folder here; if they were moved, name theirs with --data"
-        );
-        return Err(Error::file(near, message));
-    }
-    idx::read_folder(&folder)
-}
-
-/// A session of `options`.
-///
-/// # Errors
-/// As [`Session::new`].
-pub fn open_session(gpu: Arc<Gpu>, options: &TrainOptions, data: Dataset) -> Result<Session> {
-    let model = options.build_model(data.train.shape[0])?;
-    Session::new(gpu, model, data, options.session())
 }

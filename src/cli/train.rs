@@ -7,39 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use semivq::gpu::Gpu;
-use semivq::train::{Evaluation, Session, TrainOptions};
+use semivq::run::{self, MetricsLog, RunFolder, charts, load_data, open_session, stored_path};
+use semivq::train::{Session, TrainOptions};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
 use super::given::Given;
-use super::metrics_log::MetricsLog;
 use super::progress::Progress;
-use super::run_dir::{self, CONFIG, Held, SUMMARY};
-use super::saved::{open_session, stored_path};
-use super::{DeviceArgs, charts, pictures, resume, suggest};
+use super::saved::refuse_taken;
+use super::{DeviceArgs, resume, suggest};
 
-/// Test images in the picture of reconstructions.
-const SHOWN: usize = 32;
 /// The exit code of what a signal ended.
 const INTERRUPTED: u8 = 130;
-
-#[derive(serde::Serialize)]
-struct Summary<'a> {
-    #[serde(flatten)]
-    test: Evaluation,
-    steps: u32,
-    /// Of training, up to its end; none where it had ended before.
-    seconds: Option<f64>,
-    adapter: &'a str,
-    method: &'a str,
-    data: &'a str,
-}
 
 /// A run in its folder.
 pub struct Run {
     session: Session,
     pub options: TrainOptions,
-    held: Held,
+    pub folder: RunFolder,
     pub log: MetricsLog,
     progress: Progress,
 }
@@ -86,17 +71,17 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
         return Err(Error::Config("steps must be at least 1".into()));
     }
     if let Some(out) = &args.out {
-        run_dir::refuse_taken(out, args.overwrite)?;
+        refuse_taken(out, args.overwrite)?;
     }
     options.data = args.data.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
-    let folder = options.data.as_deref().map(Path::new);
-    let data = super::saved::load(&options, folder, Path::new(""))?;
+    let images = options.data.as_deref().map(Path::new);
+    let data = load_data(&options, images, Path::new(""))?;
     let began = Instant::now();
     let session = open_session(Arc::clone(gpu), &options, data)?;
-    let held = run_dir::create(args.out.as_deref(), args.overwrite, options.method)?;
-    let run = Run::open(held, session, options)?;
-    run_dir::write_json(&run.dir().join(CONFIG), &run.options)?;
+    let folder = RunFolder::create(args.out.as_deref(), args.overwrite, options.method)?;
+    let run = Run::open(folder, session, options)?;
+    run.folder.write_config(&run.options)?;
     let (session, options) = (&run.session, &run.options);
     out!("adapter: {}", gpu.adapter_line());
     if let Some(line) = args.shrunk(gpu.is_software()) {
@@ -119,21 +104,21 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
 }
 
 impl Run {
-    /// The run in `held`, from the step that the session is at.
-    pub fn open(held: Held, session: Session, options: TrainOptions) -> Result<Self> {
+    /// The run in `folder`, from the step that the session is at.
+    pub fn open(folder: RunFolder, session: Session, options: TrainOptions) -> Result<Self> {
         let done = session.steps_done();
         let steps = options.steps.unwrap_or(done);
         Ok(Self {
-            log: MetricsLog::open(&held.dir, done, options.log_every)?,
+            log: MetricsLog::open(&folder, done, options.log_every)?,
             progress: Progress::new(done, steps, options.batch),
             session,
             options,
-            held,
+            folder,
         })
     }
 
     pub fn dir(&self) -> &Path {
-        &self.held.dir
+        self.folder.dir()
     }
 
     fn goal(&self) -> u32 {
@@ -144,7 +129,9 @@ impl Run {
     async fn go(&mut self, stop: &AtomicBool) -> Result<ExitCode> {
         let started = Instant::now();
         let first = self.session.steps_done();
-        if first == self.goal() && self.is_concluded() {
+        let lines = self.log.lines.len();
+        let concluded = || (self.folder).is_concluded(&self.session, &self.options, lines);
+        if first == self.goal() && concluded() {
             out!("{}: complete, nothing is missing", self.dir().display());
             return Ok(ExitCode::SUCCESS);
         }
@@ -202,8 +189,7 @@ impl Run {
     }
 
     async fn save(&self) -> Result<()> {
-        let options = serde_json::to_value(&self.options).unwrap_or_default();
-        run_dir::save(self.dir(), &self.session.state(options).await?)
+        self.folder.save(&self.session, &self.options).await
     }
 
     /// A checkpoint of a run under no way.
@@ -211,55 +197,26 @@ impl Run {
         pollster::block_on(self.save())
     }
 
-    /// Whether test figures and pictures of the last step are there.
-    fn is_concluded(&self) -> bool {
-        let summary = std::fs::read(self.dir().join(SUMMARY)).unwrap_or_default();
-        let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap_or_default();
-        let vq = &self.options.vq;
-        let mut wanted = vec![run_dir::RECONSTRUCTIONS, run_dir::TEST_IMAGE];
-        wanted.extend((self.log.lines.len() > 1).then_some(run_dir::CURVES));
-        wanted.extend((!vq.no_vq && vq.num_codes > 1).then_some(run_dir::CODES_PICTURE));
-        summary["steps"] == self.session.steps_done()
-            && wanted.iter().all(|name| self.dir().join(name).exists())
-    }
-
-    /// Pictures and test figures; the figures last, so that where they are of the last step the
-    /// pictures are too.
+    /// Pictures and test figures.
     async fn conclude(&self, seconds: Option<f64>) -> Result<()> {
-        let session = &self.session;
-        let dir = self.dir();
-        let test = session.evaluate(&session.data().test).await?;
-        run_dir::clear_results(dir)?;
-        charts::curves(dir, &self.log.lines)?;
-        if let Some(usage) = session.code_usage().await? {
-            charts::codes(dir, &usage)?;
-        }
-        pictures::reconstructions(dir, session, SHOWN).await?;
-        let adapter = session.gpu().adapter_line();
-        let summary = Summary {
-            test,
-            steps: session.steps_done(),
-            seconds,
-            adapter: &adapter,
-            method: self.options.method.name(),
-            data: &session.data().name,
-        };
-        run_dir::write_json(&dir.join(SUMMARY), &summary)?;
+        let (session, dir) = (&self.session, self.dir());
+        let concluded = (self.folder).conclude(session, &self.options, &self.log.lines, seconds);
+        let test = concluded.await?;
         out!("{}", super::eval::line(&test));
         let trained = seconds.map_or(String::new(), |s| format!("{s:.1} s of training; "));
         out!("{trained}results in {}:", dir.display());
         for (name, what) in [
             (
-                run_dir::RECONSTRUCTIONS,
+                run::RECONSTRUCTIONS,
                 "test images above, reconstructions below",
             ),
-            (run_dir::TEST_IMAGE, "the first of them alone"),
+            (run::TEST_IMAGE, "the first of them alone"),
             (
-                run_dir::CURVES,
+                run::CURVES,
                 "losses, perplexity and active codes over the steps",
             ),
             (
-                run_dir::CODES_PICTURE,
+                run::CODES_PICTURE,
                 "how the codes were used over the last epoch, and their ages",
             ),
         ] {

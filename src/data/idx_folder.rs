@@ -60,7 +60,7 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
     if !folder.is_dir() {
         return Err(Error::file(
             folder,
-            "is no folder; --data wants one that holds train-images-idx3-ubyte and t10k-images-idx3-ubyte \
+            "is no folder; `data` wants one that holds train-images-idx3-ubyte and t10k-images-idx3-ubyte \
              (plain or .gz)",
         ));
     }
@@ -155,7 +155,7 @@ impl<'a> Content<'a> {
         let Some(path) = self.find(set, train, Kind::Images)? else {
             let wanted = format!("{prefix}{part}-images-idx3-ubyte");
             let message = format!(
-                "not found (nor {wanted}.gz); the folder holds {}, --data wants IDX files named as those of MNIST, \
+                "not found (nor {wanted}.gz); the folder holds {}, `data` wants IDX files named as those of MNIST, \
                  EMNIST or QMNIST",
                 Self::listed(self.all.iter().map(String::as_str))
             );

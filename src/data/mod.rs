@@ -8,7 +8,7 @@ pub mod idx;
 mod idx_folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
 pub mod png;
 pub mod synthetic;
 

@@ -1,7 +1,8 @@
 //! Codes from NumPy's `.npy` files, versions 1 to 3 of the format.
 //!
 //! Source: NEP 1 and `numpy.lib.format`. The header is read here and not by a crate, because a
-//! Python literal can nest and a shape can overflow: neither may end the program.
+//! Python literal can nest and a shape can overflow: neither may end the program. It is written here
+//! too, since the crates for it bring a parser of Python along, and with it a C compiler.
 
 use std::path::Path;
 
@@ -95,6 +96,23 @@ fn codes(bytes: &[u8]) -> Result<Codes, String> {
         shape,
         values: values.collect::<Result<_, String>>()?,
     })
+}
+
+/// `codes` as a file of int32, the bytes that `numpy.save` writes.
+#[must_use]
+pub fn to_bytes(codes: &Codes) -> Vec<u8> {
+    let sizes: Vec<String> = codes.shape.iter().map(usize::to_string).collect();
+    let text = format!(
+        "{{'descr': '<i4', 'fortran_order': False, 'shape': ({}), }}",
+        sizes.join(", ")
+    );
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    // The numbers begin at a multiple of 64 bytes, after a line break.
+    let header = (bytes.len() + 2 + text.len() + 1).next_multiple_of(64) - bytes.len() - 2;
+    bytes.extend((header as u16).to_le_bytes());
+    bytes.extend(format!("{text:<width$}\n", width = header - 1).bytes());
+    bytes.extend(codes.values.iter().flat_map(|code| code.to_le_bytes()));
+    bytes
 }
 
 /// The header's text, and the numbers.
@@ -200,7 +218,7 @@ mod tests {
 
     /// Files of NumPy 2.4 (`tests/cases/npy/generate.py`); the values by its formula there.
     #[test]
-    fn numpys_files_are_read() {
+    fn numpys_files_are_read_and_written() {
         let values: Vec<i32> = (0..24).map(|i| i * 37 % 101).collect();
         for name in [
             "int32",
@@ -212,10 +230,11 @@ mod tests {
         ] {
             let codes = parse(Path::new(name), &case(name)).unwrap();
             assert_eq!(
-                (codes.shape, &codes.values),
-                (vec![2, 3, 4], &values),
+                (&codes.shape[..], &codes.values),
+                (&[2, 3, 4][..], &values),
                 "{name}"
             );
+            assert_eq!(to_bytes(&codes), case("int32"), "{name}");
         }
         for (name, want) in [
             ("negative", "holds -37, codes count from 0"),

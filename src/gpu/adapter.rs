@@ -27,7 +27,7 @@ pub struct AdapterSummary {
     pub usable: bool,
 }
 
-/// The backends that `--backend` accepts.
+/// The backends by name.
 ///
 /// # Errors
 /// [`Error::Config`] names the accepted ones.

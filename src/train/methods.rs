@@ -143,27 +143,6 @@ impl Method {
         }
     }
 
-    /// The options that set it apart, as flags of the command line; empty for the defaults.
-    #[must_use]
-    pub fn flags(self) -> &'static str {
-        match self {
-            Self::Vq => "",
-            Self::Approach1 => "--use-learnable-std",
-            Self::Approach1Plus => "--use-learnable-std --replace-freq 100 --norm l2 --cb-norm l2",
-            Self::Approach2 => "--use-learnable-gamma",
-            Self::Approach3 => "--use-learnable-gamma --gamma-policy personalize",
-            Self::Affine => "--affine-lr 2",
-            Self::Ste => "--affine-lr 2 --sync-nu 2 --beta 1 --inplace-optimizer 10,0.9",
-            Self::StePlus => {
-                "--affine-lr 2 --sync-nu 2 --beta 1 --inplace-optimizer 10,0.9 --replace-freq 100 --norm l2 --cb-norm l2"
-            }
-            Self::Ema => "--ema-decay 0.99",
-            Self::Rotation => "--estimator rotation",
-            Self::SimVq => "--simvq",
-            Self::Fsq => "--fsq-levels 8,6,5",
-        }
-    }
-
     /// Sets the quantiser's options to this method's; F and K stay, but for finite scalar
     /// quantisation, whose K is the product of the levels nearest below.
     pub fn apply(self, config: &mut VectorQuantConfig) {

@@ -368,7 +368,7 @@ impl Session {
             _ => String::new(),
         };
         let penalty = if self.scalars.has("alpha_penalty") {
-            " or --penalty-weight: the penalty on alpha has no lower bound"
+            " or `penalty_weight`: the penalty on alpha has no lower bound"
         } else {
             ""
         };
@@ -381,7 +381,7 @@ impl Session {
             began if step == began + 1 => {
                 "the checkpoint's own values lead to it: take an earlier one".into()
             }
-            _ => format!("lower --lr (now {:e}){penalty}", self.options.lr),
+            _ => format!("lower `lr` (now {:e}){penalty}", self.options.lr),
         };
         Error::Diverged {
             what: what.to_owned(),

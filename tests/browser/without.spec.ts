@@ -1,6 +1,7 @@
 /** Browsers that cannot run the page are told what to do. */
 import { chromium } from "@playwright/test";
 import { webGpuAdvice } from "../../www/problems.js";
+import { inLabels } from "../../www/settings.js";
 import { CHROMIUM, QUIET_FLAGS, expect, shot, test } from "./support.js";
 
 test("no WebGPU", async ({ page, baseURL }) => {
@@ -38,4 +39,14 @@ test("what to do, by browser", () => {
     "Lynx/2.9": "Use a current",
   };
   for (const [agent, advice] of Object.entries(agents)) expect(webGpuAdvice(agent, true), agent).toContain(advice);
+});
+
+test("the core's messages name the controls", () => {
+  const messages = {
+    "lower `lr` (now 1e0) or `penalty_weight`: it": "lower Learning rate (now 1e0) or Penalty: it",
+    "vq.beta must be in [0, 1], not 2": "Beta must be in [0, 1], not 2",
+    "optimizer.beta1 must be in [0, 1), not 2": "optimizer.beta1 must be in [0, 1), not 2",
+    "replace_freq and norm: tensor `x` of data_batch_1.bin": "Replace after and norm: tensor `x` of data_batch_1.bin",
+  };
+  for (const [message, shown] of Object.entries(messages)) expect(inLabels(message)).toBe(shown);
 });

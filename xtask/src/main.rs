@@ -4,8 +4,11 @@ mod setup;
 mod test;
 mod web;
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::LazyLock;
+
+use cargo_metadata::{Artifact, Message};
 
 const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | serve [PORT]
 
@@ -19,7 +22,14 @@ const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | s
            and which is an npm package too
   serve    web, then serves dist/ at http://localhost:PORT (8080)";
 
+/// `CARGO_TARGET_DIR`, whole: a relative one is meant from the folder that this was called in.
+static TARGET: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
+    let folder = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty())?;
+    std::path::absolute(folder).ok()
+});
+
 fn main() -> ExitCode {
+    LazyLock::force(&TARGET);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     if let Err(error) = std::env::set_current_dir(&root) {
         eprintln!("error: {}: {error}", root.display());
@@ -53,16 +63,60 @@ fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
-/// Runs `program` with the words of `args`, which hold no spaces of their own.
-fn run(program: &str, args: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+/// `program` with the words of `args`, which hold no spaces of their own.
+fn command(program: &str, args: &str, environment: &[(&str, &str)]) -> Command {
     println!("\n$ {program} {args}");
-    let status = Command::new(program)
-        .args(args.split_whitespace())
-        .envs(environment.iter().copied())
-        .status()
-        .map_err(|e| format!("{program}: {e}"))?;
+    // npm is a script there, which is found by its whole name only.
+    let npm = cfg!(windows) && program == "npm";
+    let mut command = Command::new(if npm { "npm.cmd" } else { program });
+    command.args(args.split_whitespace());
+    command.envs(environment.iter().copied());
+    if let Some(folder) = &*TARGET {
+        command.env("CARGO_TARGET_DIR", folder);
+    }
+    command
+}
+
+/// Runs it.
+fn run(program: &str, args: &str, environment: &[(&str, &str)]) -> Result<(), String> {
+    let status = command(program, args, environment).status();
+    let status = status.map_err(|e| format!("{program}: {e}"))?;
     if status.success() {
         return Ok(());
     }
     Err(format!("`{program} {args}` failed ({status})"))
+}
+
+/// Runs cargo, and returns the file of each of the `targets` that it made: the program, or what ends
+/// in `ending`.
+fn build(args: &str, targets: &[&str], ending: &str) -> Result<Vec<PathBuf>, String> {
+    let args = format!("{args} --message-format json-render-diagnostics");
+    let cargo = cargo();
+    let mut child = command(&cargo, &args, &[])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("{cargo}: {e}"))?;
+    let mut artifacts: Vec<Artifact> = Vec::new();
+    if let Some(output) = child.stdout.take() {
+        for message in Message::parse_stream(std::io::BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) =
+                message.map_err(|e| format!("{cargo}: {e}"))?
+            {
+                artifacts.push(artifact);
+            }
+        }
+    }
+    let status = child.wait().map_err(|e| format!("{cargo}: {e}"))?;
+    if !status.success() {
+        return Err(format!("`cargo {args}` failed ({status})"));
+    }
+    let file = |target: &&str| {
+        let own = || artifacts.iter().filter(|a| a.target.name == **target);
+        let programs = own().filter_map(|a| a.executable.as_ref());
+        let mut files = programs.chain(own().flat_map(|a| &a.filenames));
+        let file = files.find(|file| file.as_str().ends_with(ending));
+        file.map(|file| file.clone().into_std_path_buf())
+            .ok_or_else(|| format!("`cargo {args}` made no {target}{ending}"))
+    };
+    targets.iter().map(file).collect()
 }

@@ -7,8 +7,16 @@ use crate::run;
 
 pub const WASM: &str = "wasm32-unknown-unknown";
 
+/// Where it is compiled but not run.
+pub const ELSEWHERE: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
+
 /// Whether `program --version` runs.
 fn has(program: &str) -> bool {
+    let program = if cfg!(windows) && program == "npm" {
+        "npm.cmd"
+    } else {
+        program
+    };
     Command::new(program)
         .arg("--version")
         .output()
@@ -64,16 +72,29 @@ pub fn vulkan() -> Result<(), String> {
     install("a Vulkan driver", "libvulkan1 mesa-vulkan-drivers")
 }
 
-/// rustup adds the targets of rust-toolchain.toml only when it installs the toolchain itself.
+/// The compiler's targets: wasm, Windows and macOS. rustup adds those of rust-toolchain.toml only when
+/// it installs the toolchain itself.
+pub fn targets() -> Result<(), String> {
+    add(&[WASM, ELSEWHERE[0], ELSEWHERE[1]])
+}
+
+/// The target of the page.
 pub fn wasm_target() -> Result<(), String> {
-    let installed = Command::new("rustup")
+    add(&[WASM])
+}
+
+fn add(targets: &[&str]) -> Result<(), String> {
+    let listed = Command::new("rustup")
         .args(["target", "list", "--installed"])
         .output();
-    match installed {
-        Ok(o) if String::from_utf8_lossy(&o.stdout).contains(WASM) => Ok(()),
-        Ok(_) => run("rustup", &format!("target add {WASM}"), &[]),
-        // No rustup: then the distribution's packages decide what there is.
-        Err(_) => Ok(()),
+    // No rustup: then the distribution's packages decide what there is.
+    let Ok(listed) = listed else { return Ok(()) };
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let there = |target: &&str| listed.lines().any(|line| line == *target);
+    let missing: Vec<&str> = targets.iter().copied().filter(|t| !there(t)).collect();
+    match missing[..] {
+        [] => Ok(()),
+        _ => run("rustup", &format!("target add {}", missing.join(" ")), &[]),
     }
 }
 

@@ -1,11 +1,11 @@
 //! All tests, with the set-up they need.
 
 use crate::setup::{self, WASM};
-use crate::{cargo, run, web};
+use crate::{build, cargo, run, web};
 
 /// What `cargo xtask test` does.
 pub fn run_all() -> Result<(), String> {
-    setup::wasm_target()?;
+    setup::targets()?;
     setup::vulkan()?;
     let cargo = cargo();
     let deny = [("RUSTDOCFLAGS", "-D warnings")];
@@ -15,8 +15,27 @@ pub fn run_all() -> Result<(), String> {
         "clippy --workspace --all-targets -- -D warnings",
         &[],
     )?;
-    let wasm = format!("clippy --package semivq --lib --target {WASM} -- -D warnings");
-    run(&cargo, &wasm, &[])?;
+    for features in [
+        "",
+        "--no-default-features",
+        "--no-default-features --features pictures",
+    ] {
+        let wasm =
+            format!("clippy --package semivq --lib {features} --target {WASM} -- -D warnings");
+        run(&cargo, &wasm, &[])?;
+    }
+    for features in ["", "--features pictures"] {
+        let without = format!(
+            "clippy --package semivq --all-targets --no-default-features {features} -- -D warnings"
+        );
+        run(&cargo, &without, &[])?;
+    }
+    // That it compiles there is seen without a linker for it.
+    for target in setup::ELSEWHERE {
+        let there =
+            format!("clippy --package semivq --all-targets --target {target} -- -D warnings");
+        run(&cargo, &there, &[])?;
+    }
     run(&cargo, "doc --package semivq --lib --no-deps", &deny)?;
     // Mesa's device-select layer complains on machines without a desktop; this is its off switch.
     let quiet = [("NODEVICE_SELECT", "1")];
@@ -38,9 +57,15 @@ pub fn browser(filter: &str) -> Result<(), String> {
     setup::vulkan()?;
     web::build()?;
     web::core_tests()?;
-    run(&cargo(), "build --package semivq --bin semivq", &[])?;
+    let programs = build(
+        "build --package semivq --bin semivq",
+        &["semivq"],
+        std::env::consts::EXE_SUFFIX,
+    )?;
+    let program = programs[0].display().to_string();
     let environment = [
         ("SEMIVQ_CHROMIUM", chromium.as_str()),
+        ("SEMIVQ_BIN", &program),
         ("NODEVICE_SELECT", "1"),
     ];
     run("npm", &format!("test --silent -- {filter}"), &environment)

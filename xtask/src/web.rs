@@ -1,12 +1,15 @@
 //! The browser's side: the core as wasm, the page, the npm package.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::Path;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::setup::{self, WASM};
-use crate::{cargo, run};
+use crate::{build as cargo_build, run};
 
 const CORE: &str = "www/core";
 const DIST: &str = "dist";
@@ -42,10 +45,12 @@ pub fn packages() -> Result<(), String> {
 /// The core as `www/core/`.
 pub fn core() -> Result<(), String> {
     setup::wasm_target()?;
-    let args = format!("build --package semivq --lib --profile web --target {WASM}");
-    run(&cargo(), &args, &[])?;
-    let wasm = PathBuf::from(format!("target/{WASM}/web/semivq.wasm"));
-    bindgen(&wasm, Path::new(CORE), "semivq")?;
+    // Linked here alone: a native build has no use for a shared library.
+    let args =
+        format!("rustc --package semivq --lib --crate-type cdylib --profile web --target {WASM}");
+    for wasm in cargo_build(&args, &["semivq"], ".wasm")? {
+        bindgen(&wasm, Path::new(CORE), "semivq")?;
+    }
     let file = format!("{CORE}/semivq_bg.wasm");
     let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
@@ -64,10 +69,14 @@ pub fn build() -> Result<(), String> {
     run("npm", "run --silent check", &[])?;
     run("npm", "run --silent build", &[])?;
     package()?;
-    let size = |path: &str| fs::metadata(Path::new(DIST).join(path)).map_or(0, |m| m.len());
+    let wasm = Path::new(DIST).join("core/semivq_bg.wasm");
+    let bytes = fs::read(&wasm).map_err(|e| failed(&wasm, &e))?;
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::best());
+    let zipped = zipped.write_all(&bytes).and_then(|()| zipped.finish());
     println!(
-        "\ndist/ is ready: the page (index.html) and the npm package (package.json); wasm {} KiB",
-        size("core/semivq_bg.wasm") / 1024
+        "\ndist/ is ready: the page (index.html) and the npm package (package.json); wasm {:.1} kB, {:.1} kB as gzip",
+        bytes.len() as f64 / 1e3,
+        zipped.map_err(|e| failed(&wasm, &e))?.len() as f64 / 1e3,
     );
     Ok(())
 }
@@ -111,18 +120,8 @@ pub fn core_tests() -> Result<(), String> {
     let names = ["gradients", "vq_layer"];
     let chosen = names.map(|name| format!("--test {name}")).join(" ");
     let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
-    run(&cargo(), &args, &[])?;
-    let folder = PathBuf::from(format!("target/{WASM}/web/deps"));
-    for name in names {
-        // Cargo puts a hash behind the name; the newest file is this build's.
-        let entries = fs::read_dir(&folder).map_err(|e| failed(&folder, &e))?;
-        let built = entries.flatten().filter(|entry| {
-            let file = entry.file_name().to_string_lossy().into_owned();
-            file.starts_with(&format!("{name}-")) && file.ends_with(".wasm")
-        });
-        let newest = built.max_by_key(|entry| entry.metadata().and_then(|m| m.modified()).ok());
-        let wasm = newest.ok_or_else(|| failed(&folder, &format!("no {name}-*.wasm")))?;
-        bindgen(&wasm.path(), Path::new("tests/browser/core"), name)?;
+    for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
+        bindgen(&wasm, Path::new("tests/browser/core"), name)?;
     }
     Ok(())
 }

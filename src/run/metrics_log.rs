@@ -2,14 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use semivq::Result;
-use semivq::train::StepMetrics;
-
-use super::run_dir::{METRICS, io_error, write_file};
+use super::{METRICS, RunFolder, io_error, write_file};
+use crate::error::Result;
+use crate::train::StepMetrics;
 
 /// Appends a line every so many steps.
+#[derive(Debug)]
 pub struct MetricsLog {
     path: PathBuf,
     file: BufWriter<File>,
@@ -43,9 +43,12 @@ fn readable(text: &[u8], keep: u32) -> (Vec<StepMetrics>, usize) {
 }
 
 impl MetricsLog {
-    /// The log of the run in `dir`, its lines up to step `keep` kept, later ones dropped.
-    pub fn open(dir: &Path, keep: u32, every: u32) -> Result<Self> {
-        let path = dir.join(METRICS);
+    /// The log of the run in `folder`, its lines up to step `keep` kept, later ones dropped.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when it cannot be read or written.
+    pub fn open(folder: &RunFolder, keep: u32, every: u32) -> Result<Self> {
+        let path = folder.dir().join(METRICS);
         let mut lines = Vec::new();
         let mut gap = None;
         if keep > 0 {
@@ -74,6 +77,10 @@ impl MetricsLog {
         })
     }
 
+    /// Adds a line, where one is due.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when it cannot be written.
     pub fn add(&mut self, metrics: StepMetrics) -> Result<()> {
         if metrics.step.is_multiple_of(self.every) {
             let line = to_line(&metrics);
@@ -85,6 +92,10 @@ impl MetricsLog {
         Ok(())
     }
 
+    /// Sees that every line is in the file.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
     pub fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(|e| io_error(&self.path, &e))
     }

@@ -9,10 +9,10 @@ use plotters::coord::combinators::IntoLogRange as _;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::FontStyle;
-use semivq::train::{CodeUsage, StepMetrics};
-use semivq::{Error, Result};
 
-use super::run_dir::{self, write_file};
+use super::{CODES_PICTURE, write_file};
+use crate::error::{Error, Result};
+use crate::train::{CodeUsage, StepMetrics};
 
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>);
 
@@ -53,7 +53,11 @@ struct Panel {
     drawing: Drawing,
 }
 
-/// The curves of all metrics that the run has; none of fewer than two lines.
+/// Draws the curves of all metrics that the run has, as `curves.png` in `dir`; none of fewer than two
+/// lines.
+///
+/// # Errors
+/// As [`write_file`].
 pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
     if lines.len() < 2 {
         return Ok(());
@@ -75,7 +79,7 @@ pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
     };
     let present = CURVES.iter().filter(|(_, get)| get(&lines[0]).is_some());
     picture(
-        &dir.join(run_dir::CURVES),
+        &dir.join(super::CURVES),
         &present.map(panel).collect::<Vec<_>>(),
     )
 }
@@ -88,7 +92,11 @@ fn mean(chunk: &[StepMetrics], get: fn(&StepMetrics) -> Option<f32>) -> Option<(
     mean.is_finite().then_some((middle.step, mean))
 }
 
-/// The usage histogram over the last epoch's worth of vectors and the ages, most used codes first.
+/// Draws the usage histogram over the last epoch's worth of vectors and the ages, most used codes
+/// first, as `codes.png` in `dir`.
+///
+/// # Errors
+/// As [`write_file`].
 pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
     let (counts, ages) = (&usage.counts, &usage.ages);
     let total: f64 = counts.iter().copied().map(f64::from).sum();
@@ -119,7 +127,7 @@ pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
     if order.is_empty() {
         return Ok(());
     }
-    picture(&dir.join(run_dir::CODES_PICTURE), &panels)
+    picture(&dir.join(CODES_PICTURE), &panels)
 }
 
 fn picture(path: &Path, panels: &[Panel]) -> Result<()> {

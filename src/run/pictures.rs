@@ -4,13 +4,16 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
-use semivq::data::Images;
-use semivq::train::Session;
-use semivq::{Error, Result};
 
-use super::run_dir::{RECONSTRUCTIONS, TEST_IMAGE, write_file};
+use super::{RECONSTRUCTIONS, TEST_IMAGE, write_file};
+use crate::data::Images;
+use crate::error::{Error, Result};
+use crate::train::Session;
 
 /// Writes one image as PNG, each pixel `1 << zoom` pixels wide.
+///
+/// # Errors
+/// As [`write_file`].
 pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
     let [channels, height, width] = image.shape;
     let color = if channels == 1 {
@@ -35,6 +38,9 @@ pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
 
 /// The first `count` test images, each row of them above its reconstructions, as
 /// `reconstructions.png`; the first one alone as `test-image.png`.
+///
+/// # Errors
+/// As [`Session::reconstruct`] and [`write_file`].
 pub async fn reconstructions(dir: &Path, session: &Session, count: usize) -> Result<()> {
     const COLUMNS: usize = 16;
     const GAP: usize = 2;
