@@ -103,6 +103,7 @@ enum Command {
 pub fn main() -> ExitCode {
     // Before there are threads.
     semivq::gpu::quiet_the_driver();
+    outlive_file_limits();
     let command = Cli::command();
     let (cli, given) = match command.clone().try_get_matches().and_then(|matches| {
         let given = given::Given::new(&command, &matches);
@@ -151,6 +152,15 @@ pub fn main() -> ExitCode {
                 _ => 1,
             })
         }
+    }
+}
+
+/// A file that would outgrow the limit of its user (`ulimit -f`) is an error like a full disk, not the end.
+fn outlive_file_limits() {
+    #[cfg(unix)]
+    {
+        // Any handler will do: with one the write fails, and says why.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use semivq::gpu::Gpu;
 use semivq::run::{
-    self, CHECKPOINT, RunFolder, agreed, load_data, locate, no_run, open_session, options_of,
-    read_state, stored_path,
+    self, CHECKPOINT, MetricsLog, RunFolder, agreed, load_data, locate, no_run, open_session,
+    options_of, read_state, stored_path,
 };
 use semivq::train::TrainOptions;
 use semivq::{Error, Result};
@@ -31,6 +31,21 @@ fn refuse_ignored(given: &Given, file: bool) -> Result<()> {
     Err(Error::Config(format!(
         "{} cannot change in a run that goes on: leave it out, or start a new run",
         ignored.join(", ")
+    )))
+}
+
+/// [`Error::Config`] names the options given that nothing would come of, as all `steps` are done; where the
+/// run is `concluded`, its images are not needed either.
+fn refuse_too_late(given: &Given, steps: u32, concluded: bool) -> Result<()> {
+    let mut known = vec!["resume", "out", "adapter", "backend", "steps"];
+    known.extend((!concluded).then_some("data"));
+    let late = given.except(&known);
+    if late.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{} has no effect: all {steps} steps of the run are done; give more --steps, or leave it out",
+        late.join(", ")
     )))
 }
 
@@ -104,6 +119,10 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
     if let Some(state) = &state {
         let restored = session.restore_state(state);
         restored.map_err(|e| Error::file(&checkpoint, e.to_string()))?;
+    }
+    if done == steps {
+        let concluded = held.is_concluded(&session, &options, MetricsLog::count(&held));
+        refuse_too_late(given, steps, concluded)?;
     }
     out!("adapter: {}", gpu.adapter_line());
     out!(

@@ -132,7 +132,11 @@ impl Run {
         let lines = self.log.lines.len();
         let concluded = || (self.folder).is_concluded(&self.session, &self.options, lines);
         if first == self.goal() && concluded() {
-            out!("{}: complete, nothing is missing", self.dir().display());
+            let but = match self.log.gap {
+                Some(_) => "complete, but for the metrics",
+                None => "complete, nothing is missing",
+            };
+            out!("{}: {but}", self.dir().display());
             return Ok(ExitCode::SUCCESS);
         }
         let trained = self.train(stop).await;

@@ -61,7 +61,7 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
         return Err(Error::file(
             folder,
             "is no folder; `data` wants one that holds train-images-idx3-ubyte and t10k-images-idx3-ubyte \
-             (plain or .gz)",
+             (plain or .gz), or CIFAR's .bin files",
         ));
     }
     let content = Content::of(folder)?;
@@ -156,7 +156,7 @@ impl<'a> Content<'a> {
             let wanted = format!("{prefix}{part}-images-idx3-ubyte");
             let message = format!(
                 "not found (nor {wanted}.gz); the folder holds {}, `data` wants IDX files named as those of MNIST, \
-                 EMNIST or QMNIST",
+                 EMNIST or QMNIST, or CIFAR's .bin files",
                 Self::listed(self.all.iter().map(String::as_str))
             );
             return Err(Error::file(self.folder.join(wanted), message));

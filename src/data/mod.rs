@@ -1,6 +1,8 @@
 //! Data sets: images as bytes, a train and a test part.
 
 pub mod cifar;
+#[cfg(not(target_arch = "wasm32"))]
+mod cifar_folder;
 mod codes;
 mod file;
 mod gunzip;
@@ -16,6 +18,24 @@ pub use codes::Codes;
 
 use crate::error::{Error, Result};
 use crate::rng::Stream;
+
+/// The data set at `path`: a folder of IDX files or of CIFAR's binary files, or one of the latter alone. Where
+/// there is no test part, one is held out by `seed`.
+///
+/// # Errors
+/// [`Error::File`] names what is missing or damaged, and what the folder holds.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read(path: &std::path::Path, seed: u64) -> Result<Dataset> {
+    if cifar_folder::is_file(path) {
+        let files = [vec![path.to_path_buf()], Vec::new()];
+        return cifar_folder::dataset(path, &files, seed);
+    }
+    let files = cifar_folder::files(path);
+    if files.iter().all(Vec::is_empty) {
+        return idx::read_folder(path);
+    }
+    cifar_folder::dataset(path, &files, seed)
+}
 
 /// Images of one size.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -185,8 +185,10 @@ impl Panel {
             Drawing::Bars { log } => {
                 let x = (1..last.0 + 1).log_scale();
                 if log {
-                    let floor = 0.6 * low;
-                    let y = (floor..(1.6 * high).min(130.0).max(2.0 * floor)).log_scale();
+                    // Whole decades, so that at least two of them are labelled.
+                    let floor = 10_f64.powf((0.9 * low).log10().floor());
+                    let top = 10_f64.powf(high.log10().ceil()).max(10.0 * floor);
+                    let y = (floor..1.001 * top).log_scale();
                     self.chart(area, x, y, |chart| {
                         chart.draw_series(self.bars(floor))?;
                         Ok(())

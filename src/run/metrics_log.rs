@@ -20,7 +20,8 @@ pub struct MetricsLog {
     pub gap: Option<String>,
 }
 
-/// The lines of `text` up to step `keep`, and how many there are that cannot be read. What a kill
+/// The lines of `text` up to step `keep`, and how many there are that cannot be read or
+/// stand behind later ones. What a kill
 /// tore, the last line, stands behind `keep`, unless the file was damaged otherwise.
 fn readable(text: &[u8], keep: u32) -> (Vec<StepMetrics>, usize) {
     let mut lines: Vec<StepMetrics> = Vec::new();
@@ -37,6 +38,8 @@ fn readable(text: &[u8], keep: u32) -> (Vec<StepMetrics>, usize) {
         damaged += std::mem::take(&mut pending);
         if lines.last().is_none_or(|last| last.step < metrics.step) {
             lines.push(metrics);
+        } else {
+            damaged += 1;
         }
     }
     (lines, damaged)
@@ -77,6 +80,13 @@ impl MetricsLog {
         })
     }
 
+    /// How many lines the run in `folder` has.
+    #[must_use]
+    pub fn count(folder: &RunFolder) -> usize {
+        let text = std::fs::read(folder.dir().join(METRICS)).unwrap_or_default();
+        readable(&text, u32::MAX).0.len()
+    }
+
     /// Adds a line, where one is due.
     ///
     /// # Errors
@@ -106,13 +116,57 @@ impl MetricsLog {
 fn what_is_missing(lines: &[StepMetrics], damaged: usize, keep: u32, every: u32) -> Option<String> {
     let last = lines.last().map_or(0, |m| m.step);
     if damaged > 0 {
-        return Some(format!("had {damaged} lines that could not be read"));
+        return Some(format!(
+            "had {damaged} lines that could not be read or stood out of order"
+        ));
+    }
+    let steps: Vec<u32> = lines.iter().map(|m| m.step).collect();
+    if let Some((from, to)) = hole(&steps, every) {
+        return Some(format!("had no lines between steps {from} and {to}"));
     }
     (last / every < keep / every).then(|| format!("had no lines from step {} to {keep}", last + 1))
+}
+
+/// Two neighbours in `steps` with lines missing between them. A run that went on may have had another
+/// number of steps a line before, which shows in several equal distances.
+fn hole(steps: &[u32], every: u32) -> Option<(u32, u32)> {
+    let distance = |i: usize| Some(steps.get(i + 1)? - steps[i]);
+    let sound = |i: usize, from: u32, to: u32| {
+        let d = to - from;
+        let alone = i.checked_sub(1).and_then(distance) != Some(d) && distance(i + 1) != Some(d);
+        let next = (from / every + 1) * every == to;
+        next || (from.is_multiple_of(d) && (!alone || i == 0))
+    };
+    let mut pairs = steps.windows(2).enumerate();
+    let (_, pair) = pairs.find(|(i, pair)| !sound(*i, pair[0], pair[1]))?;
+    Some((pair[0], pair[1]))
 }
 
 fn to_line(metrics: &StepMetrics) -> String {
     let mut line = serde_json::to_string(metrics).unwrap_or_default();
     line.push('\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hole;
+
+    #[test]
+    fn holes_are_told_from_other_distances() {
+        for (steps, every, wanted) in [
+            (&[1, 2, 3, 4][..], 1, None),
+            (&[1, 3, 4], 1, Some((1, 3))),
+            (&[1, 2, 4, 5], 1, Some((2, 4))),
+            (&[4, 5, 6], 1, None),
+            // Ten steps a line, then one; and the other way round.
+            (&[10, 20, 30, 31, 32], 1, None),
+            (&[1, 2, 3, 10, 20], 10, None),
+            (&[10, 30, 40], 10, Some((10, 30))),
+            (&[7], 1, None),
+            (&[], 1, None),
+        ] {
+            assert_eq!(hole(steps, every), wanted, "{steps:?} every {every}");
+        }
+    }
 }

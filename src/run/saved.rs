@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{CHECKPOINT, CONFIG, io_error, read_config, read_next};
-use crate::data::{Dataset, Images, idx, synthetic};
+use crate::data::{self, Dataset, Images, synthetic};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::train::checkpoint::{State, Training};
@@ -231,17 +231,10 @@ pub fn agreed(
         (None, Some(inside)) => (inside, true),
         (Some(config), Some(inside)) if config == inside => (config, false),
         (_, Some(inside)) if read_next(dir).as_ref() == Some(&inside) => (inside, true),
-        // Where the images lie is no part of what was computed: whoever moved them may say so.
-        (Some(config), Some(inside))
-            if (config
-                == TrainOptions {
-                    data: config.data.clone(),
-                    ..inside.clone()
-                }) =>
-        {
-            (config, false)
-        }
+        // Images that were moved are no contradiction: those of before are not there any more.
+        (Some(config), Some(inside)) if were_moved(dir, &config, &inside) => (config, false),
         (Some(config), Some(inside)) => {
+            let moved = config.data != inside.data;
             let [config, inside] =
                 [config, inside].map(|o| serde_json::to_value(o).unwrap_or_default());
             let mut fields = Vec::new();
@@ -249,8 +242,13 @@ pub fn agreed(
             return Err(Error::file(
                 dir.join(CONFIG),
                 format!(
-                    "contradicts {CHECKPOINT} (config.json first): {}; undo what was changed in it",
-                    fields.join(", ")
+                    "contradicts {CHECKPOINT} (config.json first): {}; undo what was changed in it{}",
+                    fields.join(", "),
+                    if moved {
+                        ", and name images that were moved with `data`"
+                    } else {
+                        ""
+                    }
                 ),
             ));
         }
@@ -264,6 +262,18 @@ pub fn agreed(
         return Err(Error::file(path, message));
     }
     Ok((options, stale))
+}
+
+/// Whether the options differ in nothing but where the images are, and those of `inside` are gone.
+fn were_moved(dir: &Path, config: &TrainOptions, inside: &TrainOptions) -> bool {
+    let (Some(_), Some(before)) = (&config.data, &inside.data) else {
+        return false;
+    };
+    let rest = TrainOptions {
+        data: config.data.clone(),
+        ..inside.clone()
+    };
+    *config == rest && !locate(before, dir).exists()
 }
 
 /// Fields in which `a` and `b` differ, as `vq.norm: "l2", "none"`.
@@ -305,14 +315,14 @@ pub fn stored_path(folder: &Path) -> Result<String> {
 #[must_use]
 pub fn locate(stored: &str, near: &Path) -> PathBuf {
     let stored = Path::new(stored);
-    if stored.is_absolute() || stored.is_dir() {
+    if stored.is_absolute() || stored.exists() {
         return stored.to_path_buf();
     }
     let near = std::path::absolute(near).unwrap_or_default();
     let found = near
         .ancestors()
         .map(|a| a.join(stored))
-        .find(|p| p.is_dir());
+        .find(|p| p.exists());
     found.unwrap_or_else(|| stored.to_path_buf())
 }
 
@@ -322,19 +332,19 @@ pub fn locate(stored: &str, near: &Path) -> PathBuf {
 /// [`Error::File`] names the folder that is not there any more, and what to do.
 pub fn load_data(options: &TrainOptions, given: Option<&Path>, near: &Path) -> Result<Dataset> {
     if let Some(folder) = given {
-        return idx::read_folder(folder);
+        return data::read(folder, options.seed);
     }
     let Some(stored) = &options.data else {
         return Ok(synthetic::glyphs(options.seed));
     };
     let folder = locate(stored, near);
-    if !folder.is_dir() {
+    if !folder.exists() {
         let message = format!(
-            "was trained on the images in {stored}, which is no folder here; if they were moved, name theirs with `data`"
+            "was trained on the images in {stored}, which is not here; if they were moved, name theirs with `data`"
         );
         return Err(Error::file(near, message));
     }
-    idx::read_folder(&folder)
+    data::read(&folder, options.seed)
 }
 
 /// A session of `options`.

@@ -41,6 +41,9 @@ pub struct State {
     pub seed: u64,
     /// The run's options, as the caller wants them back.
     pub options: serde_json::Value,
+    /// What tells its run from others: a checksum of those options that it began with and that say
+    /// what it computes. None in files of before.
+    pub run: Option<u32>,
     /// Parameters, running statistics and the like.
     pub tensors: Vec<Named>,
     /// What only training needs, where it is at hand.
@@ -74,6 +77,8 @@ struct Meta {
     step: u32,
     seed: u64,
     options: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    run: Option<u32>,
     /// The file that holds the training state; none where it is in this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     training_file: Option<String>,
@@ -87,11 +92,14 @@ struct Meta {
 }
 
 /// The metadata of a file of training state: whose it is.
-#[derive(Serialize, Deserialize, PartialEq)]
+#[derive(Serialize, Deserialize)]
 struct TrainingMeta {
     model: String,
     step: u32,
     seed: u64,
+    /// See [`State::run`].
+    #[serde(default)]
+    run: Option<u32>,
 }
 
 fn bad(message: impl Into<String>) -> Error {
@@ -259,6 +267,7 @@ impl State {
             step: self.step,
             seed: self.seed,
             options: self.options.clone(),
+            run: self.run,
             training_file,
             moment1: BTreeMap::new(),
             moment2: BTreeMap::new(),
@@ -271,6 +280,7 @@ impl State {
             model: self.model.clone(),
             step: self.step,
             seed: self.seed,
+            run: self.run,
         }
     }
 
@@ -342,6 +352,7 @@ impl State {
             step: meta.step,
             seed: meta.seed,
             options: meta.options,
+            run: meta.run,
             tensors,
             training,
         })
@@ -354,7 +365,11 @@ impl State {
     pub fn add_training(&mut self, bytes: &[u8]) -> Result<()> {
         let (meta, tensors): (TrainingMeta, _) = read(bytes, TRAINING_KEY, "training state")?;
         let mine = self.training_meta();
-        if meta != mine {
+        let same = (&meta.model, meta.step, meta.seed) == (&mine.model, mine.step, mine.seed);
+        if same && meta.run.is_some() && mine.run.is_some() && meta.run != mine.run {
+            return Err(bad("is of another run than the checkpoint beside it"));
+        }
+        if !same {
             return Err(bad(format!(
                 "is of model `{}`, step {}, seed {}; the checkpoint is of model `{}`, step {}, seed {}",
                 meta.model, meta.step, meta.seed, mine.model, mine.step, mine.seed

@@ -5,6 +5,22 @@ use super::checkpoint::{Named, State, Training, TrainingState};
 use crate::error::Result;
 use crate::gpu::{Arena, Role};
 
+/// Options that say how far a run goes and what it keeps, not what it computes.
+const OF_NO_ACCOUNT: [&str; 4] = ["steps", "log_every", "checkpoint_every", "data"];
+
+/// CRC-32 of `options` as JSON, but for those.
+fn checksum(options: &serde_json::Value) -> u32 {
+    let mut options = options.clone();
+    if let Some(fields) = options.as_object_mut() {
+        OF_NO_ACCOUNT.iter().for_each(|name| {
+            fields.remove(*name);
+        });
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(options.to_string().as_bytes());
+    crc.sum()
+}
+
 impl Session {
     /// The state, with `options` inside for whoever reads it. All steps must have reported, see
     /// [`Self::next_metrics`].
@@ -54,6 +70,7 @@ impl Session {
             model: self.model.name().to_owned(),
             step: self.step,
             seed: self.options.seed,
+            run: Some(self.run.unwrap_or_else(|| checksum(&options))),
             options,
             tensors,
             training: Training::Here(training),
@@ -117,6 +134,7 @@ impl Session {
         }
         self.step = state.step;
         self.began = state.step;
+        self.run = state.run;
         Ok(())
     }
 }

@@ -62,6 +62,8 @@ pub struct Session {
     pub(super) step: u32,
     /// The step of the checkpoint that it went on from; 0 without one.
     pub(super) began: u32,
+    /// See [`super::checkpoint::State::run`]; none before there was a checkpoint.
+    pub(super) run: Option<u32>,
 }
 
 impl std::fmt::Debug for Session {
@@ -144,6 +146,7 @@ impl Session {
             readback,
             step: 0,
             began: 0,
+            run: None,
         })
     }
 
@@ -217,6 +220,7 @@ impl Session {
         }
         next.step = self.step;
         next.began = self.began;
+        next.run = self.run;
         next.submit_in_parts(self.parts.len());
         *self = next;
         Ok(())

@@ -12,6 +12,7 @@ fn state() -> State {
         step: 7,
         seed: 3,
         options: serde_json::json!({"lr": 0.5}),
+        run: Some(9),
         tensors: vec![
             named("a.running_mean", &[9.0]),
             named("a.weight", &[1.0, -2.5]),
@@ -49,6 +50,21 @@ fn a_state_survives_its_two_files_bit_for_bit() {
     let other = State { step: 8, ..state() }.to_files("t").unwrap();
     let text = read.add_training(&other[1]).unwrap_err().to_string();
     assert!(text.contains("step 8") && text.contains("step 7"), "{text}");
+    let other = State {
+        run: Some(8),
+        ..state()
+    };
+    let text = read
+        .add_training(&other.to_files("t").unwrap()[1])
+        .unwrap_err()
+        .to_string();
+    assert!(text.contains("of another run"), "{text}");
+    let before = State {
+        run: None,
+        ..state()
+    };
+    read.add_training(&before.to_files("t").unwrap()[1])
+        .unwrap();
     let text = State::from_bytes(&training).unwrap_err().to_string();
     assert!(text.contains("no checkpoint of semivq"), "{text}");
 }

@@ -1,0 +1,136 @@
+//! CIFAR's binary files, as the archives unpack them: `data_batch_1.bin` to `data_batch_5.bin` and
+//! `test_batch.bin` of CIFAR-10, `train.bin` and `test.bin` of CIFAR-100.
+
+use std::path::{Path, PathBuf};
+
+use super::{Dataset, Images, cifar, file};
+use crate::error::{Error, Result};
+
+/// Larger than any file of them.
+const LARGEST: u64 = 1 << 30;
+
+/// What a file's name says: whether it is a test part; `None` when it is no CIFAR file.
+fn is_test(path: &Path) -> Option<bool> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let batch = name.strip_prefix("data_batch_");
+    let number = batch.and_then(|rest| rest.strip_suffix(".bin"));
+    match name.as_str() {
+        "test_batch.bin" | "test.bin" => Some(true),
+        "train.bin" => Some(false),
+        _ => number
+            .is_some_and(|n| n.parse::<u32>().is_ok())
+            .then_some(false),
+    }
+}
+
+/// Whether `path` is a file of CIFAR's binary form, by its name.
+pub(super) fn is_file(path: &Path) -> bool {
+    path.is_file()
+        && path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("bin"))
+}
+
+/// The train and the test files of `folder`, in the order of their names.
+pub(super) fn files(folder: &Path) -> [Vec<PathBuf>; 2] {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut all: Vec<PathBuf> = entries.map(|e| e.path()).filter(|p| p.is_file()).collect();
+    all.sort();
+    [false, true].map(|test| {
+        let part = all.iter().filter(|p| is_test(p) == Some(test));
+        part.cloned().collect()
+    })
+}
+
+/// The images of `files`, one after the other.
+fn read(files: &[PathBuf]) -> Result<Images> {
+    let mut all: Option<(Images, usize)> = None;
+    for path in files {
+        let bytes = file::read(path, LARGEST)?;
+        let images = cifar::parse(&path.display().to_string(), &bytes)?;
+        let record = bytes.len() / images.len();
+        match &mut all {
+            None => all = Some((images, record)),
+            Some((_, first)) if *first != record => {
+                let message = "is of the other CIFAR (10 or 100 classes) than the files beside it";
+                return Err(Error::file(path, message));
+            }
+            Some((all, _)) => {
+                all.pixels.extend(images.pixels);
+                if let (Some(labels), Some(more)) = (&mut all.labels, images.labels) {
+                    labels.extend(more);
+                }
+            }
+        }
+    }
+    let none = || Error::file(Path::new(""), "no files");
+    all.map(|(images, _)| images).ok_or_else(none)
+}
+
+/// The set in `files`, train and test, one of which may be empty: then a test part is held out.
+///
+/// # Errors
+/// [`Error::File`] names the file that is no CIFAR file; [`Error::Data`] as [`Dataset::hold_out`].
+pub(super) fn dataset(
+    name: &Path,
+    [train, test]: &[Vec<PathBuf>; 2],
+    seed: u64,
+) -> Result<Dataset> {
+    let name = name.display().to_string();
+    if train.is_empty() || test.is_empty() {
+        let images = read(if train.is_empty() { test } else { train })?;
+        return Dataset::hold_out(&name, &images, seed);
+    }
+    let dataset = Dataset {
+        name,
+        train: read(train)?,
+        test: read(test)?,
+    };
+    dataset.validate()?;
+    Ok(dataset)
+}
+
+#[cfg(test)]
+mod tests {
+
+    use crate::data::read;
+
+    fn records(labels: usize, count: u8) -> Vec<u8> {
+        let record = |i: u8| [vec![i % 10; labels], vec![i; 3 * 32 * 32]].concat();
+        (0..count).flat_map(record).collect()
+    }
+
+    #[test]
+    fn both_archives_and_single_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let put =
+            |name: &str, bytes: Vec<u8>| std::fs::write(folder.path().join(name), bytes).unwrap();
+        put("test.bin", records(2, 20));
+        let held_out = read(folder.path(), 0).unwrap();
+        assert_eq!((held_out.train.len(), held_out.test.len()), (18, 2));
+        let file = read(&folder.path().join("test.bin"), 0).unwrap();
+        assert_eq!(
+            (file.train.pixels, file.test.pixels),
+            (held_out.train.pixels, held_out.test.pixels)
+        );
+        put("train.bin", records(2, 30));
+        let pair = read(folder.path(), 0).unwrap();
+        assert_eq!((pair.train.len(), pair.test.len()), (30, 20));
+        put("train.bin", records(1, 30));
+        std::fs::remove_file(folder.path().join("test.bin")).unwrap();
+        put("data_batch_2.bin", records(2, 30));
+        let error = read(folder.path(), 0).unwrap_err().to_string();
+        assert!(error.contains("the other CIFAR"), "{error}");
+        std::fs::remove_file(folder.path().join("train.bin")).unwrap();
+        put("data_batch_1.bin", records(1, 5));
+        put("data_batch_2.bin", records(1, 6));
+        put("test_batch.bin", records(1, 3));
+        let batches = read(folder.path(), 0).unwrap();
+        assert_eq!((batches.train.len(), batches.test.len()), (11, 3));
+        assert_eq!(
+            batches.train.range(5, 6)[0],
+            0,
+            "the second batch comes second"
+        );
+    }
+}
