@@ -51,7 +51,7 @@ pub enum Error {
     /// A tensor is larger than a limit of the device.
     #[error(
         "tensor `{tensor}` needs {bytes} bytes, more than the limit `{limit}` of {allowed} bytes; \
-         reduce the batch size, the image size or num_codes"
+         reduce `batch`, `num_codes` or the size of the images"
     )]
     Limit {
         /// The tensor's name.

@@ -521,11 +521,11 @@ fn main() {
         ("images not divisible by 4", images_not_divisible_by_4),
         ("damaged runs", damaged_runs),
         ("names of data sets", files::names_of_data_sets),
-        #[cfg(unix)]
         (
             "more data than a binding holds",
             files::more_data_than_a_binding_holds,
         ),
+        #[cfg(unix)]
         ("pipes and folders", files::pipes_and_folders),
         ("images of every kind", files::images_of_every_kind),
         (

@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use naga::back::pipeline_constants::process_overrides;
+use naga::back::{PipelineConstants, hlsl, msl, spv};
 use naga::valid::{Capabilities, GlobalUse, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, Scalar, ScalarKind, StorageAccess, TypeInner};
+use naga::{AddressSpace, Module, Scalar, ScalarKind, ShaderStage, StorageAccess, TypeInner};
 use semivq::gpu::{
     Access, Binding, Field, Init, Kernel, ParameterLayout, Recorder, Shader, StepUniform, Traits,
 };
@@ -218,6 +220,66 @@ fn uniform_structs_agree_field_by_field() {
                 let step = table(StepUniform::FIELDS);
                 assert_eq!(uniform(&c.module, 15), Some(step), "{}", kernel.label());
             }
+        }
+    }
+}
+
+/// Metal, DX12 and Vulkan get what naga makes of a shader, with the options that wgpu gives it. What
+/// their own compilers say of it is seen only where they are.
+#[test]
+fn every_entry_point_translates_to_msl_hlsl_and_spirv() {
+    let metal = msl::Options {
+        lang_version: (2, 0),
+        ..msl::Options::default()
+    };
+    let dx12 = hlsl::Options::default();
+    let vulkan = spv::Options::default();
+    for c in shaders() {
+        // Images of one pixel, the default, are none that every kernel is for.
+        let mut sizes = PipelineConstants::default();
+        let names = c
+            .module
+            .overrides
+            .iter()
+            .filter_map(|(_, o)| o.name.clone());
+        for name in names.filter(|n| n.ends_with("HEIGHT") || n.ends_with("WIDTH")) {
+            sizes.insert(name, 8.0);
+        }
+        for kernel in kernels_of(c.shader) {
+            let label = kernel.label();
+            let entry = Some((ShaderStage::Compute, kernel.entry));
+            let (module, info) = process_overrides(&c.module, &c.info, entry, &sizes)
+                .unwrap_or_else(|e| panic!("{label}: {e}"));
+            let named = || Some((ShaderStage::Compute, kernel.entry.to_owned()));
+
+            let options = msl::PipelineOptions {
+                entry_point: named(),
+                ..msl::PipelineOptions::default()
+            };
+            let (text, written) = msl::write_string(&module, &info, &metal, &options)
+                .unwrap_or_else(|e| panic!("{label}, MSL: {e}"));
+            let name = written.entry_point_names[0].as_ref();
+            let name = name.unwrap_or_else(|e| panic!("{label}, MSL: {e}"));
+            assert!(text.contains(&format!("kernel void {name}")), "{label}");
+
+            let options = hlsl::PipelineOptions {
+                entry_point: named(),
+            };
+            let mut text = String::new();
+            let written = hlsl::Writer::new(&mut text, &dx12, &options)
+                .write(&module, &info, None)
+                .unwrap_or_else(|e| panic!("{label}, HLSL: {e}"));
+            let name = written.entry_point_names[0].as_ref();
+            let name = name.unwrap_or_else(|e| panic!("{label}, HLSL: {e}"));
+            assert!(text.contains(&format!("void {name}(")), "{label}");
+
+            let options = spv::PipelineOptions {
+                shader_stage: ShaderStage::Compute,
+                entry_point: kernel.entry.to_owned(),
+            };
+            let words = spv::write_vec(&module, &info, &vulkan, Some(&options))
+                .unwrap_or_else(|e| panic!("{label}, SPIR-V: {e}"));
+            assert_eq!(words[0], 0x0723_0203, "{label}");
         }
     }
 }

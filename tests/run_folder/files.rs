@@ -1,10 +1,12 @@
 //! What is in the folder, and where its data are.
 
 use std::path::Path;
+#[cfg(unix)]
 use std::process::Command;
 
 use libtest_mimic::Failed;
 
+#[cfg(unix)]
 use super::PROGRAM;
 use super::support::command::{bad, ensure, good, read, train, write_data};
 

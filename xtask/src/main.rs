@@ -13,14 +13,14 @@ use cargo_metadata::{Artifact, Message};
 const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | serve [PORT]
 
   test     installs what the tests need (Debian and Ubuntu; elsewhere it names it), then checks
-           formatting, lints (native and wasm32) and documentation, and runs all tests, also in
-           headless Chromium.
+           formatting, lints (native, wasm32, without features, for Windows and macOS) and
+           documentation, and runs all tests, also in headless Chromium.
            SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.
   fuzz     2000 damaged files of each kind that is read, of which the tests try 200
   browser  only the tests in headless Chromium, of those only the files whose names contain FILTER
   web      builds the core for the browser and the page into dist/, which any file server can host
            and which is an npm package too
-  serve    web, then serves dist/ at http://localhost:PORT (8080)";
+  serve    web, then serves dist/, compressed, at http://localhost:PORT (8080)";
 
 /// `CARGO_TARGET_DIR`, whole: a relative one is meant from the folder that this was called in.
 static TARGET: LazyLock<Option<PathBuf>> = LazyLock::new(|| {

@@ -15,11 +15,7 @@ pub fn run_all() -> Result<(), String> {
         "clippy --workspace --all-targets -- -D warnings",
         &[],
     )?;
-    for features in [
-        "",
-        "--no-default-features",
-        "--no-default-features --features pictures",
-    ] {
+    for features in ["", "--no-default-features"] {
         let wasm =
             format!("clippy --package semivq --lib {features} --target {WASM} -- -D warnings");
         run(&cargo, &wasm, &[])?;
