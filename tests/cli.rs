@@ -431,7 +431,8 @@ fn no_adapter(folder: &Path) -> Result<(), Failed> {
         );
         ensure(output.status.code() == Some(1), text.clone())?;
         ensure(
-            text.contains("no GPU adapter found") && text.contains("install"),
+            text.contains("no GPU adapter found for the backend vulkan;")
+                && text.contains("install"),
             text,
         )?;
     }
