@@ -107,7 +107,11 @@ fn goes_on_from_a_file(folder: &Path) -> Result<(), Failed> {
     good(folder, &["train", "--resume", "a", "--steps", "6"])?;
     let file = |run: &str| read(folder.join(run).join("checkpoint.safetensors"));
     ensure(file("a")? == file("b")?, "the two went on differently")?;
-    bad(folder, &[&from[..], &["5"]].concat(), 1, "is at step 6")?;
+    let with = |steps| [&from[..], &[steps]].concat();
+    for args in [from[..3].to_vec(), with("5"), with("6")] {
+        let want = "checkpoint.safetensors is at step 6; --steps is their number in all";
+        bad(folder, &args, 2, want)?;
+    }
     let with_out = ["train", "--resume", "a", "--steps", "9", "--out", "c"];
     bad(folder, &with_out, 2, "goes on in its own folder")
 }
@@ -260,7 +264,7 @@ fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         folder,
         &["train", "--data", "data", "--batch", "41", "--out", "never"],
         2,
-        "between 1 and the 40 training images",
+        "--batch must be between 1 and the 40 training images",
     )?;
     bad(
         folder,

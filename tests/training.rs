@@ -288,7 +288,7 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     refused(
         &options(Method::Vq, 9, 1e-3),
         data(8, 4),
-        "batch must be between 1 and the 8 training images",
+        "`batch` must be between 1 and the 8 training images",
     )?;
     let mut narrow = data(8, 4);
     for part in [&mut narrow.train, &mut narrow.test] {

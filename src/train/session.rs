@@ -90,7 +90,7 @@ impl Session {
         data.validate()?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
-                "batch must be between 1 and the {} training images of `{}`, not {}",
+                "`batch` must be between 1 and the {} training images of `{}`, not {}",
                 data.train.len(),
                 data.name,
                 options.batch
