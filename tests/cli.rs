@@ -404,7 +404,36 @@ fn a_diverging_run_keeps_its_checkpoint(folder: &Path) -> Result<(), Failed> {
         !read(folder.join("a/metrics.jsonl"))?.is_empty(),
         "no metrics were kept",
     )?;
-    good(folder, &["eval", "a"]).map(|_| ())
+    good(folder, &["eval", "a"])?;
+    // Not the learning rate's fault, which has no part in it.
+    for (given, want) in [
+        (
+            "--commitment-weight",
+            "lower --commitment-weight (now 1e38).",
+        ),
+        ("--sync-nu", "lower --sync-nu (now 1e38)."),
+        ("--affine-lr", "lower --affine-lr (now 1e38)."),
+        ("--weight-decay", "lower --weight-decay (now 1e38)."),
+    ] {
+        let args = ["--steps", "20", "--overwrite", given, "1e38"];
+        bad(folder, &train("b", &args), 1, want)?;
+    }
+    let tiny = [
+        "--overwrite",
+        "--commitment-weight",
+        "1e38",
+        "--lr",
+        "1e-30",
+    ];
+    bad(
+        folder,
+        &train("b", &tiny),
+        1,
+        "lower --commitment-weight (now 1e38).",
+    )?;
+    let both = ["--overwrite", "--weight-decay", "1e38", "--lr", "1e30"];
+    let want = "lower --lr (now 1e30) or --weight-decay (now 1e38).";
+    bad(folder, &train("b", &both), 1, want)
 }
 
 fn no_adapter(folder: &Path) -> Result<(), Failed> {
