@@ -107,7 +107,11 @@ fn goes_on_from_a_file(folder: &Path) -> Result<(), Failed> {
     good(folder, &["train", "--resume", "a", "--steps", "6"])?;
     let file = |run: &str| read(folder.join(run).join("checkpoint.safetensors"));
     ensure(file("a")? == file("b")?, "the two went on differently")?;
-    bad(folder, &[&from[..], &["5"]].concat(), 1, "is at step 6")?;
+    let with = |steps| [&from[..], &[steps]].concat();
+    for args in [from[..3].to_vec(), with("5"), with("6")] {
+        let want = "checkpoint.safetensors is at step 6; --steps is their number in all";
+        bad(folder, &args, 2, want)?;
+    }
     let with_out = ["train", "--resume", "a", "--steps", "9", "--out", "c"];
     bad(folder, &with_out, 2, "goes on in its own folder")
 }
@@ -260,7 +264,7 @@ fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         folder,
         &["train", "--data", "data", "--batch", "41", "--out", "never"],
         2,
-        "between 1 and the 40 training images",
+        "--batch must be between 1 and the 40 training images",
     )?;
     bad(
         folder,
@@ -400,7 +404,36 @@ fn a_diverging_run_keeps_its_checkpoint(folder: &Path) -> Result<(), Failed> {
         !read(folder.join("a/metrics.jsonl"))?.is_empty(),
         "no metrics were kept",
     )?;
-    good(folder, &["eval", "a"]).map(|_| ())
+    good(folder, &["eval", "a"])?;
+    // Not the learning rate's fault, which has no part in it.
+    for (given, want) in [
+        (
+            "--commitment-weight",
+            "lower --commitment-weight (now 1e38).",
+        ),
+        ("--sync-nu", "lower --sync-nu (now 1e38)."),
+        ("--affine-lr", "lower --affine-lr (now 1e38)."),
+        ("--weight-decay", "lower --weight-decay (now 1e38)."),
+    ] {
+        let args = ["--steps", "20", "--overwrite", given, "1e38"];
+        bad(folder, &train("b", &args), 1, want)?;
+    }
+    let tiny = [
+        "--overwrite",
+        "--commitment-weight",
+        "1e38",
+        "--lr",
+        "1e-30",
+    ];
+    bad(
+        folder,
+        &train("b", &tiny),
+        1,
+        "lower --commitment-weight (now 1e38).",
+    )?;
+    let both = ["--overwrite", "--weight-decay", "1e38", "--lr", "1e30"];
+    let want = "lower --lr (now 1e30) or --weight-decay (now 1e38).";
+    bad(folder, &train("b", &both), 1, want)
 }
 
 fn no_adapter(folder: &Path) -> Result<(), Failed> {
@@ -431,7 +464,8 @@ fn no_adapter(folder: &Path) -> Result<(), Failed> {
         );
         ensure(output.status.code() == Some(1), text.clone())?;
         ensure(
-            text.contains("no GPU adapter found") && text.contains("install"),
+            text.contains("no GPU adapter found for the backend vulkan;")
+                && text.contains("install"),
             text,
         )?;
     }

@@ -261,11 +261,14 @@ fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
         return Err(error.to_string().into());
     };
     ensure((2..10).contains(step), format!("noticed at step {step}"))?;
-    ensure(error.to_string().contains("--lr"), error.to_string())?;
     ensure(
-        error
-            .to_string()
-            .contains("of the 392 vectors before the quantiser are NaN or infinite"),
+        error.to_string().contains("lower `lr` (now 1e30)"),
+        error.to_string(),
+    )?;
+    ensure(
+        error.to_string().contains(
+            "of the 392 vectors before the quantiser, or their squared distances, are NaN",
+        ),
         error.to_string(),
     )?;
     ensure(
@@ -288,7 +291,7 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     refused(
         &options(Method::Vq, 9, 1e-3),
         data(8, 4),
-        "batch must be between 1 and the 8 training images",
+        "`batch` must be between 1 and the 8 training images",
     )?;
     let mut narrow = data(8, 4);
     for part in [&mut narrow.train, &mut narrow.test] {

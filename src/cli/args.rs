@@ -31,7 +31,7 @@ fn or_none<T, E>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<OrN
     parse(text).map(Some)
 }
 
-fn pair_or_none(text: &str) -> Result<OrNone<(f32, f32)>, String> {
+fn pair_or_none(text: &str) -> Result<OrNone<(f32, f32)>, Error> {
     or_none(text, pair)
 }
 
@@ -59,12 +59,24 @@ fn levels_or_none(text: &str) -> Result<OrNone<Levels>, String> {
     })
 }
 
-fn pair(text: &str) -> Result<(f32, f32), String> {
-    let numbers: Option<Vec<f32>> = text.split(',').map(|t| t.trim().parse().ok()).collect();
-    match numbers.as_deref() {
-        Some([lr, momentum]) => Ok((*lr, *momentum)),
-        _ => Err("want LR,MOMENTUM, for example 10,0.9, or none".into()),
+fn pair(text: &str) -> Result<(f32, f32), Error> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let numbers = parts.iter().all(|t| t.trim().parse::<f32>().is_ok());
+    let [lr, momentum] = parts[..] else {
+        return Err(no_pair());
+    };
+    if !numbers {
+        return Err(no_pair());
     }
+    let lr = options::INPLACE_LR.parse(lr);
+    let momentum = options::INPLACE_MOMENTUM.parse(momentum);
+    // What was typed, not what float32 makes of it.
+    lr.and_then(|lr| Ok((lr, momentum?)))
+        .map_err(|_| VectorQuantConfig::not_in_place(text))
+}
+
+fn no_pair() -> Error {
+    Error::Config("want LR,MOMENTUM, for example 10,0.9, or none".into())
 }
 
 #[derive(Args)]

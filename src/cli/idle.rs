@@ -1,7 +1,9 @@
 //! What is given on the command line but would do nothing.
 
 use semivq::train::{Method, TrainOptions};
+use semivq::vq::VectorQuantConfig;
 use semivq::{Error, Result};
+use serde_json::json;
 
 use super::args::TrainArgs;
 use super::given::{Given, flag};
@@ -26,15 +28,26 @@ pub fn refuse(given: &Given, options: &TrainOptions) -> Result<()> {
     Ok(())
 }
 
-/// [`Error::Conflict`] when the options given over the method take back all that it sets.
+/// [`Error::Config`] when the options given over the method take back all that it sets.
 pub fn refuse_method(given: &Given, args: &TrainArgs) -> Result<()> {
     if !given.has("method") || args.method == Method::Vq {
         return Ok(());
     }
-    let plain = args.options_of(Method::Vq, false).0;
-    let with = args.options_of(args.method, false).0;
-    if plain.vq == with.vq {
-        return Err(Error::Conflict(format!(
+    let with = args.options_of(args.method, false).0.vq;
+    let plain = VectorQuantConfig {
+        feature_size: with.feature_size,
+        num_codes: with.num_codes,
+        ..VectorQuantConfig::default()
+    };
+    let mut alone = plain.clone();
+    args.method.apply(&mut alone);
+    let [with, plain, alone] = [with, plain, alone].map(|vq| json!(vq));
+    let names = plain.as_object().into_iter().flat_map(|o| o.keys());
+    let mut own = names.filter(|name| alone[*name] != plain[*name]);
+    // What is given as the method has it anyway is not taken back.
+    if own.all(|name| with[name] == plain[name]) {
+        // No conflict, in which a method's name could be taken for an option's.
+        return Err(Error::Config(format!(
             "--method {} has no effect: the options beside it take back all that it sets; leave it out",
             args.method.name()
         )));

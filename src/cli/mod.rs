@@ -136,15 +136,7 @@ pub fn main() -> ExitCode {
         }
     });
     match result {
-        Ok(code) => match output::lost() {
-            Some(why) => {
-                output::note(format_args!(
-                    "error: standard output: {why}; what was to be written is lost"
-                ));
-                ExitCode::FAILURE
-            }
-            None => code,
-        },
+        Ok(code) => unless_lost(code),
         Err(error) => {
             output::note(format_args!("error: {}", given.in_flags(&error)));
             ExitCode::from(match error {
@@ -172,8 +164,17 @@ fn said(text: &clap::Error) -> ExitCode {
         output::note(format_args!("error: {name} must be {want}, not {value}"));
         return ExitCode::from(2);
     }
-    match text.print() {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ => ExitCode::from(text.exit_code() as u8),
-    }
+    output::clap(text);
+    unless_lost(ExitCode::from(text.exit_code() as u8))
+}
+
+/// `code`, unless something of standard output was lost, which is said.
+fn unless_lost(code: ExitCode) -> ExitCode {
+    let Some(why) = output::lost() else {
+        return code;
+    };
+    output::note(format_args!(
+        "error: standard output: {why}; what was to be written is lost"
+    ));
+    ExitCode::FAILURE
 }

@@ -31,13 +31,14 @@ static LOOK: extern "C" fn() = {
     look
 };
 
+fn lose(why: String) {
+    if let Ok(mut lost) = LOST.lock() {
+        lost.get_or_insert(why);
+    }
+}
+
 /// A line on standard output. A reader that went away (`| head`) is no error; a full disk is.
 pub fn line(text: Arguments<'_>) {
-    let lose = |why: String| {
-        if let Ok(mut lost) = LOST.lock() {
-            lost.get_or_insert(why);
-        }
-    };
     if CLOSED.load(Ordering::Relaxed) {
         return lose("it is closed".into());
     }
@@ -45,6 +46,21 @@ pub fn line(text: Arguments<'_>) {
         && error.kind() != ErrorKind::BrokenPipe
     {
         lose(error.to_string());
+    }
+}
+
+/// What clap has to say, on the stream that it is for; an error as [`line`] has it.
+pub fn clap(text: &clap::Error) {
+    let stdout = !text.use_stderr();
+    let written = match stdout && CLOSED.load(Ordering::Relaxed) {
+        true => Err("it is closed".into()),
+        false => match text.print() {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.to_string()),
+            _ => Ok(()),
+        },
+    };
+    if let (true, Err(why)) = (stdout, written) {
+        lose(why);
     }
 }
 

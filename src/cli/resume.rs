@@ -189,8 +189,9 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
     let next = changed(&options, args, given, file)?;
     let steps = goal(&next, file)?;
     if steps <= state.step {
-        return Err(refuse(format!(
-            "is at step {}, and its run was to do {steps}; --steps is their number in all, so give more than that",
+        return Err(Error::Config(format!(
+            "{} is at step {}; --steps is their number in all, so give more than that",
+            file.display(),
             state.step
         )));
     }

@@ -68,7 +68,7 @@ pub fn with_advice(error: Error, dir: &Path) -> Error {
 fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     let (mut options, steps) = args.options(gpu.is_software());
     if steps == 0 {
-        return Err(Error::Config("steps must be at least 1".into()));
+        return Err(Error::Config("`steps` must be at least 1".into()));
     }
     if let Some(out) = &args.out {
         refuse_taken(out, args.overwrite)?;

@@ -164,6 +164,9 @@ fn parse(
     }
     if let Err(error) = reader.take(total + 1).read_to_end(&mut bytes) {
         return match error.kind() {
+            ErrorKind::UnexpectedEof if bytes.len() as u64 >= total => fail(
+                "is cut short: the checksum at its end is missing; fetch the file again".into(),
+            ),
             ErrorKind::UnexpectedEof => fail(format!(
                 "is cut short: {} of {total} bytes could be read; fetch the file again",
                 bytes.len()
@@ -268,6 +271,7 @@ mod tests {
     fn damage_is_named() {
         let good = images(3, 4, 8);
         let zipped = gzip(&good);
+        let behind = |end: &[u8]| [&zipped[..], end].concat();
         let mut labels = good.clone();
         labels[3] = 1;
         let mut longer = good.clone();
@@ -278,6 +282,15 @@ mod tests {
             (&longer[..], "it holds more"),
             (&labels[..], "that is a file of labels"),
             (&zipped[..zipped.len() - 12], "fetch the file again"),
+            (
+                &zipped[..zipped.len() - 8],
+                "the checksum at its end is missing",
+            ),
+            (
+                &zipped[..zipped.len() - 1],
+                "the checksum at its end is missing",
+            ),
+            (&behind(b"\0more"), "neither zeros nor gzip; fetch"),
             (&b""[..], "ends inside its header"),
         ] {
             let error = read_bytes(bytes).unwrap_err();

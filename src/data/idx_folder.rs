@@ -127,7 +127,8 @@ impl<'a> Content<'a> {
         let images = self.idx.keys().filter(|name| name.kind == Kind::Images);
         let sets: BTreeSet<&str> = images.map(|name| name.set.as_str()).collect();
         if sets.len() > 1 {
-            let names = sets.iter().map(|s| if s.is_empty() { "train" } else { s });
+            let plain = "the plain names of MNIST";
+            let names = sets.iter().map(|s| if s.is_empty() { plain } else { s });
             return Err(Error::file(
                 self.folder,
                 format!(
@@ -282,6 +283,10 @@ mod tests {
             (
                 &both[..],
                 &["several data sets (emnist-digits, emnist-letters)"][..],
+            ),
+            (
+                &["train-images-idx3-ubyte", letters[0]],
+                &["several data sets (the plain names of MNIST, emnist-letters)"],
             ),
             (&[], &["not found", "holds nothing"]),
             (&["a.txt", "raw/"], &["not found", "holds a.txt, raw/,"]),

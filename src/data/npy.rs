@@ -87,10 +87,10 @@ fn codes(bytes: &[u8]) -> Result<Codes, String> {
         } else {
             value
         };
-        i32::try_from(value)
-            .ok()
-            .filter(|code| *code >= 0)
-            .ok_or_else(|| format!("holds {value}, codes count from 0"))
+        if value < 0 {
+            return Err(format!("holds {value}, codes count from 0"));
+        }
+        i32::try_from(value).map_err(|_| format!("holds {value}, a code that does not exist"))
     });
     Ok(Codes {
         shape,
@@ -238,7 +238,7 @@ mod tests {
         }
         for (name, want) in [
             ("negative", "holds -37, codes count from 0"),
-            ("huge", "holds 40681930227712, codes count from 0"),
+            ("huge", "holds 40681930227712, a code that does not exist"),
             ("float32", "type <f4, expected int32 or int64"),
             ("uint16", "type <u2, expected int32 or int64"),
             ("record", "type record, expected int32 or int64"),

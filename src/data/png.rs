@@ -94,8 +94,19 @@ fn over_white(value: u8, alpha: u8) -> u8 {
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
+/// The decoder's words in one line, its names of chunks as PNG has them.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut parts = text.split("ChunkType {");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (about, rest) = part.split_once('}').unwrap_or(("", part));
+        let name = about.trim_start().strip_prefix("type: ");
+        let name = name.and_then(|n| n.split(',').next());
+        out.push_str(name.unwrap_or("of some").trim());
+        out.push_str(rest);
+    }
+    out
 }
 
 enum Refused {
@@ -198,6 +209,8 @@ mod tests {
         let read = |bytes: &[u8]| parse(Path::new("x.png"), bytes, 1);
         assert_eq!(read(&palette(4, 4, 6)).unwrap().pixels, [9; 16]);
         let good = palette(4, 4, 6);
+        let mut wrong_sum = good.clone();
+        wrong_sum[8 + 8 + 13] ^= 1;
         for (bytes, want) in [
             (palette(4, 4, 4), "is a damaged PNG image"),
             (palette(4, 4, 5), "is a damaged PNG image"),
@@ -212,13 +225,14 @@ mod tests {
                 "is 4 x 5; width and height must be divisible by 4",
             ),
             (good[..good.len() - 30].to_vec(), "is no readable PNG image"),
+            (wrong_sum, "while decoding IHDR chunk.)"),
             (b"GIF89a".to_vec(), "is no readable PNG image"),
             (Vec::new(), "is no readable PNG image"),
         ] {
             let error = read(&bytes).unwrap_err().to_string();
             assert!(error.contains(want), "{error:?} does not say {want:?}");
             assert!(
-                !error.contains('\n') && error.starts_with("x.png: "),
+                !error.contains(['\n', '{']) && error.starts_with("x.png: "),
                 "{error}"
             );
         }

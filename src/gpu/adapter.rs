@@ -27,20 +27,32 @@ pub struct AdapterSummary {
     pub usable: bool,
 }
 
+/// The backends that can be asked for: what each is called, other names of it, and what it is.
+const BACKENDS: [(&str, &[&str], wgpu::Backends); 4] = [
+    ("vulkan", &["vk"], wgpu::Backends::VULKAN),
+    ("metal", &[], wgpu::Backends::METAL),
+    ("dx12", &["d3d12"], wgpu::Backends::DX12),
+    ("gl", &["gles", "opengl"], wgpu::Backends::GL),
+];
+
 /// The backends by name.
 ///
 /// # Errors
 /// [`Error::Config`] names the accepted ones.
 pub fn parse_backend(name: &str) -> Result<wgpu::Backends> {
-    match name.to_ascii_lowercase().as_str() {
-        "vulkan" | "vk" => Ok(wgpu::Backends::VULKAN),
-        "metal" => Ok(wgpu::Backends::METAL),
-        "dx12" | "d3d12" => Ok(wgpu::Backends::DX12),
-        "gl" | "gles" | "opengl" => Ok(wgpu::Backends::GL),
-        _ => Err(Error::Config(format!(
-            "unknown backend `{name}`; use one of vulkan, metal, dx12, gl"
-        ))),
-    }
+    let wanted = name.to_ascii_lowercase();
+    let mut all = BACKENDS.iter();
+    let found = all.find(|(own, others, _)| wanted == *own || others.contains(&wanted.as_str()));
+    found.map(|(.., backends)| *backends).ok_or_else(|| {
+        let names = BACKENDS.map(|(name, ..)| name).join(", ");
+        Error::Config(format!("unknown backend `{name}`; use one of {names}"))
+    })
+}
+
+/// The way back.
+fn backend_names(backends: wgpu::Backends) -> String {
+    let all = BACKENDS.iter().filter(|(.., b)| backends.contains(*b));
+    all.map(|(name, ..)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// How to get a driver on this system.
@@ -125,9 +137,9 @@ pub(super) async fn select(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
     }
     let adapters = ranked(choice.backend).await;
     if adapters.is_empty() {
-        let backend = choice
-            .backend
-            .map_or(String::new(), |b| format!(" for backend {b:?}"));
+        let backend = choice.backend.map_or(String::new(), |b| {
+            format!(" for the backend {}", backend_names(b))
+        });
         return Err(Error::Adapter(format!(
             "no GPU adapter found{backend}; {}",
             install_hint()

@@ -202,10 +202,15 @@ pub fn read_state(path: &Path, training: bool) -> Result<State> {
 /// The options inside a checkpoint.
 ///
 /// # Errors
-/// [`Error::File`] when there are none.
+/// [`Error::File`] when there are none, or names the one that this version does not know or take.
 pub fn options_of(state: &State, path: &Path) -> Result<TrainOptions> {
+    if state.options.is_null() {
+        let message =
+            format!("does not say what run it is of; give the run's folder, with {CONFIG} in it");
+        return Err(Error::file(path, message));
+    }
     TrainOptions::from_stored(&state.options.to_string()).map_err(|e| {
-        let message = format!("does not say what run it is of ({e}); give the run's folder");
+        let message = format!("holds options that cannot be read ({e})");
         Error::file(path, message)
     })
 }

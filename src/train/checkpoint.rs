@@ -175,6 +175,31 @@ fn check_finite<'a>(tensors: impl IntoIterator<Item = &'a Named>, prefix: &str) 
     Ok(())
 }
 
+/// Whether a tensor of this name, variances or counts, holds nothing below 0.
+fn is_not_negative(prefix: &str, name: &str) -> bool {
+    let own = name.rsplit('.').next().unwrap_or(name);
+    let variance = own.starts_with("running_") && own.ends_with("_var");
+    prefix == TrainingState::PARTS[1] || variance || own == "cluster_size"
+}
+
+/// Names the first tensor with a value that none can have: NaN, infinity, a variance below 0.
+fn check_values<'a>(
+    tensors: impl IntoIterator<Item = &'a Named> + Clone,
+    prefix: &str,
+) -> Result<()> {
+    check_finite(tensors.clone(), prefix)?;
+    for (name, _, values) in tensors {
+        let below = values.iter().find(|v| **v < 0.0);
+        if let Some(value) = below.filter(|_| is_not_negative(prefix, name)) {
+            return Err(bad(format!(
+                "holds {value} in `{prefix}{name}`, where nothing can be below 0: it is damaged; take an \
+                 earlier checkpoint"
+            )));
+        }
+    }
+    Ok(())
+}
+
 const OTHER: &str = "the checkpoint is of another model or other options";
 
 /// Whether `held` has all of `wanted`, names and shapes. The shapes of version 0.1.0's training
@@ -238,10 +263,12 @@ impl TrainingState {
         others
     }
 
-    /// Whether it is one of a model with `layout`, `moments` of each parameter, and finite.
+    /// Whether it is one of a model with `layout`, `moments` of each parameter, its values such as
+    /// they can be.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first tensor that is missing, differs or holds NaN or infinity.
+    /// [`Error::Config`] names the first tensor that is missing, differs or holds NaN, infinity or a variance
+    /// below 0.
     pub fn check(&self, layout: &ParameterLayout, moments: usize) -> Result<()> {
         for (prefix, held) in self.parts().into_iter().take(moments) {
             let wanted = layout.parameters().iter().map(|p| (&p.name, &p.shape));
@@ -254,7 +281,7 @@ impl TrainingState {
             kept.map(|b| (&b.name, &b.shape)),
         )?;
         for (prefix, held) in self.parts() {
-            check_finite(held, prefix)?;
+            check_values(held, prefix)?;
         }
         Ok(())
     }
@@ -381,11 +408,12 @@ impl State {
         Ok(())
     }
 
-    /// Whether it is a model `name` with `layout`, all of it finite. The training state is not
-    /// looked at.
+    /// Whether it is a model `name` with `layout`, its values such as they can be. The training state
+    /// is not looked at.
     ///
     /// # Errors
-    /// [`Error::Config`] names the first tensor that differs or holds NaN or infinity.
+    /// [`Error::Config`] names the first tensor that differs or holds NaN, infinity or a variance
+    /// below 0.
     pub fn check(&self, name: &str, layout: &ParameterLayout) -> Result<()> {
         if self.model != name {
             return Err(bad(format!(
@@ -405,7 +433,7 @@ impl State {
                 "holds `{name}`, which the model does not have; {OTHER}"
             )));
         }
-        check_finite(&self.tensors, "")
+        check_values(&self.tensors, "")
     }
 }
 

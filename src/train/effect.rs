@@ -71,7 +71,7 @@ impl TrainOptions {
         let adamw = matches!(self.optimizer, Optimizer::Adamw { .. });
         let fsq = vq.fsq_levels.is_some();
         let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-        let rules: [(bool, &'static [&'static str], &'static str); 14] = [
+        let rules: [(bool, &'static [&'static str], &'static str); 17] = [
             (vq.no_vq, &OF_A_QUANTISER, "nothing is quantised with no_vq"),
             (
                 fsq,
@@ -105,8 +105,13 @@ impl TrainOptions {
             ),
             (
                 !vq.affine(),
-                &["affine_groups", "using_statistics"],
+                &["affine_groups"],
                 "it is of an affine codebook, which needs affine_lr above 0 or use_learnable_std",
+            ),
+            (
+                !vq.affine(),
+                &["using_statistics"],
+                "it says how the codebook is affine, which needs affine_lr above 0",
             ),
             (
                 vq.use_learnable_std,
@@ -127,6 +132,16 @@ impl TrainOptions {
                 vq.inplace_optimizer.is_some(),
                 &["commitment_weight"],
                 "inplace_optimizer takes the place of the commitment loss",
+            ),
+            (
+                self.commitment_weight == 0.0 && vq.inplace_optimizer.is_none(),
+                &["beta"],
+                "with a commitment_weight of 0 there is no commitment loss",
+            ),
+            (
+                vq.num_codes == 1,
+                &["replace_freq", "replace_policy"],
+                "with a num_codes of 1 no code is ever unused",
             ),
             (adamw, &["momentum"], "the optimizer adamw has none"),
             (

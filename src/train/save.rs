@@ -53,16 +53,19 @@ impl Session {
             moment1: next(),
             moment2: next(),
         };
-        for (kind, part) in [
-            ("", &tensors),
-            ("the training state of ", &training.buffers),
-            ("the first moment of ", &training.moment1),
-            ("the second moment of ", &training.moment2),
+        // A moment comes of gradients, which are those of the parameters before the step.
+        let moves = self.step.saturating_sub(self.began);
+        let before = moves.saturating_sub(1);
+        for (kind, part, moves) in [
+            ("", &tensors, moves),
+            ("the training state of ", &training.buffers, moves),
+            ("the first moment of ", &training.moment1, before),
+            ("the second moment of ", &training.moment2, before),
         ] {
             for (name, _, values) in part {
                 if let Some(value) = values.iter().find(|v| !v.is_finite()) {
                     let what = format!("{kind}`{name}`");
-                    return Err(self.diverged(&what, self.step, *value, 0));
+                    return Err(self.diverged(&what, self.step, moves, *value, 0));
                 }
             }
         }

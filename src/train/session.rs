@@ -14,8 +14,8 @@ use crate::gpu::{
 use crate::models::{Builder, Model};
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
-use crate::vq::Vectors;
 use crate::vq::kmeans::{KMeansOptions, kmeans};
+use crate::vq::{AlterPenalty, Vectors};
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;
@@ -92,7 +92,7 @@ impl Session {
         data.validate()?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
-                "batch must be between 1 and the {} training images of `{}`, not {}",
+                "`batch` must be between 1 and the {} training images of `{}`, not {}",
                 data.train.len(),
                 data.name,
                 options.batch
@@ -357,42 +357,107 @@ impl Session {
         let lost = losses.into_iter().flatten().find(|v| !v.is_finite());
         if lost.is_some() || bad > 0 {
             let value = lost.unwrap_or(metrics.rec_loss);
-            return Err(self.diverged("the loss", step, value, bad));
+            // A step's loss is that of the parameters before it.
+            let moves = (step - 1).saturating_sub(self.began);
+            return Err(self.diverged("the loss", step, moves, value, bad));
         }
         Ok(Some(metrics))
     }
 
-    /// What to say when the loss, or whatever `what` is, is `value` at `step`.
-    pub(super) fn diverged(&self, what: &str, step: u32, value: f32, bad: u32) -> Error {
+    /// What to say when the loss, or whatever `what` is, is `value` at `step`, `moves` steps of the
+    /// parameters having had a part in it.
+    pub(super) fn diverged(
+        &self,
+        what: &str,
+        step: u32,
+        moves: u32,
+        value: f32,
+        bad: u32,
+    ) -> Error {
         let vectors = match &self.record {
             Some(record) if bad > 0 => format!(
-                " ({bad} of the {} vectors before the quantiser are NaN or infinite)",
+                " ({bad} of the {} vectors before the quantiser, or their squared distances, are NaN or infinite)",
                 record.vectors
             ),
             _ => String::new(),
-        };
-        let penalty = if self.scalars.has("alpha_penalty") {
-            " or `penalty_weight`: the penalty on alpha has no lower bound"
-        } else {
-            ""
-        };
-        // A step's loss is that of the parameters before it, so the learning rate has no part in
-        // the first one's.
-        let advice = match self.began {
-            0 if step == 1 => {
-                "no step was taken before it, so lower the weights of the losses".into()
-            }
-            began if step == began + 1 => {
-                "the checkpoint's own values lead to it: take an earlier one".into()
-            }
-            _ => format!("lower `lr` (now {:e}){penalty}", self.options.lr),
         };
         Error::Diverged {
             what: what.to_owned(),
             step,
             value,
             vectors,
-            advice,
+            advice: self.advice(moves),
         }
+    }
+
+    /// The factors of gradients and steps that are far above what anybody trains with, as
+    /// `NAME (now VALUE)`.
+    fn far_above_usual(&self) -> Vec<String> {
+        const FAR: f32 = 100.0;
+        let vq = self.model.quantizer().1.config();
+        let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
+            self.options.optimizer;
+        let in_place = vq.inplace_optimizer.map_or(0.0, |(lr, _)| lr);
+        let all = [
+            ("commitment_weight", self.model.commitment_weight(), 10.0),
+            ("penalty_weight", vq.penalty_weight, 1.0),
+            ("sync_nu", vq.sync_nu, 2.0),
+            ("affine_lr", vq.affine_lr, 2.0),
+            ("inplace_optimizer", in_place, 10.0),
+            ("weight_decay", weight_decay, 0.01),
+        ];
+        let far = all
+            .into_iter()
+            .filter(|(_, value, usual)| *value > FAR * usual);
+        far.map(|(name, value, _)| format!("`{name}` (now {value:e})"))
+            .collect()
+    }
+
+    /// What to try after NaN or infinity, `moves` steps of the parameters having led to it.
+    fn advice(&self, moves: u32) -> String {
+        /// Above what AdamW learns with.
+        const LARGE: f32 = 0.03;
+        let mut names = self.far_above_usual();
+        let weights = "the weights of the losses";
+        // What no step led to is not the learning rate's fault.
+        if moves == 0 {
+            return match (self.began, names.is_empty()) {
+                (0, true) => format!("no step was taken before it, so lower {weights}"),
+                (0, false) => {
+                    format!("no step was taken before it, so lower {}", any_of(&names))
+                }
+                (_, true) => "the checkpoint's own values lead to it: take an earlier one".into(),
+                (_, false) => format!("lower {}", any_of(&names)),
+            };
+        }
+        let usual = names.is_empty();
+        let lr = self.options.lr;
+        if usual || lr > LARGE {
+            names.insert(0, format!("`lr` (now {lr:e})"));
+        }
+        let vq = self.model.quantizer().1.config();
+        let bounded = vq.alter_penalty == AlterPenalty::Between1;
+        if self.scalars.has("alpha_penalty") && !bounded {
+            if !names.iter().any(|n| n.contains("`penalty_weight`")) {
+                names.push("`penalty_weight`".into());
+            }
+            return format!(
+                "lower {}: the penalty on alpha has no lower bound",
+                any_of(&names)
+            );
+        }
+        if usual && lr <= LARGE {
+            names.push(weights.into());
+        }
+        format!("lower {}", any_of(&names))
+    }
+}
+
+/// `a, b or c`
+fn any_of(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }

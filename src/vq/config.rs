@@ -198,10 +198,12 @@ impl VectorQuantConfig {
     /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] names the
     /// options that do not go together.
     pub fn validate(&self) -> Result<()> {
+        // Before the number of codes, which they make.
+        self.validate_levels()?;
         self.validate_ranges()?;
         self.validate_together()?;
         self.refuse_pairs()?;
-        self.validate_levels()
+        self.refuse_beside_levels()
     }
 
     fn validate_ranges(&self) -> Result<()> {
@@ -219,13 +221,19 @@ impl VectorQuantConfig {
         }
         if let Some((lr, momentum)) = self.inplace_optimizer {
             let right = INPLACE_LR.check(lr).and(INPLACE_MOMENTUM.check(momentum));
-            right.map_err(|_| Error::Option {
-                name: "inplace_optimizer".into(),
-                value: format!("{lr},{momentum}"),
-                want: "a learning rate above 0 and a momentum in [0, 1)".into(),
-            })?;
+            right.map_err(|_| Self::not_in_place(&format!("{lr},{momentum}")))?;
         }
         Ok(())
+    }
+
+    /// What to say of an `inplace_optimizer` that is out of range.
+    #[must_use]
+    pub fn not_in_place(value: &str) -> Error {
+        Error::Option {
+            name: "inplace_optimizer".into(),
+            value: value.into(),
+            want: "a learning rate above 0 and a momentum in [0, 1)".into(),
+        }
     }
 
     fn validate_together(&self) -> Result<()> {
@@ -335,13 +343,17 @@ impl VectorQuantConfig {
         Ok(())
     }
 
-    /// Whether `fsq_levels` make the codes, and stand alone.
+    /// The codes that `fsq_levels` make; `None` where they are too many to count.
+    fn codes_of_levels(levels: &[usize]) -> Option<usize> {
+        levels.iter().try_fold(1_usize, |a, l| a.checked_mul(*l))
+    }
+
+    /// Whether `fsq_levels` are in range.
     fn validate_levels(&self) -> Result<()> {
         let Some(levels) = &self.fsq_levels else {
             return Ok(());
         };
-        let refuse = |message: String| Err(Error::Conflict(message));
-        let codes = levels.iter().try_fold(1_usize, |a, l| a.checked_mul(*l));
+        let codes = Self::codes_of_levels(levels);
         let right = (1..=MAX_CHANNELS).contains(&levels.len())
             && levels.iter().all(|l| *l >= 3)
             && codes.is_some_and(|codes| NUM_CODES.check(codes).is_ok());
@@ -354,6 +366,16 @@ impl VectorQuantConfig {
                 ),
             });
         }
+        Ok(())
+    }
+
+    /// Whether `fsq_levels` make the codes, and stand alone.
+    fn refuse_beside_levels(&self) -> Result<()> {
+        let Some(levels) = &self.fsq_levels else {
+            return Ok(());
+        };
+        let refuse = |message: String| Err(Error::Conflict(message));
+        let codes = Self::codes_of_levels(levels);
         if codes != Some(self.num_codes) {
             return refuse(format!(
                 "fsq_levels {levels:?} make {} codes, but num_codes is {}",

@@ -220,7 +220,12 @@ pub fn lost_output_is_an_error(folder: &Path) -> Result<(), Failed> {
         ("\"$0\" eval a --json > /dev/full", Some(1)),
         ("\"$0\" eval a --json >&-", Some(1)),
         ("\"$0\" methods > /dev/full", Some(1)),
+        ("\"$0\" methods >&-", Some(1)),
         ("\"$0\" --help > /dev/full", Some(1)),
+        ("\"$0\" --help >&-", Some(1)),
+        ("\"$0\" --version >&-", Some(1)),
+        ("\"$0\" train --help >&-", Some(1)),
+        ("\"$0\" train --voodoo >&-", Some(2)),
         ("\"$0\" eval a --json > /dev/null", Some(0)),
         ("\"$0\" eval a --json 1<> /dev/null", Some(0)),
         (
@@ -232,7 +237,7 @@ pub fn lost_output_is_an_error(folder: &Path) -> Result<(), Failed> {
         let (code, text) = shell(line)?;
         ensure(code == want, format!("{line}: {code:?}, {text}"))?;
         ensure(!text.contains("panicked"), format!("{line}: {text}"))?;
-        if line.contains("eval") && want == Some(1) {
+        if want == Some(1) {
             ensure(
                 text.contains("error: standard output"),
                 format!("{line}: {text}"),

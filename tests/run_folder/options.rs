@@ -164,6 +164,22 @@ pub fn an_interrupted_change_of_options(folder: &Path) -> Result<(), Failed> {
     )
 }
 
+/// A checkpoint with another `value` of an option in its metadata.
+fn with_option(bytes: &[u8], pointer: &str, value: Value) -> Result<Vec<u8>, Failed> {
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or("no checkpoint")?;
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: Value = serde_json::from_slice(header)?;
+    let text = header["__metadata__"]["semivq"]
+        .as_str()
+        .ok_or("no metadata")?;
+    let mut meta: Value = serde_json::from_str(text)?;
+    let option = meta["options"].pointer_mut(pointer);
+    *option.ok_or("no such option")? = value;
+    header["__metadata__"]["semivq"] = Value::from(meta.to_string());
+    let header = header.to_string().into_bytes();
+    Ok([&(header.len() as u64).to_le_bytes(), &header[..], data].concat())
+}
+
 /// Configuration and checkpoint that contradict each other are refused by the field's name.
 pub fn contradictions_are_refused(folder: &Path) -> Result<(), Failed> {
     good(folder, &train("a", &["--steps", "2"]))?;
@@ -189,6 +205,29 @@ pub fn contradictions_are_refused(folder: &Path) -> Result<(), Failed> {
             bad(folder, command, 1, &format!(": {name}: "))?;
         }
     }
+    // A checkpoint with options of another version, whose configuration does not help.
+    std::fs::write(&path, whole.to_string())?;
+    let checkpoint = folder.join("a/checkpoint.safetensors");
+    let good_bytes = read(checkpoint.clone())?;
+    for (pointer, value, want) in [
+        (
+            "/lr",
+            Value::from(-1),
+            "lr must be a number above 0, not -1",
+        ),
+        ("/vq/norm", Value::from("l7"), "unknown variant `l7`"),
+    ] {
+        std::fs::write(&checkpoint, with_option(&good_bytes, pointer, value)?)?;
+        let want = format!("a/checkpoint.safetensors: holds options that cannot be read ({want}");
+        for command in [
+            &["eval", "a"][..],
+            &["eval", "a/checkpoint.safetensors"],
+            &["train", "--resume", "a", "--steps", "3"],
+        ] {
+            bad(folder, command, 1, &want)?;
+        }
+    }
+    std::fs::write(&checkpoint, good_bytes)?;
     // Where the images lie is no part of what was computed.
     let mut moved = whole.clone();
     moved["data"] = Value::from("elsewhere");

@@ -29,13 +29,13 @@ pub fn broken_values_are_named(folder: &Path) -> Result<(), Failed> {
         "layers.0.weight",
         "layers.5.codebook.weight",
         "layers.10.bias",
-        "layers.5.norm.running_mean",
+        "layers.5.norm_layer.running_mean",
     ];
     let names = serde_json::from_slice::<Value>(
         &whole[8..8 + u64::from_le_bytes(whole[..8].try_into()?) as usize],
     )?;
     let there = tensors.iter().filter(|t| names.get(t).is_some()).count();
-    ensure(there >= 3, format!("{names}"))?;
+    ensure(there == 4, format!("{names}"))?;
     for (name, value) in names
         .as_object()
         .ok_or("no names")?
@@ -62,6 +62,12 @@ pub fn broken_values_are_named(folder: &Path) -> Result<(), Failed> {
             bad(folder, command, 1, &want)?;
         }
     }
+    let mut bytes = whole.clone();
+    let at = place(&bytes, "layers.5.norm_layer.running_var")?;
+    bytes[at..at + 4].copy_from_slice(&(-1_f32).to_le_bytes());
+    std::fs::write(&path, &bytes)?;
+    let want = "holds -1 in `layers.5.norm_layer.running_var`, where nothing can be below 0";
+    bad(folder, &["eval", "a"], 1, want)?;
     std::fs::write(&path, &whole)?;
     let path = folder.join("a/training-2.safetensors");
     let mut bytes = read(path.clone())?;
@@ -73,6 +79,14 @@ pub fn broken_values_are_named(folder: &Path) -> Result<(), Failed> {
         &["train", "--resume", "a", "--steps", "3"],
         1,
         "holds NaN in `moment2.layers.3.weight`",
+    )?;
+    bytes[at..at + 4].copy_from_slice(&(-1_f32).to_le_bytes());
+    std::fs::write(&path, &bytes)?;
+    bad(
+        folder,
+        &["train", "--resume", "a", "--steps", "3"],
+        1,
+        "holds -1 in `moment2.layers.3.weight`, where nothing can be below 0",
     )?;
     // Evaluation does not need it.
     good(folder, &["eval", "a"]).map(|_| ())
@@ -118,7 +132,17 @@ pub fn sums_that_overflow_are_an_error(folder: &Path) -> Result<(), Failed> {
         )?;
         ensure(text.contains("the checkpoint's own values"), text)?;
     }
-    bad(folder, &["encode", "a"], 1, "vectors before the quantiser")
+    bad(folder, &["encode", "a"], 1, "vectors before the quantiser")?;
+    // The vectors are good, their distances are not.
+    let mut bytes = whole.clone();
+    let at = place(&bytes, "layers.5.codebook.weight")?;
+    for value in bytes[at..at + 4 * 16 * 32].chunks_mut(4) {
+        value.copy_from_slice(&1e20_f32.to_le_bytes());
+    }
+    std::fs::write(&path, &bytes)?;
+    let want = "vectors before the quantiser, or their squared distances, are NaN or infinite";
+    bad(folder, &["eval", "a"], 1, want)?;
+    bad(folder, &["train", "--resume", "a", "--steps", "9"], 1, want)
 }
 
 /// A run of version 0.1.0 goes on as that version did: the right values are what it wrote, on the

@@ -147,6 +147,10 @@ fn nan_and_infinity_are_named() {
         "inf in `moment2.a.weight`",
     );
     broken(
+        |t| t.moment2[1].2[0] = -1.0,
+        "holds -1 in `moment2.b.weight`, where nothing can be below 0",
+    );
+    broken(
         |t| t.buffers[0].2[0] = f32::NAN,
         "NaN in `training.a.velocity`",
     );
