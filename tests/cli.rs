@@ -560,6 +560,7 @@ fn main() {
             files::more_data_than_a_binding_holds,
         ),
         #[cfg(unix)]
+        ("CIFAR", files::cifar),
         ("pipes and folders", files::pipes_and_folders),
         ("images of every kind", files::images_of_every_kind),
         (

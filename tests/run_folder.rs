@@ -112,6 +112,7 @@ fn main() {
         ("lost output is an error", files::lost_output_is_an_error),
         #[cfg(unix)]
         ("a full disk", states::a_full_disk),
+        ("a finished run", states::a_finished_run),
         ("large codebooks", values::large_codebooks),
         ("kills at random moments", states::kills_at_random_moments),
     ];

@@ -114,6 +114,53 @@ pub fn more_data_than_a_binding_holds(folder: &Path) -> Result<(), Failed> {
     )
 }
 
+/// CIFAR's binary files, of both kinds: a file alone, and folders as the archives unpack them.
+pub fn cifar(folder: &Path) -> Result<(), Failed> {
+    let records = |labels: usize, count: usize| -> Vec<u8> {
+        let record = |i: usize| {
+            let pixels = (0..3072).map(move |p| ((p / 32 + 5 * i) % 256) as u8);
+            vec![(i % 10) as u8; labels].into_iter().chain(pixels)
+        };
+        (0..count).flat_map(record).collect()
+    };
+    std::fs::create_dir(folder.join("fine"))?;
+    std::fs::write(folder.join("fine/test.bin"), records(2, 30))?;
+    std::fs::create_dir(folder.join("ten"))?;
+    std::fs::write(folder.join("ten/data_batch_1.bin"), records(1, 20))?;
+    std::fs::write(folder.join("ten/test_batch.bin"), records(1, 10))?;
+    for (data, train, test) in [("fine", 27, 3), ("fine/test.bin", 27, 3), ("ten", 20, 10)] {
+        let out = format!("run-{}", data.replace('/', "-"));
+        let args = [
+            "train",
+            "--data",
+            data,
+            "--batch",
+            "8",
+            "--num-codes",
+            "16",
+            "--steps",
+            "2",
+            "--out",
+            &out,
+        ];
+        let text = good(folder, &args)?;
+        let want = format!("{train} train and {test} test images");
+        ensure(
+            text.contains(&want),
+            format!("{text:?} does not say {want:?}"),
+        )?;
+        let text = good(folder, &["eval", &out])?;
+        ensure(text.contains(&format!("test ({test} images)")), text)?;
+        good(
+            folder,
+            &["reconstruct", &out, &format!("{out}/test-image.png")],
+        )?;
+    }
+    std::fs::write(folder.join("ten/data_batch_2.bin"), records(2, 20))?;
+    let args = ["train", "--data", "ten", "--steps", "2", "--out", "never"];
+    bad(folder, &args, 1, "data_batch_2.bin: is of the other CIFAR")
+}
+
 /// What is no regular file is refused, not waited for.
 #[cfg(unix)]
 pub fn pipes_and_folders(folder: &Path) -> Result<(), Failed> {

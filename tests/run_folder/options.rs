@@ -228,9 +228,14 @@ pub fn contradictions_are_refused(folder: &Path) -> Result<(), Failed> {
         }
     }
     std::fs::write(&checkpoint, good_bytes)?;
-    // Where the images lie is no part of what was computed.
+    // Other images are a contradiction while those of before are there; moved ones are not.
     let mut moved = whole.clone();
+    moved["data"] = Value::Null;
+    std::fs::write(&path, moved.to_string())?;
+    bad(folder, &["eval", "a"], 1, ": data: null")?;
     moved["data"] = Value::from("elsewhere");
+    std::fs::write(&path, moved.to_string())?;
+    bad(folder, &["eval", "a"], 1, ": data: \"elsewhere\"")?;
     std::fs::rename(folder.join("data"), folder.join("elsewhere"))?;
     std::fs::write(&path, moved.to_string())?;
     good(folder, &["eval", "a"])?;

@@ -210,6 +210,40 @@ pub fn a_full_disk(folder: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
+/// A run whose steps are done takes nothing that would change none of them, and no other run's training state.
+pub fn a_finished_run(folder: &Path) -> Result<(), Failed> {
+    good(folder, &train("a", &["--steps", "3"]))?;
+    let before = contents(&folder.join("a"))?;
+    for option in [
+        ["--lr", "1e-2"],
+        ["--log-every", "2"],
+        ["--commitment-weight", "2"],
+        ["--data", "data"],
+    ] {
+        let resume = ["train", "--resume", "a", option[0], option[1]];
+        bad(
+            folder,
+            &resume,
+            2,
+            &format!("{} has no effect: all 3 steps", option[0]),
+        )?;
+    }
+    ensure(
+        contents(&folder.join("a"))? == before,
+        "a refusal changed the run",
+    )?;
+    good(folder, &train("b", &["--steps", "3", "--lr", "1e-2"]))?;
+    let name = "training-3.safetensors";
+    std::fs::copy(folder.join("b").join(name), folder.join("a").join(name))?;
+    let resume = ["train", "--resume", "a", "--steps", "4"];
+    bad(
+        folder,
+        &resume,
+        1,
+        "training-3.safetensors: is of another run",
+    )
+}
+
 /// Random numbers of a fixed seed: the generator of Numerical Recipes.
 struct Lcg(u32);
 
