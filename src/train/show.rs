@@ -40,6 +40,42 @@ pub struct Inspection {
     pub gamma: Vec<f32>,
 }
 
+/// The plans for a walk through images: for as many at once as the device takes, one kept for the next batch.
+struct Batches<P> {
+    size: usize,
+    plan: Option<(usize, P)>,
+}
+
+impl<P> Default for Batches<P> {
+    fn default() -> Self {
+        Self {
+            size: BATCH,
+            plan: None,
+        }
+    }
+}
+
+impl<P> Batches<P> {
+    /// The plan for the next of the `rest` that is left, which `make` makes, and how many it takes.
+    fn next(&mut self, rest: usize, make: impl Fn(usize) -> Result<P>) -> Result<(usize, &P)> {
+        loop {
+            let count = self.size.min(rest);
+            let plan = match self.plan.take() {
+                Some((size, plan)) if size == count => Ok(plan),
+                _ => make(count),
+            };
+            match plan {
+                Ok(plan) => {
+                    let (count, plan) = self.plan.insert((count, plan));
+                    return Ok((*count, plan));
+                }
+                Err(Error::Limit { .. }) if count > 1 => self.size = count.div_ceil(2),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// Words as the floats that they are.
 fn floats(words: Vec<u32>) -> Vec<f32> {
     words.into_iter().map(f32::from_bits).collect()
@@ -136,28 +172,17 @@ impl Session {
     /// [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
         let [c, h, w] = images.shape;
-        let batch = images.len().min(BATCH);
         let mut tally = Tally::new(self.record.map_or(0, |record| record.codes));
-        let mut plan: Option<(usize, Inference)> = None;
+        let mut batches = Batches::default();
         let mut start = 0;
         while start < images.len() {
-            let count = batch.min(images.len() - start);
-            let inference = match plan.take() {
-                Some((size, inference)) if size == count => inference,
-                _ => Inference::new(
-                    &self.gpu,
-                    &self.store,
-                    self.model.as_ref(),
-                    &[count, c, h, w],
-                )?,
-            };
-            let inferred = inference
-                .run(&self.gpu, images.range(start, start + count))
-                .await?;
+            let make = |count| self.inference(&[count, c, h, w]);
+            let (count, inference) = batches.next(images.len() - start, make)?;
+            let bytes = images.range(start, start + count);
+            let inferred = inference.run(&self.gpu, bytes).await?;
             inferred.check()?;
             tally.add(count, &inferred);
             start += count;
-            plan = Some((count, inference));
         }
         tally.finish()
     }
@@ -169,13 +194,21 @@ impl Session {
     /// [`Inference::run`].
     pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
         let [c, h, w] = images.shape;
-        let shape = [images.len(), c, h, w];
-        let inference = Inference::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?;
-        let inferred = inference.run(&self.gpu, &images.pixels).await?;
-        inferred.check()?;
+        let mut pixels = Vec::new();
+        let mut batches = Batches::default();
+        let mut start = 0;
+        while start < images.len() {
+            let make = |count| self.inference(&[count, c, h, w]);
+            let (count, inference) = batches.next(images.len() - start, make)?;
+            let bytes = images.range(start, start + count);
+            let inferred = inference.run(&self.gpu, bytes).await?;
+            inferred.check()?;
+            pixels.extend(to_bytes(&inferred.images, self.model.pixel_range()));
+            start += count;
+        }
         Ok(Images {
             shape: images.shape,
-            pixels: to_bytes(&inferred.images, self.model.pixel_range()),
+            pixels,
             labels: None,
         })
     }
@@ -187,16 +220,12 @@ impl Session {
     pub async fn encode(&self, images: &Images) -> Result<Codes> {
         let [c, h, w] = images.shape;
         let mut all: Option<Codes> = None;
-        let mut plan: Option<(usize, Encoder)> = None;
-        for start in (0..images.len()).step_by(BATCH) {
-            let count = BATCH.min(images.len() - start);
-            let encoder = match plan.take() {
-                Some((size, encoder)) if size == count => encoder,
-                _ => {
-                    let shape = [count, c, h, w];
-                    Encoder::new(&self.gpu, &self.store, self.model.as_ref(), &shape)?
-                }
-            };
+        let mut batches = Batches::default();
+        let mut start = 0;
+        while start < images.len() {
+            let model = self.model.as_ref();
+            let make = |count| Encoder::new(&self.gpu, &self.store, model, &[count, c, h, w]);
+            let (count, encoder) = batches.next(images.len() - start, make)?;
             let bytes = images.range(start, start + count);
             let values = to_values(bytes, self.model.pixel_range());
             let codes = encoder.run(&self.gpu, &values).await?;
@@ -207,7 +236,7 @@ impl Session {
                     all.values.extend(codes.values);
                 }
             }
-            plan = Some((count, encoder));
+            start += count;
         }
         all.ok_or_else(|| Error::Config("there are no images to encode".into()))
     }
@@ -217,19 +246,40 @@ impl Session {
     /// # Errors
     /// [`ShapeError`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
     pub async fn decode(&self, codes: &Codes) -> Result<Images> {
+        self.check_codes(codes)?;
         let mut pixels = Vec::new();
         let mut shape = [0; 3];
-        let mut decoder = None;
-        for start in (0..codes.len()).step_by(BATCH) {
-            let part = codes.range(start, (start + BATCH).min(codes.len()));
-            let (images, kept) = self.decode_with(decoder.take(), &part).await?;
+        let mut batches = Batches::default();
+        let mut start = 0;
+        while start < codes.len() {
+            let make = |count| self.decoder(&codes.range(start, start + count).shape);
+            let (count, decoder) = batches.next(codes.len() - start, make)?;
+            let part = codes.range(start, start + count);
+            let images = self.decode_by(decoder, &part).await?;
             pixels.extend(images.pixels);
             shape = images.shape;
-            decoder = Some(kept);
+            start += count;
         }
         Ok(Images {
             shape,
             pixels,
+            labels: None,
+        })
+    }
+
+    fn decoder(&self, shape: &[usize]) -> Result<Decoder> {
+        Decoder::new(&self.gpu, &self.store, self.model.as_ref(), shape)
+    }
+
+    /// The images of `codes` by a decoder of their shape.
+    async fn decode_by(&self, decoder: &Decoder, codes: &Codes) -> Result<Images> {
+        let values = decoder.run(&self.gpu, &codes.values).await?;
+        check_values(not_finite(&values))?;
+        let mut shape = [0; 3];
+        shape.copy_from_slice(&decoder.image_shape()[1..]);
+        Ok(Images {
+            shape,
+            pixels: to_bytes(&values, self.model.pixel_range()),
             labels: None,
         })
     }
@@ -247,17 +297,9 @@ impl Session {
         self.check_codes(codes)?;
         let decoder = match decoder {
             Some(decoder) if decoder.takes(&codes.shape) => decoder,
-            _ => Decoder::new(&self.gpu, &self.store, self.model.as_ref(), &codes.shape)?,
+            _ => self.decoder(&codes.shape)?,
         };
-        let values = decoder.run(&self.gpu, &codes.values).await?;
-        check_values(not_finite(&values))?;
-        let mut shape = [0; 3];
-        shape.copy_from_slice(&decoder.image_shape()[1..]);
-        let images = Images {
-            shape,
-            pixels: to_bytes(&values, self.model.pixel_range()),
-            labels: None,
-        };
+        let images = self.decode_by(&decoder, codes).await?;
         Ok((images, decoder))
     }
 
@@ -272,5 +314,33 @@ impl Session {
             )
             .into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device that takes 100 images at once: 1000 of them are walked through in batches of 64.
+    #[test]
+    fn batches_are_as_large_as_the_device_takes() {
+        let refuse = || Error::Limit {
+            tensor: String::new(),
+            bytes: 0,
+            limit: "",
+            allowed: 0,
+        };
+        let make = |count| (count <= 100).then_some(count).ok_or_else(refuse);
+        let mut batches = Batches::default();
+        let mut sizes = Vec::new();
+        while sizes.iter().sum::<usize>() < 1000 {
+            let rest = 1000 - sizes.iter().sum::<usize>();
+            let (count, plan) = batches.next(rest, make).unwrap();
+            assert_eq!(count, *plan);
+            sizes.push(count);
+        }
+        assert_eq!(sizes, [[64; 15].as_slice(), &[40]].concat());
+        let none = |_| Err::<usize, _>(refuse());
+        assert!(Batches::default().next(10, none).is_err());
     }
 }
