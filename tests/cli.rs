@@ -560,8 +560,8 @@ fn main() {
             files::more_data_than_a_binding_holds,
         ),
         #[cfg(unix)]
-        ("CIFAR", files::cifar),
         ("pipes and folders", files::pipes_and_folders),
+        ("CIFAR", files::cifar),
         ("images of every kind", files::images_of_every_kind),
         (
             "images that cannot be read",
