@@ -122,6 +122,7 @@ fn exact(
     @builtin(local_invocation_index) local: u32,
 ) {
     if (local == 0u) { number = atomicLoad(&doubtful[0]); }
+    // A variable, because tests/loops.rs bounds it by its name.
     var total = workgroupUniformLoad(&number);
     let used = u32(offsets[params.codes]);
     for (var i = TILE * linear_group(group, groups); i < total; i += TILE * groups.x * groups.y) {

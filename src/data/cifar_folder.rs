@@ -44,27 +44,23 @@ pub(super) fn files(folder: &Path) -> [Vec<PathBuf>; 2] {
 
 /// The images of `files`, one after the other.
 fn read(files: &[PathBuf]) -> Result<Images> {
-    let mut all: Option<(Images, usize)> = None;
+    let (mut pixels, mut labels, mut record) = (Vec::new(), Vec::new(), None);
     for path in files {
         let bytes = file::read(path, LARGEST)?;
         let images = cifar::parse(&path.display().to_string(), &bytes)?;
-        let record = bytes.len() / images.len();
-        match &mut all {
-            None => all = Some((images, record)),
-            Some((_, first)) if *first != record => {
-                let message = "is of the other CIFAR (10 or 100 classes) than the files beside it";
-                return Err(Error::file(path, message));
-            }
-            Some((all, _)) => {
-                all.pixels.extend(images.pixels);
-                if let (Some(labels), Some(more)) = (&mut all.labels, images.labels) {
-                    labels.extend(more);
-                }
-            }
+        let size = bytes.len() / images.len();
+        if *record.get_or_insert(size) != size {
+            let message = "is of the other CIFAR (10 or 100 classes) than the files beside it";
+            return Err(Error::file(path, message));
         }
+        pixels.extend(images.pixels);
+        labels.extend(images.labels.unwrap_or_default());
     }
-    let none = || Error::file(Path::new(""), "no files");
-    all.map(|(images, _)| images).ok_or_else(none)
+    Ok(Images {
+        shape: [3, 32, 32],
+        pixels,
+        labels: Some(labels),
+    })
 }
 
 /// The set in `files`, train and test, one of which may be empty: then a test part is held out.
@@ -122,6 +118,11 @@ mod tests {
         let error = read(folder.path(), 0).unwrap_err().to_string();
         assert!(error.contains("the other CIFAR"), "{error}");
         std::fs::remove_file(folder.path().join("train.bin")).unwrap();
+        // Files that IDX names as its own come first, whatever lies beside them.
+        put("train-images-idx3-ubyte", Vec::new());
+        let error = read(folder.path(), 0).unwrap_err().to_string();
+        assert!(error.contains("idx3-ubyte"), "{error}");
+        std::fs::remove_file(folder.path().join("train-images-idx3-ubyte")).unwrap();
         put("data_batch_1.bin", records(1, 5));
         put("data_batch_2.bin", records(1, 6));
         put("test_batch.bin", records(1, 3));

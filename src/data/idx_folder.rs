@@ -75,6 +75,12 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
     Ok(dataset)
 }
 
+/// Whether a file in `folder` is called like one of images.
+pub(super) fn holds_images(folder: &Path) -> bool {
+    let content = Content::of(folder);
+    content.is_ok_and(|content| content.idx.keys().any(|name| name.kind == Kind::Images))
+}
+
 /// What a folder holds.
 struct Content<'a> {
     folder: &'a Path,

@@ -31,7 +31,7 @@ pub fn read(path: &std::path::Path, seed: u64) -> Result<Dataset> {
         return cifar_folder::dataset(path, &files, seed);
     }
     let files = cifar_folder::files(path);
-    if files.iter().all(Vec::is_empty) {
+    if files.iter().all(Vec::is_empty) || idx_folder::holds_images(path) {
         return idx::read_folder(path);
     }
     cifar_folder::dataset(path, &files, seed)

@@ -69,7 +69,6 @@ impl Gpu {
                 .contains(wgpu::Features::SUBGROUP)
                 .then_some(subgroups),
             f16: features.contains(wgpu::Features::SHADER_F16),
-            limits: limits.clone(),
             ..Traits::default()
         };
         Ok(Self {

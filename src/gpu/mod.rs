@@ -12,6 +12,7 @@ mod gradients;
 mod kernel;
 mod memory;
 mod params;
+mod place;
 mod plan;
 mod profile;
 mod quiet;

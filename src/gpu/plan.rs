@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::Gpu;
 use super::kernel::{Access, Binding, uniform_struct};
 use super::memory::Placement;
-use super::params::{Arena, Store, poison};
+use super::params::Store;
+use super::place::{Place, allocate, place_all};
 use super::readback::{Stretch, read_buffer, read_stretches};
 use super::recording::{Recording, Storage, Tensor, Var};
 use crate::error::{Error, Result};
@@ -72,15 +73,6 @@ pub(super) struct Step {
     pub(super) kernel: String,
     pub(super) flops: u64,
     pub(super) bytes: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Place {
-    buffer: wgpu::Buffer,
-    offset: u64,
-    bytes: u64,
-    /// What the gap behind it holds, in a guarded plan.
-    poison: u32,
 }
 
 /// A flat list of dispatches, ready to run.
@@ -368,100 +360,4 @@ fn bind(
             size,
         }),
     }
-}
-
-fn check_limit(gpu: &Gpu, tensor: &Tensor, bytes: u64) -> Result<()> {
-    let allowed = gpu.limits().max_storage_buffer_binding_size;
-    if bytes <= allowed {
-        return Ok(());
-    }
-    Err(Error::Limit {
-        tensor: format!("{} {:?}", tensor.name, tensor.shape),
-        bytes,
-        limit: "max_storage_buffer_binding_size",
-        allowed,
-    })
-}
-
-/// The buffers of all slots.
-fn allocate(
-    gpu: &Gpu,
-    placement: &Placement,
-    recording: &Recording,
-    guard: u64,
-) -> Result<Vec<wgpu::Buffer>> {
-    let mut buffers = Vec::new();
-    for (i, slot) in placement.slots.iter().enumerate() {
-        let tensor = &recording.tensors[slot.largest];
-        check_limit(gpu, tensor, slot.bytes)?;
-        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(&tensor.name),
-            size: slot.bytes.max(4) + guard,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        gpu.check(&format!("allocating {}", tensor.name))?;
-        if guard > 0 {
-            let words = vec![poison(i); buffer.size() as usize / 4];
-            gpu.queue
-                .write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
-        }
-        buffers.push(buffer);
-    }
-    Ok(buffers)
-}
-
-/// Buffer, offset and size of every tensor that has memory.
-fn place_all(
-    gpu: &Gpu,
-    store: &Store,
-    recording: &Recording,
-    placement: &Placement,
-    slots: &[wgpu::Buffer],
-    guard: u64,
-) -> Result<Vec<Option<Place>>> {
-    debug_assert!(
-        store.layout().guard_bytes() >= guard,
-        "guarded plans need a guarded layout"
-    );
-    let layout = store.layout();
-    let in_arena = |arena: Arena, (offset, len): (usize, usize)| Place {
-        buffer: store.arena(arena).clone(),
-        offset: 4 * offset as u64,
-        bytes: 4 * len as u64,
-        poison: 0,
-    };
-    let mut places = Vec::new();
-    for (i, tensor) in recording.tensors.iter().enumerate() {
-        let place = match &tensor.storage {
-            Storage::Parameter(p) => Some(in_arena(Arena::Parameters, layout.parameter_range(*p))),
-            Storage::Gradient(p) => Some(in_arena(Arena::Gradients, layout.parameter_range(*p))),
-            Storage::Buffer(b) => Some(in_arena(Arena::Buffers, layout.buffer_range(*b))),
-            Storage::Arena(arena) => {
-                let bytes = store.arena(*arena).size() - guard;
-                Some(in_arena(*arena, (0, bytes as usize / 4)))
-            }
-            Storage::External(buffer) => {
-                check_limit(gpu, tensor, buffer.size())?;
-                Some(Place {
-                    buffer: buffer.clone(),
-                    offset: 0,
-                    bytes: buffer.size() - guard,
-                    poison: 0,
-                })
-            }
-            Storage::Activation { .. } => placement.slot_of[i].map(|slot| Place {
-                buffer: slots[slot].clone(),
-                offset: 0,
-                bytes: 4 * tensor.len() as u64,
-                poison: poison(slot),
-            }),
-            // Made after its base, so that stands in the list already.
-            Storage::View(base) => places.get(base.0).cloned().flatten(),
-        };
-        places.push(place);
-    }
-    Ok(places)
 }

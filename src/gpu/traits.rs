@@ -2,7 +2,7 @@
 
 /// What the choice of a kernel may depend on. Every candidate computes the same, up to rounding; an
 /// adapter's traits say which is fast on it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traits {
     /// The arithmetic runs on a CPU: loads cost several multiply-adds, registers are no limit.
     pub software: bool,
@@ -10,8 +10,6 @@ pub struct Traits {
     pub subgroups: Option<[u32; 2]>,
     /// Kernels can use 16-bit floats.
     pub f16: bool,
-    /// The device's limits.
-    pub limits: wgpu::Limits,
     /// Workgroups that keep the device busy.
     pub workgroups_wanted: u32,
     /// Candidates to take wherever they can do the work, whatever suits; for tests and the bench.
@@ -25,7 +23,6 @@ impl Default for Traits {
             software: false,
             subgroups: None,
             f16: false,
-            limits: wgpu::Limits::defaults(),
             workgroups_wanted: 512,
             forced: Vec::new(),
         }
@@ -33,9 +30,9 @@ impl Default for Traits {
 }
 
 impl Traits {
-    /// What the operation of `info` may use here.
+    /// Whether a candidate finds what it needs.
     #[must_use]
-    pub fn allow(&self, info: &CandidateInfo) -> bool {
+    pub fn meet(&self, info: &CandidateInfo) -> bool {
         (!info.needs_subgroups || self.subgroups.is_some()) && (!info.needs_f16 || self.f16)
     }
 
@@ -46,7 +43,7 @@ impl Traits {
         candidates: &'static [Candidate<S, W>],
         shape: &S,
     ) -> &'static Candidate<S, W> {
-        let can = |c: &&'static Candidate<S, W>| self.allow(&c.info) && (c.can)(shape);
+        let can = |c: &&'static Candidate<S, W>| self.meet(&c.info) && (c.can)(shape);
         let forced = |c: &&Candidate<S, W>| self.forced.contains(&c.info.name);
         let mut able = candidates.iter().filter(can);
         able.clone()

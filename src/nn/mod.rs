@@ -3,12 +3,10 @@
 
 mod conv;
 mod linear;
-mod mlp;
 mod norm;
 
 pub use conv::{conv_transpose2d, conv2d, upsample_conv2d};
 pub use linear::{linear, linear_without_bias, project};
-pub use mlp::mlp;
 pub use norm::{batch_norm, group_norm};
 
 use crate::gpu::{Recorder, Var};

@@ -9,7 +9,7 @@
 //! Both are assigned, in two stages: chunks of the positions, then their sum in a fixed order.
 
 use super::conv2d::{CONV2D, Conv2d, OCTET, Params, THREADS};
-use crate::gpu::{Candidate, CandidateInfo, GRID, Kernel, Recorder, Var, infos, kernels};
+use crate::gpu::{Candidate, CandidateInfo, GRID, Kernel, Recorder, Traits, Var, infos, kernels};
 
 /// The fragment of the files of the weight gradient.
 pub(super) const CONV2D_WEIGHT: (&str, &str) = (
@@ -33,20 +33,20 @@ pub(super) struct Split {
     pub(super) lanes: usize,
 }
 
-type SplitOf = fn(&Conv2d) -> Split;
+type SplitOf = fn(&Conv2d, &Traits) -> Split;
 
 static WEIGHTS: [Candidate<Conv2d, SplitOf>; 5] = [
     Candidate {
         info: CandidateInfo::plain("conv2d_weight_wide::rows"),
         can: |op| op.is_3x3() && !op.is_upsampled(),
         suits: |traits, _| traits.software,
-        way: Conv2d::split_wide,
+        way: |op, _| op.split_wide(),
     },
     Candidate {
         info: CandidateInfo::plain("conv2d_weight_wide::doubled_rows"),
         can: |op| op.is_3x3() && op.is_upsampled(),
         suits: |traits, _| traits.software,
-        way: Conv2d::split_wide,
+        way: |op, _| op.split_wide(),
     },
     Candidate {
         info: CandidateInfo::plain("conv2d_weight::backward_weight_rows"),
@@ -58,13 +58,13 @@ static WEIGHTS: [Candidate<Conv2d, SplitOf>; 5] = [
         info: CandidateInfo::plain("conv2d_weight::backward_weight_3x3"),
         can: Conv2d::is_3x3,
         suits: |_, _| true,
-        way: |op| op.split_pixels(&BACKWARD_WEIGHT_3X3, 2, op.in_channels),
+        way: |op, _| op.split_pixels(&BACKWARD_WEIGHT_3X3, 2, op.in_channels),
     },
     Candidate {
         info: CandidateInfo::plain("conv2d_weight::backward_weight"),
         can: |_| true,
         suits: |_, _| true,
-        way: |op| {
+        way: |op, _| {
             let taps = op.in_channels * op.options.kernel.pow(2);
             op.split_pixels(&BACKWARD_WEIGHT, 1, taps)
         },
@@ -73,7 +73,7 @@ static WEIGHTS: [Candidate<Conv2d, SplitOf>; 5] = [
 infos!(WEIGHTS);
 
 impl Conv2d {
-    fn split_rows(&self) -> Split {
+    fn split_rows(&self, traits: &Traits) -> Split {
         let octets = self.out_channels.div_ceil(OCTET);
         let pairs = self.batch * self.out_size[0].div_ceil(2);
         let lanes = if self.in_channels > 16 { 32 } else { 16 };
@@ -81,8 +81,8 @@ impl Conv2d {
             self.in_channels.div_ceil(lanes),
             octets.div_ceil(THREADS / lanes),
         ];
-        // Enough workgroups for a large GPU, at least two pairs of rows each.
-        let chunks = (512 / (grid[0] * grid[1]))
+        // At least two pairs of rows each.
+        let chunks = (traits.workgroups_wanted as usize / (grid[0] * grid[1]))
             .clamp(1, 256)
             .min(pairs.div_ceil(2));
         Split {
@@ -118,7 +118,7 @@ impl Conv2d {
         x: Var,
     ) {
         let weights = self.out_channels * self.in_channels * self.options.kernel.pow(2);
-        let split = (rec.traits().choose(&WEIGHTS, self).way)(self);
+        let split = (rec.traits().choose(&WEIGHTS, self).way)(self, rec.traits());
         let params = Params {
             chunks: split.chunks as u32,
             lanes: split.lanes as u32,

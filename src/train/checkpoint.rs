@@ -22,10 +22,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gpu::{ParameterLayout, Role};
-
-/// Name, shape and values.
-pub type Named = (String, Vec<usize>, Vec<f32>);
+use crate::gpu::{NamedTensor, ParameterLayout, Role};
 
 const KEY: &str = "semivq";
 const TRAINING_KEY: &str = "semivq-training";
@@ -45,7 +42,7 @@ pub struct State {
     /// what it computes. None in files of before.
     pub run: Option<u32>,
     /// Parameters, running statistics and the like.
-    pub tensors: Vec<Named>,
+    pub tensors: Vec<NamedTensor>,
     /// What only training needs, where it is at hand.
     pub training: Training,
 }
@@ -63,11 +60,11 @@ pub enum Training {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainingState {
     /// What training keeps of a layer: velocities, countdowns, usage.
-    pub buffers: Vec<Named>,
+    pub buffers: Vec<NamedTensor>,
     /// First moments of all parameters.
-    pub moment1: Vec<Named>,
+    pub moment1: Vec<NamedTensor>,
     /// Second moments of all parameters; empty where the optimiser has none.
-    pub moment2: Vec<Named>,
+    pub moment2: Vec<NamedTensor>,
 }
 
 /// The metadata of a checkpoint.
@@ -107,7 +104,7 @@ fn bad(message: impl Into<String>) -> Error {
 }
 
 /// The values of version 0.1.0's texts.
-fn decode(texts: BTreeMap<String, String>) -> Result<Vec<Named>> {
+fn decode(texts: BTreeMap<String, String>) -> Result<Vec<NamedTensor>> {
     let one = |(name, text): (String, String)| {
         let bytes = STANDARD.decode(text).unwrap_or_default();
         if bytes.is_empty() || !bytes.len().is_multiple_of(4) {
@@ -119,7 +116,11 @@ fn decode(texts: BTreeMap<String, String>) -> Result<Vec<Named>> {
     texts.into_iter().map(one).collect()
 }
 
-fn write(key: &str, meta: &impl Serialize, tensors: Vec<(String, &Named)>) -> Result<Vec<u8>> {
+fn write(
+    key: &str,
+    meta: &impl Serialize,
+    tensors: Vec<(String, &NamedTensor)>,
+) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| bad(format!("cannot write the checkpoint: {e}"));
     // One key, because a map of several would be written in any order.
     let text = serde_json::to_string(meta).map_err(|e| failed(&e))?;
@@ -134,7 +135,7 @@ fn write(key: &str, meta: &impl Serialize, tensors: Vec<(String, &Named)>) -> Re
 }
 
 /// Metadata and tensors of a file, by name.
-fn read<M: DeserializeOwned>(bytes: &[u8], key: &str, what: &str) -> Result<(M, Vec<Named>)> {
+fn read<M: DeserializeOwned>(bytes: &[u8], key: &str, what: &str) -> Result<(M, Vec<NamedTensor>)> {
     let damaged = |e: &dyn std::fmt::Display| bad(format!("is no complete safetensors file ({e})"));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(&e))?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(&e))?;
@@ -161,7 +162,10 @@ fn read<M: DeserializeOwned>(bytes: &[u8], key: &str, what: &str) -> Result<(M, 
 }
 
 /// Names the first tensor that holds NaN or infinity.
-fn check_finite<'a>(tensors: impl IntoIterator<Item = &'a Named>, prefix: &str) -> Result<()> {
+fn check_finite<'a>(
+    tensors: impl IntoIterator<Item = &'a NamedTensor>,
+    prefix: &str,
+) -> Result<()> {
     for (name, _, values) in tensors {
         if let Some(value) = values.iter().find(|v| !v.is_finite()) {
             let count = values.iter().filter(|v| !v.is_finite()).count();
@@ -184,7 +188,7 @@ fn is_not_negative(prefix: &str, name: &str) -> bool {
 
 /// Names the first tensor with a value that none can have: NaN, infinity, a variance below 0.
 fn check_values<'a>(
-    tensors: impl IntoIterator<Item = &'a Named> + Clone,
+    tensors: impl IntoIterator<Item = &'a NamedTensor> + Clone,
     prefix: &str,
 ) -> Result<()> {
     check_finite(tensors.clone(), prefix)?;
@@ -205,7 +209,7 @@ const OTHER: &str = "the checkpoint is of another model or other options";
 /// Whether `held` has all of `wanted`, names and shapes. The shapes of version 0.1.0's training
 /// state are not known, only how long it is.
 fn check_shapes<'a>(
-    held: &[Named],
+    held: &[NamedTensor],
     prefix: &str,
     wanted: impl Iterator<Item = (&'a String, &'a Vec<usize>)>,
 ) -> Result<()> {
@@ -230,7 +234,7 @@ fn check_shapes<'a>(
 impl TrainingState {
     const PARTS: [&'static str; 3] = ["moment1.", "moment2.", "training."];
 
-    fn parts(&self) -> [(&'static str, &Vec<Named>); 3] {
+    fn parts(&self) -> [(&'static str, &Vec<NamedTensor>); 3] {
         let [first, second, third] = Self::PARTS;
         [
             (first, &self.moment1),
@@ -240,7 +244,7 @@ impl TrainingState {
     }
 
     /// All tensors under their names in a file.
-    fn tensors(&self) -> Vec<(String, &Named)> {
+    fn tensors(&self) -> Vec<(String, &NamedTensor)> {
         self.parts()
             .into_iter()
             .flat_map(|(prefix, all)| all.iter().map(move |t| (format!("{prefix}{}", t.0), t)))
@@ -248,7 +252,7 @@ impl TrainingState {
     }
 
     /// Takes the tensors whose names say that they are its own; returns the others.
-    fn take(&mut self, tensors: Vec<Named>) -> Vec<Named> {
+    fn take(&mut self, tensors: Vec<NamedTensor>) -> Vec<NamedTensor> {
         let mut others = Vec::new();
         for (name, shape, values) in tensors {
             let part = Self::PARTS.iter().position(|p| name.starts_with(p));
@@ -311,7 +315,7 @@ impl State {
         }
     }
 
-    fn model_tensors(&self) -> Vec<(String, &Named)> {
+    fn model_tensors(&self) -> Vec<(String, &NamedTensor)> {
         self.tensors.iter().map(|t| (t.0.clone(), t)).collect()
     }
 
@@ -427,7 +431,7 @@ impl State {
             .chain(buffers.map(|b| (&b.name, &b.shape)))
             .collect();
         check_shapes(&self.tensors, "", wanted.iter().copied())?;
-        let unknown = |(name, ..): &&Named| !wanted.iter().any(|(w, _)| *w == name);
+        let unknown = |(name, ..): &&NamedTensor| !wanted.iter().any(|(w, _)| *w == name);
         if let Some((name, ..)) = self.tensors.iter().find(unknown) {
             return Err(bad(format!(
                 "holds `{name}`, which the model does not have; {OTHER}"

@@ -22,9 +22,7 @@ pub(super) struct Feed {
 
 /// The images of each page of `count` images of `stride` bytes, of which `allowed` bytes fit in one.
 fn pages(count: usize, stride: usize, allowed: u64) -> Vec<Range<usize>> {
-    // A page that is all full ends with a whole word.
-    let whole = usize::try_from(allowed).unwrap_or(usize::MAX) / stride;
-    let each = (whole / 4 * 4).max(1);
+    let each = (usize::try_from(allowed).unwrap_or(usize::MAX) / stride).max(1);
     let starts = (0..count).step_by(each);
     starts.map(|first| first..count.min(first + each)).collect()
 }

@@ -1,5 +1,6 @@
 //! Training: the session, its options, metrics and checkpoints.
 
+mod advice;
 pub mod checkpoint;
 mod codes;
 mod effect;
@@ -13,6 +14,7 @@ mod projection;
 mod save;
 mod session;
 mod show;
+mod start;
 
 pub use crate::data::Codes;
 pub use codes::{Decoder, Encoder};

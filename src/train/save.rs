@@ -1,9 +1,9 @@
 //! A session's state, out into a checkpoint and back in.
 
 use super::Session;
-use super::checkpoint::{Named, State, Training, TrainingState};
+use super::checkpoint::{State, Training, TrainingState};
 use crate::error::Result;
-use crate::gpu::{Arena, Role};
+use crate::gpu::{Arena, NamedTensor, Role};
 
 /// Options that say how far a run goes and what it keeps, not what it computes.
 const OF_NO_ACCOUNT: [&str; 4] = ["steps", "log_every", "checkpoint_every", "data"];
@@ -44,7 +44,7 @@ impl Session {
         let mut all = self.store.read_many(&self.gpu, arenas).await?.into_iter();
         let mut next = || all.next().unwrap_or_default();
         let (mut tensors, buffers) = (next(), next());
-        let (model, buffers): (Vec<Named>, Vec<Named>) = buffers
+        let (model, buffers): (Vec<NamedTensor>, Vec<NamedTensor>) = buffers
             .into_iter()
             .partition(|(name, ..)| role_of(name) == Some(Role::Model));
         tensors.extend(model);

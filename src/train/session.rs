@@ -14,8 +14,7 @@ use crate::gpu::{
 use crate::models::{Builder, Model};
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
-use crate::vq::kmeans::{KMeansOptions, kmeans};
-use crate::vq::{AlterPenalty, Vectors};
+use crate::vq::Vectors;
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;
@@ -55,9 +54,9 @@ pub struct Session {
     pub(super) plan: Plan,
     /// The stretches of the plan that are submitted one after the other.
     parts: Vec<Range<usize>>,
-    scalars: Scalars,
+    pub(super) scalars: Scalars,
     pub(super) record: Option<RecordInfo>,
-    feed: Feed,
+    pub(super) feed: Feed,
     readback: Readback,
     pub(super) step: u32,
     /// The step of the checkpoint that it went on from; 0 without one.
@@ -237,57 +236,6 @@ impl Session {
         (self.data().train.len() / self.options.batch) as u32
     }
 
-    /// With `kmeans_init`: the codebook becomes the centroids of the first batch's vectors. Done by
-    /// the first step; a run that is resumed has its codebook already.
-    async fn start_codebook(&mut self) -> Result<()> {
-        let (_, quantizer) = self.model.quantizer();
-        if !quantizer.config().kmeans_init || quantizer.config().no_vq {
-            return Ok(());
-        }
-        let config = quantizer.config().clone();
-        // The forward half of a training step, with parameters of its own, so that it changes nothing.
-        let mut layout = ParameterLayout::default();
-        let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
-        let model = self.model.as_ref();
-        let options = &self.options;
-        let batch = self
-            .feed
-            .record(&mut rec, options.batch, model.pixel_range())?;
-        let mut net = Builder::new(&mut rec, 0.0);
-        model.forward(&mut net, batch)?;
-        let Some(record) = net.record() else {
-            return Ok(());
-        };
-        let Some(codebook) = record.codebook else {
-            return Ok(());
-        };
-        let name = rec.name(codebook).to_owned();
-        let vectors = Vectors::new(rec.shape(record.z), config.dim, config.feature_size)?;
-        let recording = rec.finish();
-        let store = Store::new(&self.gpu, layout, options.seed)?;
-        let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
-        plan.run(&self.gpu, &StepUniform::default());
-        let z = plan.read(&self.gpu, record.z).await?;
-        let rows: Vec<f32> = (0..vectors.count())
-            .flat_map(|n| (0..vectors.features).map(move |f| (n, f)))
-            .map(|(n, f)| z[vectors.index(n, f)])
-            .collect();
-        let options = KMeansOptions::new(config.num_codes, options.seed);
-        let found = kmeans(&self.gpu, &rows, vectors.features, options).await?;
-        let arena = if self
-            .store
-            .layout()
-            .parameters()
-            .iter()
-            .any(|p| p.name == name)
-        {
-            Arena::Parameters
-        } else {
-            Arena::Buffers
-        };
-        self.store.write(&self.gpu, arena, &name, &found.centroids)
-    }
-
     /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
     /// metrics are returned; so they lag a few steps behind.
     ///
@@ -362,102 +310,5 @@ impl Session {
             return Err(self.diverged("the loss", step, moves, value, bad));
         }
         Ok(Some(metrics))
-    }
-
-    /// What to say when the loss, or whatever `what` is, is `value` at `step`, `moves` steps of the
-    /// parameters having had a part in it.
-    pub(super) fn diverged(
-        &self,
-        what: &str,
-        step: u32,
-        moves: u32,
-        value: f32,
-        bad: u32,
-    ) -> Error {
-        let vectors = match &self.record {
-            Some(record) if bad > 0 => format!(
-                " ({bad} of the {} vectors before the quantiser, or their squared distances, are NaN or infinite)",
-                record.vectors
-            ),
-            _ => String::new(),
-        };
-        Error::Diverged {
-            what: what.to_owned(),
-            step,
-            value,
-            vectors,
-            advice: self.advice(moves),
-        }
-    }
-
-    /// The factors of gradients and steps that are far above what anybody trains with, as
-    /// `NAME (now VALUE)`.
-    fn far_above_usual(&self) -> Vec<String> {
-        const FAR: f32 = 100.0;
-        let vq = self.model.quantizer().1.config();
-        let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
-            self.options.optimizer;
-        let in_place = vq.inplace_optimizer.map_or(0.0, |(lr, _)| lr);
-        let all = [
-            ("commitment_weight", self.model.commitment_weight(), 10.0),
-            ("penalty_weight", vq.penalty_weight, 1.0),
-            ("sync_nu", vq.sync_nu, 2.0),
-            ("affine_lr", vq.affine_lr, 2.0),
-            ("inplace_optimizer", in_place, 10.0),
-            ("weight_decay", weight_decay, 0.01),
-        ];
-        let far = all
-            .into_iter()
-            .filter(|(_, value, usual)| *value > FAR * usual);
-        far.map(|(name, value, _)| format!("`{name}` (now {value:e})"))
-            .collect()
-    }
-
-    /// What to try after NaN or infinity, `moves` steps of the parameters having led to it.
-    fn advice(&self, moves: u32) -> String {
-        /// Above what AdamW learns with.
-        const LARGE: f32 = 0.03;
-        let mut names = self.far_above_usual();
-        let weights = "the weights of the losses";
-        // What no step led to is not the learning rate's fault.
-        if moves == 0 {
-            return match (self.began, names.is_empty()) {
-                (0, true) => format!("no step was taken before it, so lower {weights}"),
-                (0, false) => {
-                    format!("no step was taken before it, so lower {}", any_of(&names))
-                }
-                (_, true) => "the checkpoint's own values lead to it: take an earlier one".into(),
-                (_, false) => format!("lower {}", any_of(&names)),
-            };
-        }
-        let usual = names.is_empty();
-        let lr = self.options.lr;
-        if usual || lr > LARGE {
-            names.insert(0, format!("`lr` (now {lr:e})"));
-        }
-        let vq = self.model.quantizer().1.config();
-        let bounded = vq.alter_penalty == AlterPenalty::Between1;
-        if self.scalars.has("alpha_penalty") && !bounded {
-            if !names.iter().any(|n| n.contains("`penalty_weight`")) {
-                names.push("`penalty_weight`".into());
-            }
-            return format!(
-                "lower {}: the penalty on alpha has no lower bound",
-                any_of(&names)
-            );
-        }
-        if usual && lr <= LARGE {
-            names.push(weights.into());
-        }
-        format!("lower {}", any_of(&names))
-    }
-}
-
-/// `a, b or c`
-fn any_of(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
 }

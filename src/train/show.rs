@@ -3,7 +3,7 @@
 use super::Session;
 use super::codes::{Decoder, Encoder};
 use super::inference::{
-    Evaluation, Inference, Tally, check_values, not_finite, to_bytes, to_values,
+    Evaluation, Inference, Inferred, Tally, check_values, not_finite, to_bytes, to_values,
 };
 use crate::data::{Codes, Images};
 use crate::error::{Error, Result, ShapeError};
@@ -171,8 +171,15 @@ impl Session {
     /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
     /// [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
-        let [c, h, w] = images.shape;
         let mut tally = Tally::new(self.record.map_or(0, |record| record.codes));
+        self.infer(images, |count, inferred| tally.add(count, &inferred))
+            .await?;
+        tally.finish()
+    }
+
+    /// Hands on what the model makes of `images`, batch by batch.
+    async fn infer(&self, images: &Images, mut each: impl FnMut(usize, Inferred)) -> Result<()> {
+        let [c, h, w] = images.shape;
         let mut batches = Batches::default();
         let mut start = 0;
         while start < images.len() {
@@ -181,10 +188,10 @@ impl Session {
             let bytes = images.range(start, start + count);
             let inferred = inference.run(&self.gpu, bytes).await?;
             inferred.check()?;
-            tally.add(count, &inferred);
+            each(count, inferred);
             start += count;
         }
-        tally.finish()
+        Ok(())
     }
 
     /// Reconstructions of `images`, as bytes.
@@ -193,19 +200,12 @@ impl Session {
     /// [`Error::NotFinite`] when they hold NaN or infinity; as [`Inference::new`] and
     /// [`Inference::run`].
     pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
-        let [c, h, w] = images.shape;
         let mut pixels = Vec::new();
-        let mut batches = Batches::default();
-        let mut start = 0;
-        while start < images.len() {
-            let make = |count| self.inference(&[count, c, h, w]);
-            let (count, inference) = batches.next(images.len() - start, make)?;
-            let bytes = images.range(start, start + count);
-            let inferred = inference.run(&self.gpu, bytes).await?;
-            inferred.check()?;
-            pixels.extend(to_bytes(&inferred.images, self.model.pixel_range()));
-            start += count;
-        }
+        let range = self.model.pixel_range();
+        self.infer(images, |_, inferred| {
+            pixels.extend(to_bytes(&inferred.images, range));
+        })
+        .await?;
         Ok(Images {
             shape: images.shape,
             pixels,

@@ -10,10 +10,10 @@
 //! The gradient of alpha is assigned. The gradient reaches C twice: as the thing that is scaled
 //! ([`super::affine::apply`]) and as the input of the MLP.
 
+use super::mlp::mlp;
 use super::{AlterPenalty, affine};
 use crate::error::Result;
 use crate::gpu::{NUMBER, REDUCE, Recorder, STEP, Var, kernels, uniform_struct};
-use crate::nn;
 
 uniform_struct! {
     /// Uniform of both entry points.
@@ -37,7 +37,7 @@ pub fn alpha(rec: &mut Recorder<'_>, codebook: Var, moments: affine::Transform) 
     let codes = rec.shape(codebook)[0];
     let groups = rec.shape(moments.bias)[0];
     let rows = affine::rows(rec, codebook, Some(moments));
-    let alpha = rec.scope("mlp_std", |rec| nn::mlp(rec, rows, codes / 4, groups))?;
+    let alpha = rec.scope("mlp_std", |rec| mlp(rec, rows, codes / 4, groups))?;
     Ok(rec.keep(alpha))
 }
 

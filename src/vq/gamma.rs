@@ -13,10 +13,10 @@
 //!
 //! All gradients are assigned; those of `personalize` go through mean and variance too.
 
+use super::mlp::mlp;
 use super::{GammaPolicy, affine};
 use crate::error::Result;
 use crate::gpu::{GRID, Init, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
-use crate::nn;
 use crate::ops::reference::{Real, Reference};
 
 uniform_struct! {
@@ -47,7 +47,7 @@ pub fn gamma(rec: &mut Recorder<'_>, codebook: Var, policy: GammaPolicy) -> Resu
         GammaPolicy::Default => {
             let features = rec.shape(codebook)[1];
             let rows = affine::rows(rec, codebook, None);
-            rec.scope("_layer", |rec| nn::mlp(rec, rows, features, 1))
+            rec.scope("_layer", |rec| mlp(rec, rows, features, 1))
         }
         GammaPolicy::Personalize => {
             let features = rec.shape(codebook)[1];

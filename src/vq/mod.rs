@@ -17,6 +17,7 @@ pub mod gamma;
 pub mod inplace;
 pub mod kmeans;
 mod layer;
+mod mlp;
 pub mod norm;
 pub mod quantize;
 pub mod replace;

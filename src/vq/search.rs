@@ -37,6 +37,8 @@ const TILE: usize = 4;
 struct Way {
     kernel: &'static Kernel,
     tile: usize,
+    /// Whether it binds z a second time, by fours, and is told if vectors lie so.
+    by_four: bool,
 }
 
 /// By the number of vectors.
@@ -49,6 +51,7 @@ static SEARCHERS: [Candidate<usize, Way>; 2] = [
         way: Way {
             kernel: &search_wide::SEARCH,
             tile: search_wide::TILE,
+            by_four: true,
         },
     },
     Candidate {
@@ -58,6 +61,7 @@ static SEARCHERS: [Candidate<usize, Way>; 2] = [
         way: Way {
             kernel: &SEARCH,
             tile: TILE,
+            by_four: false,
         },
     },
 ];
@@ -110,7 +114,11 @@ fn record(
     };
     let q = rec.temporary("q", &[count]);
     let leads = rec.temporary("leads", &[count, 2]);
-    let Way { kernel, tile } = rec.traits().choose(&SEARCHERS, &count).way;
+    let Way {
+        kernel,
+        tile,
+        by_four,
+    } = rec.traits().choose(&SEARCHERS, &count).way;
     let span = span(features, kernel.invocations() as usize);
     for first in (0..codes).step_by(span) {
         let end = (first + span).min(codes);
@@ -121,14 +129,14 @@ fn record(
         };
         let flops = 2 * count * (end - first) * features;
         let threads = count.div_ceil(tile);
-        let dispatch = if tile == TILE {
-            let tensors = [z, centered, offsets, q, leads];
-            rec.dispatch(kernel, &part, &tensors, threads)
-        } else {
+        let dispatch = if by_four {
             let aligned = f64::from(u8::from(vectors.positions.is_multiple_of(4)));
             let tensors = [z, z, centered, offsets, q, leads];
             rec.dispatch(kernel, &part, &tensors, threads)
                 .constants(&[("ALIGNED", aligned)])
+        } else {
+            let tensors = [z, centered, offsets, q, leads];
+            rec.dispatch(kernel, &part, &tensors, threads)
         };
         dispatch.flops(flops);
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn named(name: &str, values: &[f32]) -> Named {
+fn named(name: &str, values: &[f32]) -> NamedTensor {
     (name.to_owned(), vec![values.len()], values.to_vec())
 }
 
@@ -77,7 +77,7 @@ fn a_file_of_version_0_1_0_is_read() {
     assert_eq!((state.step, state.seed, state.tensors.len()), (2, 0, 9));
     assert_eq!(state.options["method"], "vq");
     let training = state.training().unwrap();
-    let find = |all: &[Named], name: &str| {
+    let find = |all: &[NamedTensor], name: &str| {
         let found = all.iter().find(|(n, ..)| n == name);
         found.map(|(_, _, values)| values[..2].to_vec()).unwrap()
     };

@@ -1,9 +1,9 @@
 //! The small network behind alpha and gamma: three times Linear, BatchNorm1d, ELU. The rows that
 //! the batch norms run over are the F features.
 
-use super::{Bias, batch_norm, linear};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var};
+use crate::nn::{Bias, batch_norm, linear};
 use crate::ops::activation::elu;
 
 /// Applies it to `rows` `[F, n]`; returns `[F, outputs]`. The names of its parameters are those of the
