@@ -76,6 +76,7 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
 }
 
 /// Whether a file in `folder` is called like one of images.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn holds_images(folder: &Path) -> bool {
     let content = Content::of(folder);
     content.is_ok_and(|content| content.idx.keys().any(|name| name.kind == Kind::Images))
