@@ -18,33 +18,51 @@ use semivq::vq::kmeans::{KMeansOptions, kmeans};
 use support::harness::{self, Outcome, Test};
 use support::normals;
 
-/// Four clusters at 1000, 1000.1, .. with noise .001, 150 rows each: scikit-learn finds inertia 1.2e-3.
+/// Four clusters of 150 rows at `origin`, `origin + step`, .., with noise of a hundredth of a step: at 1000 with
+/// steps of .1 scikit-learn finds inertia 1.2e-3. The centroids are those of the clusters, up to their rounding, and
+/// the inertia is that of the centroids.
 async fn kmeans_far_from_the_origin(gpu: &Gpu) -> Outcome {
     let noise = normals("k-means far away", 1200);
-    let center = |i: usize| 1000.0 + 0.1 * (i / 2 % 4) as f32;
-    let rows: Vec<f32> = (0..1200).map(|i| center(i) + 0.001 * noise[i]).collect();
-    let found = kmeans(gpu, &rows, 2, KMeansOptions::new(4, 0)).await?;
-    let by_hand: f64 = rows
-        .chunks_exact(2)
-        .map(|row| {
-            let square = |c: &[f32]| -> f64 {
-                let pairs = row.iter().zip(c);
-                pairs
-                    .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
-                    .sum()
-            };
-            found
-                .centroids
-                .chunks_exact(2)
-                .map(square)
-                .fold(f64::MAX, f64::min)
-        })
-        .sum();
-    let right = (found.inertia - by_hand).abs() <= 1e-5 * by_hand && found.inertia < 1.5e-3;
-    if right {
-        return Ok(());
+    let square = |row: &[f32], center: &[f64]| -> f64 {
+        let pairs = row.iter().zip(center);
+        pairs.map(|(a, b)| (f64::from(*a) - b).powi(2)).sum()
+    };
+    for (origin, step) in [
+        (1000.0, 0.1),
+        (-512_000.0, 100.0),
+        (1e7, 1000.0),
+        (1e30, 1e28),
+        (1e-30, 1e-31),
+    ] {
+        let center = |i: usize| origin + step * (i / 2 % 4) as f32;
+        let rows: Vec<f32> = (0..1200)
+            .map(|i| center(i) + 0.01 * step * noise[i])
+            .collect();
+        let rows: Vec<&[f32]> = rows.chunks_exact(2).collect();
+        let found = kmeans(gpu, &rows.concat(), 2, KMeansOptions::new(4, 0)).await?;
+        let centroids: Vec<f64> = found.centroids.iter().map(|c| f64::from(*c)).collect();
+        let nearest = |row: &&[f32]| {
+            let all = centroids.chunks_exact(2);
+            all.map(|c| square(row, c)).fold(f64::MAX, f64::min)
+        };
+        let by_hand: f64 = rows.iter().map(nearest).sum();
+        let of_cluster = |k: usize| rows.iter().skip(k).step_by(4);
+        let best = |k: usize| -> f64 {
+            let sum = |f: usize| of_cluster(k).map(|row| f64::from(row[f])).sum::<f64>();
+            let mean = [0, 1].map(|f| sum(f) / 150.0);
+            of_cluster(k).map(|row| square(row, &mean)).sum()
+        };
+        let best: f64 = (0..4).map(best).sum();
+        let right = (found.inertia - by_hand).abs() <= 1e-5 * by_hand;
+        if !right || found.inertia > 1.01 * best {
+            let got = found.inertia;
+            return Err(format!(
+                "at {origin:e}: inertia {got:e}, by hand {by_hand:e}, of the clusters {best:e}"
+            )
+            .into());
+        }
     }
-    Err(format!("inertia {:e}, by hand {by_hand:e}", found.inertia).into())
+    Ok(())
 }
 
 /// A batch whose images lie in three pages, by hand from the formula.

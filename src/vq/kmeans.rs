@@ -109,6 +109,43 @@ pub async fn kmeans(
     if let Some(at) = rows.iter().position(|v| !v.is_finite()) {
         return refuse(format!("row {} holds {}", at / features, rows[at]));
     }
+    let count = rows.len() / features;
+    let exponent = exponent_of(rows);
+    if count >= options.clusters && exponent.unsigned_abs() > 40 {
+        let small = scaled(rows, -exponent);
+        let mut found = cluster(gpu, &small, features, options).await?;
+        found.centroids = scaled(&found.centroids, exponent);
+        found.inertia = inertia(rows, &found.centroids, &found.assignments);
+        return Ok(found);
+    }
+    cluster(gpu, rows, features, options).await
+}
+
+/// The exponent of the largest value, as a power of two.
+fn exponent_of(rows: &[f32]) -> i32 {
+    let largest = rows.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    if largest > 0.0 {
+        largest.log2() as i32
+    } else {
+        0
+    }
+}
+
+/// The values times two to the power of `exponent`, which rounds nothing: the squares of distances between
+/// huge or tiny values would be beyond what float32 holds.
+fn scaled(values: &[f32], exponent: i32) -> Vec<f32> {
+    let factor = 2_f64.powi(exponent);
+    let scale = |v: &f32| (f64::from(*v) * factor) as f32;
+    values.iter().map(scale).collect()
+}
+
+/// [`kmeans`] of sound rows, whose squares float32 holds.
+async fn cluster(
+    gpu: &Gpu,
+    rows: &[f32],
+    features: usize,
+    options: KMeansOptions,
+) -> Result<KMeans> {
     let job = Job::new(gpu, rows, features, options)?;
     let count = rows.len() / features;
     if count < options.clusters {
