@@ -9,8 +9,8 @@ use semivq::models::{Builder, Model};
 use semivq::ops::activation::Activation;
 use semivq::ops::conv2d::Conv2dOptions;
 use semivq::optim::Optimizer;
+use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
 use semivq::train::{Session, SessionOptions};
-use semivq::vq::{VectorQuant, VectorQuantConfig};
 
 struct Mine {
     quantizer: VectorQuant,

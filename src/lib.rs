@@ -3,7 +3,7 @@
 //! standard deviation of the codebook and every backward pass.
 //!
 //! Start with [`train::Session`] and [`models::Simple`]; a model of your own implements
-//! [`models::Model`]; [`vq::VectorQuant`] is the layer itself; [`nn`] holds the layers, [`ops`] the
+//! [`models::Model`]; [`quant::codebook::VectorQuant`] is the layer itself; [`nn`] holds the layers, [`ops`] the
 //! operations and [`gpu`] the engine underneath. `run` keeps a run in a folder, natively.
 //!
 //! # Features
@@ -27,11 +27,12 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod options;
+pub mod quant;
 pub mod rng;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod run;
 pub mod train;
-pub mod vq;
+
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 

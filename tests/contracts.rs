@@ -13,8 +13,8 @@ use semivq::gpu::{
 };
 use semivq::kernels;
 use semivq::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
-use semivq::vq::Vectors;
-use semivq::vq::search::search;
+use semivq::quant::Vectors;
+use semivq::quant::codebook::search::search;
 
 struct Checked {
     shader: &'static Shader,

@@ -15,7 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["gpu"],
     &["ops"],
     &["nn", "optim"],
-    &["vq"],
+    &["quant"],
     &["models"],
     &["train"],
     &["bench", "run"],

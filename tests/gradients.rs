@@ -18,11 +18,11 @@ use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::{MaxPool2d, max_pool2d};
 use semivq::ops::reference::Reference;
 use semivq::ops::upsample::{Upsample, upsample_nearest};
-use semivq::vq::Vectors;
-use semivq::vq::affine::{self, Apply, Transform};
-use semivq::vq::gamma::{self, Table};
-use semivq::vq::norm::{self, Length, VectorNorm};
-use semivq::vq::search::{self, search};
+use semivq::quant::Vectors;
+use semivq::quant::codebook::affine::{self, Apply, Transform};
+use semivq::quant::codebook::gamma::{self, Table};
+use semivq::quant::codebook::search::{self, search};
+use semivq::quant::norm::{self, Length, VectorNorm};
 use support::harness::{self, Failed, Test};
 use support::{normals, share_of_tolerance};
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, Role, StepUniform, Store};
-use semivq::vq::kmeans::{KMeansOptions, kmeans};
-use semivq::vq::{VectorQuant, VectorQuantConfig};
+use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
+use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
 use support::share_of_tolerance;
 
 /// That of the golden files.

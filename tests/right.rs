@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
 use semivq::ops::gather::{Page, gather};
-use semivq::vq::kmeans::{KMeansOptions, kmeans};
+use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use support::harness::{self, Outcome, Test};
 use support::normals;
 

@@ -10,8 +10,8 @@ use semivq::data::{Dataset, Images, synthetic};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
 use semivq::models::{Builder, Model, Simple};
 use semivq::ops::loss::PixelLoss;
+use semivq::quant::codebook::{AlterPenalty, Norm, VectorQuant, VectorQuantConfig};
 use semivq::train::{Method, Session, StepMetrics, TrainOptions};
-use semivq::vq::{AlterPenalty, Norm, VectorQuant, VectorQuantConfig};
 
 type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
 

@@ -14,11 +14,12 @@ use semivq::gpu::{
     Arena, BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Role, StepUniform, Store, Var,
 };
 use semivq::ops::reference::Real as _;
-use semivq::rng::{Stream, number_of};
-use semivq::vq::{
+use semivq::quant::Vectors;
+use semivq::quant::codebook::{
     CodebookNorm, Distance, Estimator, GammaPolicy, Norm, Record, ReplacePolicy, VectorQuant,
-    VectorQuantConfig, Vectors,
+    VectorQuantConfig,
 };
+use semivq::rng::{Stream, number_of};
 use support::harness::{self, Failed, Test};
 use support::share_of_tolerance;
 use tape::Ad;

@@ -10,9 +10,9 @@ use crate::gpu::{
     BuildOptions, GRID, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
     kernels,
 };
+use crate::quant::Vectors;
 use crate::rng::Stream;
 use crate::train::{Session, TrainOptions};
-use crate::vq::Vectors;
 
 kernels! {
     "bench", [GRID];
@@ -232,7 +232,7 @@ pub async fn search(
     let mut rec = Recorder::new(&mut parameters, false).tuned_for(gpu);
     let z = rec.input("z", &[layout.outer, features, PIXELS]);
     let codebook = rec.input("codebook", &[codes, features]);
-    let q = crate::vq::search::search(&mut rec, z, &layout, codebook);
+    let q = crate::quant::codebook::search::search(&mut rec, z, &layout, codebook);
     rec.keep(q);
     let recording = rec.finish();
     let store = Store::new(gpu, parameters, 0)?;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use semivq::models::OutputClamp;
 use semivq::optim::Optimizer;
-use semivq::train::{CheckpointEvery, Method, TrainOptions};
-use semivq::vq::{
+use semivq::quant::codebook::{
     AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
     VectorQuantConfig,
 };
+use semivq::train::{CheckpointEvery, Method, TrainOptions};
 use semivq::{Error, Result, options};
 use serde::de::DeserializeOwned;
 

@@ -6,8 +6,8 @@ use clap::Args;
 use semivq::bench::{self, Ceilings, SearchBench, StepBench};
 use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
+use semivq::quant::codebook::{Distance, Norm, ReplacePolicy, VectorQuantConfig};
 use semivq::train::{Method, TrainOptions};
-use semivq::vq::{Distance, Norm, ReplacePolicy, VectorQuantConfig};
 use semivq::{Error, Result, options};
 
 use super::DeviceArgs;

@@ -1,7 +1,7 @@
 //! What is given on the command line but would do nothing.
 
+use semivq::quant::codebook::VectorQuantConfig;
 use semivq::train::{Method, TrainOptions};
-use semivq::vq::VectorQuantConfig;
 use semivq::{Error, Result};
 use serde_json::json;
 

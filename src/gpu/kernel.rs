@@ -163,7 +163,7 @@ macro_rules! kernels {
     ) => {
         static SHADER: $crate::gpu::Shader = $crate::gpu::Shader {
             name: $file,
-            source: include_str!(concat!("../../shaders/", $file, ".wgsl")),
+            source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
             fragments: &[$($fragment),*],
         };
         $($(#[$doc])* pub(super) static $name: $crate::gpu::Kernel = $crate::gpu::Kernel {

@@ -15,7 +15,7 @@ use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
 use crate::ops::upsample::upsample_nearest;
-use crate::vq::{Record, VectorQuant};
+use crate::quant::codebook::{Record, VectorQuant};
 
 /// An autoencoder that can be trained by [`crate::train::Session`].
 pub trait Model {

@@ -6,7 +6,7 @@ use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
-use crate::vq::VectorQuant;
+use crate::quant::codebook::VectorQuant;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

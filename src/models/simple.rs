@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
-use crate::vq::VectorQuant;
+use crate::quant::codebook::VectorQuant;
 
 /// Where the output is clamped to [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::Session;
 use crate::error::Error;
 use crate::optim::Optimizer;
-use crate::vq::AlterPenalty;
+use crate::quant::codebook::AlterPenalty;
 
 impl Session {
     /// What to say when the loss, or whatever `what` is, is `value` at `step`, `moves` steps of the

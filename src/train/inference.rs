@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
 use crate::ops::loss::PixelLoss;
-use crate::vq::Record;
+use crate::quant::codebook::Record;
 
 /// Test figures, over all images together.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]

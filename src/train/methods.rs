@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::vq::{CodebookNorm, Estimator, GammaPolicy, Norm, VectorQuantConfig};
+use crate::quant::codebook::{CodebookNorm, Estimator, GammaPolicy, Norm, VectorQuantConfig};
 
 /// A named setting of the quantiser's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

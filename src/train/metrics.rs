@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{Recorder, Var};
-use crate::vq::usage::Window;
-use crate::vq::{Record, Vectors};
+use crate::quant::Vectors;
+use crate::quant::codebook::Record;
+use crate::quant::usage::Window;
 
 /// Declares the scalars of a step once: the struct, and where each comes from.
 macro_rules! step_metrics {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::models::{Model, OutputClamp, Simple};
 use crate::optim::Optimizer;
 use crate::options::{self, COMMITMENT_WEIGHT, LOG_EVERY, STEPS};
-use crate::vq::{VectorQuant, VectorQuantConfig};
+use crate::quant::codebook::{VectorQuant, VectorQuantConfig};
 
 /// A run's options. The defaults are those of the seed's README, but for `output_clamp`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::gpu::{
 use crate::models::{Builder, Model};
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
-use crate::vq::Vectors;
+use crate::quant::Vectors;
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;

@@ -8,7 +8,7 @@ use super::inference::{
 use crate::data::{Codes, Images};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
-use crate::vq::usage::window_of;
+use crate::quant::usage::window_of;
 
 /// Images that are evaluated, encoded or decoded at once.
 const BATCH: usize = 256;

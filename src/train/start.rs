@@ -4,8 +4,8 @@ use super::Session;
 use crate::error::Result;
 use crate::gpu::{Arena, BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
 use crate::models::Builder;
-use crate::vq::Vectors;
-use crate::vq::kmeans::{KMeansOptions, kmeans};
+use crate::quant::Vectors;
+use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
 
 impl Session {
     /// With `kmeans_init`: the codebook becomes the centroids of the first batch's vectors. Done by

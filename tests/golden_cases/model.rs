@@ -3,7 +3,7 @@
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, Store};
 use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
 use semivq::optim::Optimizer;
-use semivq::vq::{VectorQuant, VectorQuantConfig};
+use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
 
 use super::{Case, Fallible, MODEL};
 

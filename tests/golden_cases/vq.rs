@@ -1,7 +1,8 @@
 //! Kind `vq`: the quantiser, `sum(out * grad_out) + 10 * loss (+ penalty)` differentiated.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
-use semivq::vq::{VectorQuant, VectorQuantConfig, Vectors};
+use semivq::quant::Vectors;
+use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
 
 use super::{Case, Fallible, LAYER};
 

@@ -8,11 +8,11 @@ use semivq::ops::gather::{Page, gather};
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::upsample::upsample_nearest;
 use semivq::optim::Optimizer;
-use semivq::train::Method;
-use semivq::vq::kmeans;
-use semivq::vq::{
+use semivq::quant::codebook::kmeans;
+use semivq::quant::codebook::{
     AlterPenalty, CodebookNorm, Distance, Norm, ReplacePolicy, VectorQuant, VectorQuantConfig,
 };
+use semivq::train::Method;
 
 /// Elements of the largest tensor that can be bound: WebGPU's default limit, which every device is
 /// asked for, is 128 MiB.

@@ -2,9 +2,10 @@
 
 use semivq::gpu::{Arena, BuildOptions, Gpu, Init, ParameterLayout, Recorder, Store};
 use semivq::optim::Optimizer;
-use semivq::vq::quantize::{Weights, quantize};
-use semivq::vq::search::search;
-use semivq::vq::{Estimator, Vectors};
+use semivq::quant::Vectors;
+use semivq::quant::codebook::Estimator;
+use semivq::quant::codebook::quantize::{Weights, quantize};
+use semivq::quant::codebook::search::search;
 
 use super::support::harness::Outcome;
 use super::support::normals;

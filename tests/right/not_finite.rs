@@ -9,11 +9,12 @@ use semivq::ops::batch_norm::{BatchNormState, batch_norm};
 use semivq::ops::group_norm::group_norm;
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::max_pool2d;
-use semivq::vq::fsq::fsq;
-use semivq::vq::gamma::{gamma, personalize};
-use semivq::vq::norm::{Length, normalize, normalize_codebook};
-use semivq::vq::usage;
-use semivq::vq::{CodebookNorm, GammaPolicy, Vectors};
+use semivq::quant::Vectors;
+use semivq::quant::codebook::GammaPolicy;
+use semivq::quant::codebook::gamma::{gamma, personalize};
+use semivq::quant::fsq::fsq;
+use semivq::quant::norm::{Length, normalize, normalize_codebook};
+use semivq::quant::usage;
 
 use super::support::harness::{Failed, Outcome, Test};
 
@@ -259,8 +260,8 @@ impl Case {
         let y = match self.name.split(' ').next().unwrap() {
             "unit" => normalize(rec, v["x"], &rows("in.x"), Length::Unit(1e-6)),
             "limited" => normalize(rec, v["x"], &rows("in.x"), Length::Limited(1e-8)),
-            "codebook_l2" => normalize_codebook(rec, v["codebook"], CodebookNorm::L2),
-            "codebook_l2c" => normalize_codebook(rec, v["codebook"], CodebookNorm::L2c),
+            "codebook_l2" => normalize_codebook(rec, v["codebook"], Length::Limited(1e-8)),
+            "codebook_l2c" => normalize_codebook(rec, v["codebook"], Length::Unit(1e-8)),
             "group_norm" => group_norm(rec, v["x"], 2, 1e-6, Some((v["weight"], v["bias"])))?,
             "instance_norm" => group_norm(rec, v["x"], 4, 1e-5, None)?,
             "batch_norm_training" | "batch_norm_evaluation" => {

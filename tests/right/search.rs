@@ -1,8 +1,8 @@
 //! The nearest code.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
-use semivq::vq::Vectors;
-use semivq::vq::search::{reference, search};
+use semivq::quant::Vectors;
+use semivq::quant::codebook::search::{reference, search};
 
 use super::support::harness::{Failed, Outcome};
 use super::support::normals;

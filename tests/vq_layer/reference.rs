@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use semivq::ops::reference::Real;
-use semivq::vq::{
-    CodebookNorm, Distance, Estimator, GammaPolicy, Norm, VectorQuantConfig, Vectors,
+use semivq::quant::Vectors;
+use semivq::quant::codebook::{
+    CodebookNorm, Distance, Estimator, GammaPolicy, Norm, VectorQuantConfig,
 };
 
 pub type Named<T> = BTreeMap<String, Vec<T>>;

@@ -12,7 +12,7 @@
 //!
 //! The gradient is assigned. `d` is `|b - round(b)|` in the units of y.
 
-use super::{VECTORS, Vectors};
+use super::vectors::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::nn;

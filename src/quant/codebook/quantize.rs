@@ -17,11 +17,12 @@
 //! All gradients are assigned. The rotation trick is Fifty et al. 2024; |z_q|/|z| and R are held
 //! constant. With `cosine` both z and C' are unit vectors and d is `1 - cos`. The output z_d = z + sg(z_q - z) is z_q itself, so the same tensor.
 
+use super::Estimator;
 use super::columns::{COLUMNS, Columns, Round};
-use super::{Estimator, VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::sum;
+use crate::quant::vectors::{VECTORS, Vectors};
 
 uniform_struct! {
     /// Uniform of all entry points.

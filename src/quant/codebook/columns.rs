@@ -12,7 +12,7 @@ use crate::ops::add::clear;
 /// The fragment of the first stage.
 pub(super) const COLUMNS: (&str, &str) = (
     "lib/columns.wgsl",
-    include_str!("../../shaders/lib/columns.wgsl"),
+    include_str!("../../../shaders/lib/columns.wgsl"),
 );
 
 uniform_struct! {

@@ -5,7 +5,7 @@ use crate::gpu::uniform_struct;
 /// The fragment that the searches share.
 pub(super) const SEARCHES: (&str, &str) = (
     "lib/search.wgsl",
-    include_str!("../../shaders/lib/search.wgsl"),
+    include_str!("../../../shaders/lib/search.wgsl"),
 );
 
 uniform_struct! {

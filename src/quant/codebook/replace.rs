@@ -14,10 +14,11 @@
 //! read back. The random numbers are a function of (seed, step, name of the layer, code).
 
 use super::clusters::move_to_means;
-use super::usage::counts;
-use super::{ReplacePolicy, VECTORS, Vectors, search};
+use super::{ReplacePolicy, search};
 use crate::error::Result;
 use crate::gpu::{GRID, RANDOM, Recorder, STEP, Var, kernels, uniform_struct};
+use crate::quant::usage::counts;
+use crate::quant::vectors::{VECTORS, Vectors};
 use crate::rng;
 
 /// Rows that k-means looks at, and its iterations: enough for starting points that the training

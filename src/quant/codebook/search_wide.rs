@@ -1,9 +1,9 @@
 //! The search of [`super::search`] in tiles of sixteen vectors by thirty-two codes, for adapters that
 //! run on a CPU: a load costs several multiply-adds there, and registers are no limit.
 
-use super::VECTORS;
 use super::search_params::{Params, SEARCHES};
 use crate::gpu::{GRID, NUMBER, kernels};
+use crate::quant::vectors::VECTORS;
 
 kernels! {
     "search_wide", [GRID, NUMBER, VECTORS, SEARCHES];

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fsq::MAX_CHANNELS;
 use crate::error::{Error, Result};
 use crate::options::{
     AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
     NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU,
 };
+use crate::quant::fsq::MAX_CHANNELS;
 
 /// Penalty on alpha (Approach 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

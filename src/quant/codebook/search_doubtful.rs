@@ -1,9 +1,9 @@
 //! The second part of [`super::search`]: vectors whose best two codes are nearer to each other than
 //! rounding allows to tell are searched anew, by differences and with their rounding carried along.
 
-use super::VECTORS;
 use super::search_params::{Params, SEARCHES};
 use crate::gpu::{GRID, LOOP_BUDGET, NUMBER, Recorder, Var, kernels};
+use crate::quant::vectors::VECTORS;
 
 kernels! {
     "search_doubtful", [GRID, NUMBER, VECTORS, SEARCHES];

@@ -12,7 +12,7 @@
 //! The gradient is assigned. A codebook is rewritten in place, without a gradient, in training;
 //! evaluation uses a rewritten copy.
 
-use super::{CodebookNorm, VECTORS, Vectors};
+use super::vectors::{VECTORS, Vectors};
 use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::{Real, Reference};
 
@@ -102,12 +102,7 @@ pub fn normalize(rec: &mut Recorder<'_>, x: Var, vectors: &Vectors, length: Leng
 
 /// Records the norm of the codebook and returns what is used from here on: `codebook` itself,
 /// rewritten, in training; a copy in evaluation, which changes nothing.
-pub fn normalize_codebook(rec: &mut Recorder<'_>, codebook: Var, norm: CodebookNorm) -> Var {
-    let length = match norm {
-        CodebookNorm::None => return codebook,
-        CodebookNorm::L2 => Length::Limited(1e-8),
-        CodebookNorm::L2c => Length::Unit(1e-8),
-    };
+pub fn normalize_codebook(rec: &mut Recorder<'_>, codebook: Var, length: Length) -> Var {
     let vectors = Vectors::rows(rec.shape(codebook));
     let op = VectorNorm { vectors, length };
     if !rec.training() {

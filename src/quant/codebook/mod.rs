@@ -12,13 +12,11 @@ pub mod clusters;
 pub(crate) mod columns;
 pub mod config;
 pub mod ema;
-pub mod fsq;
 pub mod gamma;
 pub mod inplace;
 pub mod kmeans;
 mod layer;
 mod mlp;
-pub mod norm;
 pub mod quantize;
 pub mod replace;
 pub mod search;
@@ -26,13 +24,9 @@ pub(crate) mod search_doubtful;
 mod search_params;
 pub(crate) mod search_wide;
 pub mod simvq;
-pub mod usage;
-mod vectors;
 
 pub use config::{
     AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
     VectorQuantConfig,
 };
 pub use layer::{Record, VectorQuant};
-pub(crate) use vectors::VECTORS;
-pub use vectors::Vectors;

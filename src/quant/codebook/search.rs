@@ -13,11 +13,12 @@
 //! tiles, `search_wide`. There is no gradient: [`super::quantize`] passes it straight through.
 
 use super::search_params::{Params, SEARCHES};
-use super::{VECTORS, Vectors, search_doubtful, search_wide};
+use super::{search_doubtful, search_wide};
 use crate::gpu::{
     Candidate, CandidateInfo, GRID, Kernel, LOOP_BUDGET, NUMBER, Recorder, Var, infos, kernels,
 };
 use crate::ops::reference::Real;
+use crate::quant::vectors::{VECTORS, Vectors};
 
 kernels! {
     "search", [GRID, NUMBER, VECTORS, SEARCHES];

@@ -12,7 +12,7 @@
 //! The same seed gives the same bits on one adapter: all sums run in a fixed order.
 
 use super::clusters::move_to_means;
-use super::{Vectors, search, usage};
+use super::search;
 use crate::error::{Error, Result};
 use crate::gpu::{
     BuildOptions, GRID, Gpu, NUMBER, ParameterLayout, Plan, RANDOM, REDUCE, Recorder, STEP,
@@ -20,6 +20,8 @@ use crate::gpu::{
 };
 use crate::ops::sum;
 use crate::options::{CLUSTERS, MAX_ITERATIONS};
+use crate::quant::usage;
+use crate::quant::vectors::Vectors;
 use crate::rng::{self, Stream};
 
 const MAX_TRIALS: usize = 16;

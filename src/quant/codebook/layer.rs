@@ -2,11 +2,9 @@
 
 use super::affine::{self, Transform};
 use super::clusters::clusters;
-use super::norm::{self, Length};
 use super::replace::{Replacement, replace};
-use super::usage::{self, Window};
 use super::{
-    Distance, Norm, VectorQuantConfig, Vectors, alpha, ema, fsq, gamma, inplace, quantize, search,
+    CodebookNorm, Distance, Norm, VectorQuantConfig, alpha, ema, gamma, inplace, quantize, search,
     simvq,
 };
 use crate::error::Result;
@@ -14,6 +12,9 @@ use crate::gpu::{Init, Recorder, Var};
 use crate::nn;
 use crate::ops::group_norm::group_norm;
 use crate::ops::sum;
+use crate::quant::norm::{self, Length};
+use crate::quant::usage::{self, Window};
+use crate::quant::{Vectors, fsq};
 
 /// The record of a quantisation. All of it can be read back.
 #[derive(Debug, Clone, Copy)]
@@ -268,7 +269,12 @@ impl VectorQuant {
         z: Option<(Var, &Vectors)>,
     ) -> Result<Codebook> {
         let config = &self.config;
-        let mut raw = norm::normalize_codebook(rec, raw, config.cb_norm);
+        let length = match config.cb_norm {
+            CodebookNorm::None => None,
+            CodebookNorm::L2 => Some(Length::Limited(1e-8)),
+            CodebookNorm::L2c => Some(Length::Unit(1e-8)),
+        };
+        let mut raw = length.map_or(raw, |length| norm::normalize_codebook(rec, raw, length));
         if config.simvq {
             raw = simvq::transform(rec, raw)?;
         }

@@ -9,8 +9,8 @@
 //! ```
 
 use super::columns::{COLUMNS, Columns, Round};
-use super::{VECTORS, Vectors};
 use crate::gpu::{GRID, Kernel, Recorder, Var, kernels, uniform_struct};
+use crate::quant::vectors::{VECTORS, Vectors};
 
 uniform_struct! {
     /// Uniform of all entry points.

@@ -15,10 +15,10 @@
 //! `scale` stands as `[F, G]`, the way the MLP of [`super::alpha`] leaves it; s and b are `[G, F]`.
 //! All gradients are assigned; the running values are updated in place, in training only.
 
-use super::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{GRID, Init, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::{Real, Reference};
+use crate::quant::vectors::{VECTORS, Vectors};
 
 uniform_struct! {
     /// Uniform of all entry points.
