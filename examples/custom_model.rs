@@ -1,4 +1,4 @@
-//! An encoder and a decoder of your own around a `VectorQuant`, trained on the built-in images:
+//! An encoder and a decoder of your own around a quantiser, trained on the built-in images:
 //! `cargo run --release --example custom_model`
 
 use std::sync::Arc;
@@ -9,11 +9,12 @@ use semivq::models::{Builder, Model};
 use semivq::ops::activation::Activation;
 use semivq::ops::conv2d::Conv2dOptions;
 use semivq::optim::Optimizer;
-use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
+use semivq::quant::codebook::{CodebookConfig, Codes, Placing, Rule, Transform};
+use semivq::quant::{Quantizer, QuantizerConfig};
 use semivq::train::{Session, SessionOptions};
 
 struct Mine {
-    quantizer: VectorQuant,
+    quantizer: Arc<dyn Quantizer>,
 }
 
 impl Model for Mine {
@@ -21,7 +22,11 @@ impl Model for Mine {
         "mine"
     }
 
-    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> semivq::Result<Var> {
+    fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)> {
+        vec![("quantizer", self.quantizer.as_ref())]
+    }
+
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> semivq::Result<Vec<Var>> {
         let halve = Conv2dOptions {
             kernel: 4,
             stride: 2,
@@ -30,15 +35,13 @@ impl Model for Mine {
         let x = net.conv2d("encoder.0", images, 24, halve)?;
         let x = net.batch_norm("encoder.1", x)?;
         let x = net.activation(x, Activation::Elu);
-        net.conv2d("encoder.3", x, 16, halve)
+        let z = net.conv2d("encoder.3", x, self.quantizer.latent().features, halve)?;
+        let z = net.quantize("quantizer", z, self.quantizer.as_ref())?;
+        Ok(vec![z])
     }
 
-    fn quantizer(&self) -> (&str, &VectorQuant) {
-        ("quantizer", &self.quantizer)
-    }
-
-    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> semivq::Result<Var> {
-        let x = net.upsample(z, 4)?;
+    fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> semivq::Result<Var> {
+        let x = net.upsample(z[0], 4)?;
         let x = net.conv2d("decoder.1", x, 24, Conv2dOptions::SAME_3X3)?;
         let x = net.gelu(x);
         net.conv2d("decoder.3", x, 1, Conv2dOptions::SAME_3X3)
@@ -48,12 +51,22 @@ impl Model for Mine {
 fn main() -> semivq::Result<()> {
     pollster::block_on(async {
         let gpu = Arc::new(Gpu::new(&AdapterChoice::default()).await?);
-        let quantizer = VectorQuant::new(VectorQuantConfig {
+        let quantizer = QuantizerConfig::Codebook(CodebookConfig {
             feature_size: 16,
             num_codes: 64,
-            use_learnable_std: true,
-            ..VectorQuantConfig::default()
-        })?;
+            codes: Codes::Learned {
+                rule: Rule::Gradient { beta: 0.97 },
+                transform: Transform::Alpha {
+                    groups: 1,
+                    penalty: None,
+                },
+                gamma: None,
+                sync_nu: 0.0,
+                placing: Placing::default(),
+            },
+            ..CodebookConfig::default()
+        })
+        .build()?;
         let options = SessionOptions {
             batch: 32,
             lr: 2e-3,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::data::{Dataset, Images};
 use semivq::gpu::Gpu;
+use semivq::quant::VectorQuantConfig;
 use semivq::train::checkpoint::Training;
 use semivq::train::{Method, Session, TrainOptions};
 use serde_json::{Value, json};
@@ -45,13 +46,13 @@ fn over(base: &Value, more: &Value) -> Value {
 /// Small options with `given` over them.
 fn options(given: &Value) -> semivq::Result<TrainOptions> {
     let small = json!({"batch": 2, "vq": {"feature_size": 32, "num_codes": 16}});
-    let mut options = TrainOptions::from_partial(over(&small, given))?;
+    let options = TrainOptions::from_partial(over(&small, given))?;
     // Replacement of the methods that have it, within the few steps of the test.
-    if options.vq.replace_freq == 100 {
-        options.vq.replace_freq = 1;
-    }
-    options.validate()?;
-    Ok(options)
+    options.with_quantizer(|vq| {
+        if vq.replace_freq == 100 {
+            vq.replace_freq = 1;
+        }
+    })
 }
 
 /// All tensors of training after three steps, but for those that only count them; not finite ones
@@ -155,10 +156,11 @@ fn each_option_does_something_or_is_said_to_do_nothing(gpu: &Arc<Gpu>) -> Result
     let (mut live, mut idle, mut refused) = (0, 0, 0);
     for setting in settings() {
         let base = options(&setting)?;
+        let base_vq = VectorQuantConfig::from(&base.quantizer);
         let before = outcome(gpu, &base)?;
         for (name, change) in changes() {
             // Beside running moments it is a switch, which the command line says.
-            if name == "affine_lr" && base.vq.using_statistics {
+            if name == "affine_lr" && base_vq.using_statistics {
                 continue;
             }
             let Ok(changed) = options(&over(&setting, &change)) else {

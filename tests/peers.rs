@@ -11,7 +11,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
 use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, Role, StepUniform, Store};
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
-use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
+use semivq::quant::{Encoded, VectorQuantConfig};
 use support::share_of_tolerance;
 
 /// That of the golden files.
@@ -65,7 +65,7 @@ impl Case {
 fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let case = Case::read(name)?;
     let config: VectorQuantConfig = serde_json::from_value(case.config.clone())?;
-    let quantizer = VectorQuant::new(config)?;
+    let quantizer = config.build()?;
     let steps = if name == "ema" { 3 } else { 1 };
     let suffix = |what: &str, step: usize| match steps {
         1 => what.to_owned(),
@@ -76,8 +76,9 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     let z = rec.input("z", shape);
     rec.require_gradient(z);
-    let (out, record) = quantizer.apply(&mut rec, z, 10.0)?;
-    let record = record.ok_or("no record")?;
+    let quantized = quantizer.apply(&mut rec, Encoded::from(z), 10.0)?;
+    let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
+    let cmt_loss = seen.scalar("cmt_loss").ok_or("no loss")?;
     rec.keep(out);
     let grad_out = rec.input("grad_out", shape);
     rec.seed_gradient(out, grad_out);
@@ -93,13 +94,7 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let mut loaded = 0;
     for (key, (_, values)) in &case.tensors {
         if let Some(name) = key.strip_prefix("param.") {
-            let in_buffers = buffers.iter().any(|b| b == name);
-            let arena = if in_buffers {
-                Arena::Buffers
-            } else {
-                Arena::Parameters
-            };
-            store.write(gpu, arena, name, values)?;
+            store.write_any(gpu, name, values)?;
             loaded += 1;
         }
     }
@@ -116,7 +111,7 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             ..StepUniform::default()
         };
         plan.run(gpu, &uniform);
-        let q = pollster::block_on(plan.read_u32(gpu, record.q))?;
+        let q = pollster::block_on(plan.read_u32(gpu, seen.q))?;
         if q != case.codes[&suffix("out.q", step)] {
             return Err(format!("step {step}: the codes differ").into());
         }
@@ -124,7 +119,7 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         case.check(&suffix("grad.z", step), &read(grad_z)?)?;
         let loss = suffix("out.loss", step);
         if case.tensors.contains_key(&loss) {
-            case.check(&loss, &read(record.loss)?)?;
+            case.check(&loss, &read(cmt_loss)?)?;
         }
         let after = pollster::block_on(store.read(gpu, Arena::Buffers))?;
         for (name, _, values) in after {

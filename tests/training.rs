@@ -8,9 +8,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::Error;
 use semivq::data::{Dataset, Images, synthetic};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
-use semivq::models::{Builder, Model, Simple};
+use semivq::models::{Builder, Model, Simple, SimpleOptions};
 use semivq::ops::loss::PixelLoss;
-use semivq::quant::codebook::{AlterPenalty, Norm, VectorQuant, VectorQuantConfig};
+use semivq::quant::codebook::AlterPenalty;
+use semivq::quant::{Norm, VectorQuantConfig};
 use semivq::train::{Method, Session, StepMetrics, TrainOptions};
 
 type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
@@ -31,15 +32,15 @@ fn data(train: usize, test: usize) -> Dataset {
 }
 
 fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
-    let mut options = TrainOptions {
-        method,
+    let options = TrainOptions {
         batch,
         lr,
         ..TrainOptions::default()
     };
-    options.vq.num_codes = 40;
-    method.apply(&mut options.vq);
     options
+        .with_quantizer(|vq| vq.num_codes = 40)
+        .and_then(|options| options.with_method(method))
+        .unwrap()
 }
 
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Result<Session> {
@@ -164,7 +165,8 @@ fn codes_stand_for_the_reconstruction(gpu: Arc<Gpu>) -> Result<(), Failed> {
         run(&mut session, 3)?;
         let images = session.data().test.clone();
         let codes = pollster::block_on(session.encode(&images))?;
-        ensure(codes.shape == [13, 7, 7], format!("{:?}", codes.shape))?;
+        let shapes: Vec<_> = codes.iter().map(|c| c.shape.clone()).collect();
+        ensure(shapes == [[13, 7, 7]], format!("{shapes:?}"))?;
         let decoded = pollster::block_on(session.decode(&codes))?;
         let straight = pollster::block_on(session.reconstruct(&images))?;
         ensure(
@@ -172,7 +174,7 @@ fn codes_stand_for_the_reconstruction(gpu: Arc<Gpu>) -> Result<(), Failed> {
             format!("{method:?}: decoding the codes gives other images"),
         )?;
         let mut wrong = codes.clone();
-        wrong.values[5] = -1;
+        wrong[0].values[5] = -1;
         let error = pollster::block_on(session.decode(&wrong)).err();
         let text = error.ok_or("code -1 was decoded")?.to_string();
         ensure(text.contains("code -1 does not exist"), text)?;
@@ -189,9 +191,9 @@ fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
         Method::Approach1Plus,
         Method::StePlus,
     ] {
-        let mut options = options(method, 8, 1e-3);
-        let plain = run(&mut session(&gpu, &options, data(24, 4))?, 1)?[0];
-        options.vq.kmeans_init = true;
+        let options = options(method, 8, 1e-3);
+        let plain = run(&mut session(&gpu, &options, data(24, 4))?, 1)?[0].clone();
+        let options = options.with_quantizer(|vq| vq.kmeans_init = true)?;
         let mut whole = session(&gpu, &options, data(24, 4))?;
         let mut metrics = run(&mut whole, 2)?;
         let (used, before) = (metrics[0].perplexity, plain.perplexity);
@@ -222,7 +224,7 @@ fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
         penalty_weight: 0.5,
         ..VectorQuantConfig::default()
     };
-    let model = Simple::new(VectorQuant::new(config)?, Default::default(), 10.0);
+    let model = Simple::new(config.build()?, SimpleOptions::default());
     let once = |guarded: bool| -> Result<_, Failed> {
         let mut layout = ParameterLayout::guarded();
         let mut rec = Recorder::new(&mut layout, true);
@@ -317,8 +319,7 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
         large,
         "max_storage_buffer_binding_size",
     )?;
-    let mut wide = options(Method::Vq, 8, 1e-3);
-    wide.vq.num_codes = 3_000_000;
+    let wide = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| vq.num_codes = 3_000_000)?;
     refused(&wide, data(8, 4), "codebook.weight")?;
     let default = VectorQuantConfig::default;
     let nonsense = [
@@ -438,9 +439,9 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
         ),
     ];
     for (change, want) in nonsense {
-        let mut options = options(Method::Vq, 8, 1e-3);
-        options.vq = change;
-        refused(&options, data(8, 4), want)?;
+        let options = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| *vq = change);
+        let error = options.err().ok_or("nonsense was taken")?.to_string();
+        ensure(error.contains(want), error)?;
     }
     Ok(())
 }

@@ -14,11 +14,8 @@ use semivq::gpu::{
     Arena, BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Role, StepUniform, Store, Var,
 };
 use semivq::ops::reference::Real as _;
-use semivq::quant::Vectors;
-use semivq::quant::codebook::{
-    CodebookNorm, Distance, Estimator, GammaPolicy, Norm, Record, ReplacePolicy, VectorQuant,
-    VectorQuantConfig,
-};
+use semivq::quant::codebook::{CodebookNorm, Distance, Estimator, GammaPolicy, ReplacePolicy};
+use semivq::quant::{Encoded, Norm, QuantizerConfig, Seen, VectorQuantConfig, Vectors, tensor};
 use semivq::rng::{Stream, number_of};
 use support::harness::{self, Failed, Test};
 use support::share_of_tolerance;
@@ -44,7 +41,8 @@ struct OnGpu {
     grad_out: Var,
     grad_z: Option<Var>,
     out: Var,
-    record: Record,
+    seen: Seen,
+    loss: Var,
 }
 
 impl OnGpu {
@@ -54,13 +52,13 @@ impl OnGpu {
         shape: &[usize],
         training: bool,
     ) -> Result<Self, Failed> {
-        let quantizer = VectorQuant::new(config.clone())?;
+        let quantizer = config.build()?;
         let mut layout = ParameterLayout::guarded();
         let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
         let z = rec.input("z", shape);
         rec.require_gradient(z);
-        let (out, record) = quantizer.apply(&mut rec, z, COMMITMENT as f32)?;
-        let record = record.ok_or("no record")?;
+        let quantized = quantizer.apply(&mut rec, Encoded::from(z), COMMITMENT as f32)?;
+        let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
         rec.keep(out);
         let grad_out = rec.input("grad_out", shape);
         rec.seed_gradient(out, grad_out);
@@ -80,7 +78,8 @@ impl OnGpu {
             grad_out,
             grad_z,
             out,
-            record,
+            loss: seen.scalar("cmt_loss").ok_or("no loss")?,
+            seen,
         })
     }
 
@@ -102,7 +101,7 @@ impl OnGpu {
     }
 
     async fn codes(&self, gpu: &Gpu) -> Result<Vec<u32>, Failed> {
-        Ok(self.plan.read_u32(gpu, self.record.q).await?)
+        Ok(self.plan.read_u32(gpu, self.seen.q).await?)
     }
 
     async fn tensors(&self, gpu: &Gpu, arena: Arena) -> Result<BTreeMap<String, Vec<f32>>, Failed> {
@@ -222,7 +221,7 @@ fn combination(number: u32) -> (VectorQuantConfig, Vec<usize>, bool) {
         let pixels: usize = shape[config.dim + 1..].iter().product();
         let alone = pixels == 1 && (norm == Norm::In || norm == Norm::Gn && feature_size == 32);
         let narrow = config.use_learnable_std && num_codes < 8;
-        if config.validate().is_ok() && !alone && !narrow {
+        if QuantizerConfig::try_from(&config).is_ok() && !alone && !narrow {
             return (config, shape, training);
         }
     }
@@ -392,15 +391,16 @@ async fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
     if layer.codes(gpu).await? != q {
         return Err(fail("the codes differ"));
     }
-    let record = &layer.record;
+    let seen = &layer.seen;
+    let distance = seen.tensor(tensor::DISTANCE).ok_or("no distance")?;
     check(
         "z",
-        &in_rows(&layer.read(gpu, record.z).await?),
+        &in_rows(&layer.read(gpu, seen.z).await?),
         &flat(&outcome.z),
     )?;
     check(
         "z_q",
-        &in_rows(&layer.read(gpu, record.z_q).await?),
+        &in_rows(&layer.read(gpu, seen.z_q).await?),
         &flat(&outcome.z_q),
     )?;
     check(
@@ -408,15 +408,19 @@ async fn agrees(gpu: &Gpu, number: u32) -> Result<(), Failed> {
         &in_rows(&layer.read(gpu, layer.out).await?),
         &flat(&outcome.out),
     )?;
-    check("d", &layer.read(gpu, record.d).await?, &outcome.d)?;
+    check("d", &layer.read(gpu, distance).await?, &outcome.d)?;
     check(
         "loss",
-        &layer.read(gpu, record.loss).await?,
+        &layer.read(gpu, layer.loss).await?,
         &[outcome.loss.to_f64()],
     )?;
-    if let (Some(scale), Some(want)) = (record.scale, &outcome.scale) {
-        let want: Vec<f64> = want.iter().map(|v| v.to_f64()).collect();
-        check("scale", &layer.read(gpu, scale).await?, &want)?;
+    match (seen.tensor(tensor::SCALE), &outcome.scale) {
+        (None, None) => {}
+        (Some(scale), Some(want)) => {
+            let want: Vec<f64> = want.iter().map(|v| v.to_f64()).collect();
+            check("scale", &layer.read(gpu, scale).await?, &want)?;
+        }
+        _ => return Err(fail("a scale is missing, or one too many")),
     }
     let grad_z = layer.grad_z.ok_or_else(|| fail("z got no gradient"))?;
     check("grad z", &layer.read(gpu, grad_z).await?, &want.grad_z)?;
@@ -559,7 +563,7 @@ async fn tracks_usage(gpu: &Gpu) -> Result<(), Failed> {
     layer
         .plan
         .write(gpu, layer.grad_out, &vec![0.0_f32; 2 * 6 * 11])?;
-    let window = layer.record.window.ok_or("no window")?;
+    let window = layer.seen.window.ok_or("no window")?;
     let mut steps: Vec<Vec<u32>> = Vec::new();
     let mut ages = vec![0.0_f32; 40];
     // More steps than the ring has places.
@@ -650,8 +654,8 @@ async fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
                 }
                 layer.run(gpu, step, &z).await?;
                 let mut all = layer.read(gpu, layer.out).await?;
-                all.extend(layer.read(gpu, layer.record.loss).await?);
-                all.extend(layer.read(gpu, layer.record.perplexity).await?);
+                all.extend(layer.read(gpu, layer.loss).await?);
+                all.extend(layer.read(gpu, layer.seen.usage.perplexity).await?);
                 all.extend(
                     layer
                         .tensors(gpu, Arena::Gradients)
@@ -689,7 +693,7 @@ async fn takes_odd_input(gpu: &Gpu) -> Result<(), Failed> {
     Ok(())
 }
 
-/// NaN and infinity in z: the record says how many vectors, every method keeps to its codes.
+/// NaN and infinity in z: it says how many vectors, every method keeps to its codes.
 async fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
     for dist in [Distance::Euclidean, Distance::Cosine] {
         let config = VectorQuantConfig {
@@ -705,7 +709,7 @@ async fn counts_bad_vectors(gpu: &Gpu) -> Result<(), Failed> {
             .write(gpu, layer.grad_out, &vec![0.0_f32; 2 * 6 * 11])?;
         let mut z = normals(1, "z", 2 * 6 * 11);
         layer.run(gpu, 1, &z).await?;
-        let bad = || layer.read(gpu, layer.record.bad_vectors);
+        let bad = || layer.read(gpu, layer.seen.bad_vectors);
         if bad().await? != [0.0] {
             return Err("finite vectors were counted".into());
         }

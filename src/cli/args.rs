@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use semivq::models::OutputClamp;
+use semivq::models::{ModelOptions, OutputClamp};
 use semivq::optim::Optimizer;
 use semivq::quant::codebook::{
-    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
-    VectorQuantConfig,
+    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, ReplacePolicy,
 };
+use semivq::quant::{Norm, VectorQuantConfig};
 use semivq::train::{CheckpointEvery, Method, TrainOptions};
 use semivq::{Error, Result, options};
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use super::given::Given;
 use super::idle;
@@ -248,37 +249,53 @@ fn set<T: Clone>(target: &mut T, value: Option<&T>) {
 
 impl TrainArgs {
     /// The options and the number of steps; `software` says what adapter they are for.
-    pub fn options(&self, software: bool) -> (TrainOptions, u32) {
+    pub fn options(&self, software: bool) -> Result<(TrainOptions, u32)> {
         self.options_of(self.method, software)
     }
 
     /// The same for another method.
-    pub fn options_of(&self, method: Method, software: bool) -> (TrainOptions, u32) {
+    pub fn options_of(&self, method: Method, software: bool) -> Result<(TrainOptions, u32)> {
+        let (value, steps) = self.value(method, software);
+        Ok((TrainOptions::from_partial(value)?, steps))
+    }
+
+    fn num_codes_are_those_of_levels(&self) -> bool {
+        self.vq.num_codes.is_none() && matches!(self.vq.fsq_levels, Some(Some(_)))
+    }
+
+    /// The options as JSON.
+    fn value(&self, method: Method, software: bool) -> (Value, u32) {
         let small = software && !self.readme;
         let (steps, batch) = if small { SOFTWARE_SIZE } else { GPU_SIZE };
-        let mut options = TrainOptions {
-            model: self.model.clone(),
-            method,
-            batch: self.batch.unwrap_or(batch),
-            seed: self.seed,
-            log_every: self.log_every,
-            checkpoint_every: self.checkpoint_every,
-            ..TrainOptions::default()
-        };
-        if self.readme {
-            options.output_clamp = OutputClamp::Train;
-        }
-        set(&mut options.lr, self.lr.as_ref());
-        set(&mut options.output_clamp, self.loss.output_clamp.as_ref());
-        set(
-            &mut options.commitment_weight,
-            self.loss.commitment_weight.as_ref(),
-        );
-        options.optimizer = self.loss.optimizer();
-        self.vq.apply(method, &mut options.vq);
+        let mut vq = VectorQuantConfig::default();
+        self.vq.apply(method, &mut vq);
         let steps = self.steps.unwrap_or(steps);
-        options.steps = Some(steps);
-        (options, steps)
+        let mut value = json!({
+            "model": self.model, "method": method, "batch": self.batch.unwrap_or(batch),
+            "seed": self.seed, "log_every": self.log_every, "vq": vq,
+            "optimizer": self.loss.optimizer(), "steps": steps,
+        });
+        if self.num_codes_are_those_of_levels()
+            && let Some(vq) = value["vq"].as_object_mut()
+        {
+            vq.remove("num_codes");
+        }
+        if let Some(every) = self.checkpoint_every {
+            value["checkpoint_every"] = json!(every);
+        }
+        if self.readme {
+            value["output_clamp"] = json!(OutputClamp::Train);
+        }
+        if let Some(lr) = self.lr {
+            value["lr"] = json!(lr);
+        }
+        if let Some(clamp) = self.loss.output_clamp {
+            value["output_clamp"] = json!(clamp);
+        }
+        if let Some(weight) = self.loss.commitment_weight {
+            value["commitment_weight"] = json!(weight);
+        }
+        (value, steps)
     }
 
     /// What can be said of the options before there is a device.
@@ -287,9 +304,9 @@ impl TrainArgs {
     /// [`Error::Option`], [`Error::Conflict`] as [`TrainOptions::validate`], and for what is `given`
     /// without effect.
     pub fn check(&self, given: &Given) -> Result<()> {
-        let (options, _) = self.options(false);
-        idle::refuse(given, &options)?;
-        options.validate()?;
+        let (value, _) = self.value(self.method, false);
+        idle::refuse(given, &TrainOptions::idle(value)?)?;
+        let (options, _) = self.options(false)?;
         idle::refuse_method(given, self)?;
         idle::say(given, self.vq.num_codes, &options);
         Ok(())
@@ -313,14 +330,18 @@ impl TrainArgs {
     /// [`Error::Conflict`] names what would have no effect.
     pub fn change(&self, given: &Given, options: &mut TrainOptions) -> Result<()> {
         set(&mut options.lr, self.lr.as_ref());
+        let ModelOptions::Simple(simple) = &mut options.model;
         set(
-            &mut options.commitment_weight,
+            &mut simple.commitment_weight,
             self.loss.commitment_weight.as_ref(),
         );
-        set(
-            &mut options.vq.penalty_weight,
-            self.vq.penalty_weight.as_ref(),
-        );
+        let mut value = json!(options);
+        if let Some(weight) = self.vq.penalty_weight {
+            value["vq"]["penalty_weight"] = json!(weight);
+        }
+        let idle = TrainOptions::idle(value.clone())?;
+        idle::refuse(given, &idle)?;
+        *options = TrainOptions::from_partial(value)?;
         let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
             &mut options.optimizer;
         set(weight_decay, self.loss.weight_decay.as_ref());
@@ -329,7 +350,7 @@ impl TrainArgs {
         if given.has("log_every") {
             options.log_every = self.log_every;
         }
-        idle::refuse(given, options)
+        Ok(())
     }
 
     /// What to say when the defaults were shrunk, if they were.
@@ -386,10 +407,6 @@ impl VqArgs {
         set(&mut vq.no_vq, self.no_vq.as_ref());
         if let Some(levels) = &self.fsq_levels {
             vq.fsq_levels = levels.clone().map(|levels| levels.0);
-            if let (Some(levels), None) = (&vq.fsq_levels, self.num_codes) {
-                // Wrapping only for levels that are refused anyway.
-                vq.num_codes = levels.iter().fold(1, |a, l| a.wrapping_mul(*l));
-            }
         }
     }
 }

@@ -6,7 +6,8 @@ use clap::Args;
 use semivq::bench::{self, Ceilings, SearchBench, StepBench};
 use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
-use semivq::quant::codebook::{Distance, Norm, ReplacePolicy, VectorQuantConfig};
+use semivq::quant::codebook::{Distance, ReplacePolicy};
+use semivq::quant::{Norm, VectorQuantConfig};
 use semivq::train::{Method, TrainOptions};
 use semivq::{Error, Result, options};
 
@@ -84,12 +85,10 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
     }
     for batch in &batches {
         for method in &methods {
-            let mut options = TrainOptions {
-                method: *method,
+            let options = TrainOptions {
                 batch: *batch,
-                ..TrainOptions::default()
+                ..TrainOptions::default().with_method(*method)?
             };
-            method.apply(&mut options.vq);
             let (row, session) = bench::step(&gpu, &options, data.clone()).await?;
             if !args.json {
                 print_step(&row, &ceilings);
@@ -183,35 +182,29 @@ async fn remedies(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
     let vq = TrainOptions::default();
     let mut remedies: Vec<(&str, TrainOptions)> = Vec::new();
     for method in Method::ALL {
-        let mut options = TrainOptions {
-            method,
-            ..vq.clone()
-        };
-        method.apply(&mut options.vq);
-        remedies.push((method.name(), options));
+        remedies.push((method.name(), vq.clone().with_method(method)?));
     }
     // What no method has, each on top of vq; replacement at its dearest, with codes due at each step.
-    let mut on_vq = |name: &'static str, change: fn(&mut VectorQuantConfig)| {
-        let mut options = vq.clone();
-        change(&mut options.vq);
-        remedies.push((name, options));
+    let mut on_vq = |name: &'static str, change: fn(&mut VectorQuantConfig)| -> Result<()> {
+        remedies.push((name, vq.clone().with_quantizer(change)?));
+        Ok(())
     };
-    on_vq("replace, input_random", |c| c.replace_freq = 1);
+    on_vq("replace, input_random", |c| c.replace_freq = 1)?;
     on_vq("replace, input_kmeans", |c| {
         c.replace_freq = 1;
         c.replace_policy = ReplacePolicy::InputKmeans;
-    });
+    })?;
     on_vq("replace, self", |c| {
         c.replace_freq = 1;
         c.replace_policy = ReplacePolicy::Own;
-    });
+    })?;
     on_vq("affine, statistics", |c| {
         c.affine_lr = 2.0;
         c.using_statistics = true;
-    });
-    on_vq("norm bn", |c| c.norm = Norm::Bn);
-    on_vq("norm gn", |c| c.norm = Norm::Gn);
-    on_vq("cosine", |c| c.dist = Distance::Cosine);
+    })?;
+    on_vq("norm bn", |c| c.norm = Norm::Bn)?;
+    on_vq("norm gn", |c| c.norm = Norm::Gn)?;
+    on_vq("cosine", |c| c.dist = Distance::Cosine)?;
     if !json {
         out!("adapter: {}", gpu.adapter_line());
         out!("step of simple, batch 256; ratio to vq in turns with it\n");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::data::{Images, npy, png};
+use semivq::data::{Codes, Images, npy, png};
 use semivq::run::{self, io_error, pictures};
 use semivq::{Error, Result};
 
@@ -60,17 +60,26 @@ fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
     all.ok_or_else(|| Error::Config("there are no images to encode".into()))
 }
 
+/// The codes of a model with one quantiser, as the models of the command line are.
+fn only(codes: Vec<Codes>) -> Result<Codes> {
+    let [codes]: [Codes; 1] = codes.try_into().map_err(|all: Vec<Codes>| {
+        let count = all.len();
+        Error::Config(format!("the model has {count} quantisers, one is wanted"))
+    })?;
+    Ok(codes)
+}
+
 pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
     let saved = saved::read(&args.run)?;
     let codes = if let Some(first) = args.images.first() {
         let images = joined(&args.images, saved.channels()?)?;
         let session = saved.session_without_data(device.open().await?)?;
         let codes = session.encode(&images).await;
-        codes.map_err(|e| saved::about(first, e))?
+        only(codes.map_err(|e| saved::about(first, e))?)?
     } else {
         let data = saved::data(&saved, args.data.as_deref())?;
         let session = saved.session(device.open().await?, data)?;
-        session.encode(&session.data().test).await?
+        only(session.encode(&session.data().test).await?)?
     };
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run::CODES));
@@ -83,7 +92,7 @@ pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> 
     let codes = npy::read(&args.codes)?;
     let saved = saved::read(&args.run)?;
     let session = saved.session_without_data(device.open().await?)?;
-    let images = session.decode(&codes).await;
+    let images = session.decode(std::slice::from_ref(&codes)).await;
     let images = images.map_err(|e| saved::about(&args.codes, e))?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run::DECODED));

@@ -1,7 +1,7 @@
 //! What is given on the command line but would do nothing.
 
-use semivq::quant::codebook::VectorQuantConfig;
-use semivq::train::{Method, TrainOptions};
+use semivq::quant::VectorQuantConfig;
+use semivq::train::{Idle, Method, TrainOptions};
 use semivq::{Error, Result};
 use serde_json::json;
 
@@ -9,9 +9,9 @@ use super::args::TrainArgs;
 use super::given::{Given, flag};
 use super::output::note;
 
-/// [`Error::Conflict`] names the options given that have no effect in `options`, and why.
-pub fn refuse(given: &Given, options: &TrainOptions) -> Result<()> {
-    for idle in options.without_effect() {
+/// [`Error::Conflict`] names the options given that are among those `without_effect`, and why.
+pub fn refuse(given: &Given, without_effect: &[Idle]) -> Result<()> {
+    for idle in without_effect {
         let names = idle.names.iter().filter(|name| given.has(name));
         let names: Vec<String> = names.map(|name| flag(name)).collect();
         let (verb, it) = match names.len() {
@@ -33,7 +33,8 @@ pub fn refuse_method(given: &Given, args: &TrainArgs) -> Result<()> {
     if !given.has("method") || args.method == Method::Vq {
         return Ok(());
     }
-    let with = args.options_of(args.method, false).0.vq;
+    let with = args.options_of(args.method, false)?.0.quantizer;
+    let with = VectorQuantConfig::from(&with);
     let plain = VectorQuantConfig {
         feature_size: with.feature_size,
         num_codes: with.num_codes,
@@ -57,7 +58,7 @@ pub fn refuse_method(given: &Given, args: &TrainArgs) -> Result<()> {
 
 /// Says what has a part of its effect only.
 pub fn say(given: &Given, codes: Option<usize>, options: &TrainOptions) {
-    let vq = &options.vq;
+    let vq = VectorQuantConfig::from(&options.quantizer);
     if vq.using_statistics && given.has("affine_lr") {
         note(format_args!(
             "note: with --using-statistics --affine-lr only switches the affine codebook on; its value has no effect"

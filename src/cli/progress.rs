@@ -61,7 +61,7 @@ impl Progress {
     pub fn show(&mut self, m: &StepMetrics) {
         self.rate.add(Instant::now(), m.step);
         if let Some(bar) = &mut self.bar {
-            bar.last = Some(*m);
+            bar.last = Some(m.clone());
             if bar.drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
                 bar.draw(m, self.steps, Some(&self.rate));
             }

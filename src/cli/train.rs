@@ -66,7 +66,7 @@ pub fn with_advice(error: Error, dir: &Path) -> Error {
 }
 
 fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
-    let (mut options, steps) = args.options(gpu.is_software());
+    let (mut options, steps) = args.options(gpu.is_software())?;
     if steps == 0 {
         return Err(Error::Config("`steps` must be at least 1".into()));
     }
@@ -89,7 +89,7 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     }
     out!(
         "{} {} on {}: {} train and {} test images, {} parameters, {} dispatches a step ({:.1} s to prepare)",
-        options.model,
+        options.model.name(),
         options.method.name(),
         session.data().name,
         session.data().train.len(),

@@ -400,6 +400,18 @@ impl Store {
         }
     }
 
+    /// Writes the parameter or model buffer `name`.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_any(&self, gpu: &Gpu, name: &str, values: &[f32]) -> Result<()> {
+        let arena = match self.layout.holds(Arena::Parameters, name) {
+            true => Arena::Parameters,
+            false => Arena::Buffers,
+        };
+        self.write(gpu, arena, name, values)
+    }
+
     /// Fills the gradients, gaps included, with NaN, so that a test sees what was never written.
     pub fn poison_gradients(&self, gpu: &Gpu) {
         let buffer = self.arena(Arena::Gradients);

@@ -1,10 +1,12 @@
-//! Models: an encoder and a decoder around a [`VectorQuant`], described with a [`Builder`].
+//! Models: an encoder and a decoder around a quantiser, or several, described with a [`Builder`].
 
+mod options;
 mod resnet;
 mod simple;
 
+pub use options::ModelOptions;
 pub use resnet::{ResNet, Variant};
-pub use simple::{OutputClamp, Simple};
+pub use simple::{OutputClamp, Simple, SimpleOptions};
 
 use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var};
@@ -15,29 +17,30 @@ use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
 use crate::ops::upsample::upsample_nearest;
-use crate::quant::codebook::{Record, VectorQuant};
+use crate::quant::{Encoded, Quantizer, Seen};
 
 /// An autoencoder that can be trained by [`crate::train::Session`].
 pub trait Model {
     /// Its name, for reports and checkpoints.
     fn name(&self) -> &str;
 
-    /// Describes the way from `images` `[B, C, H, W]` to z `[B, F, ..]`. This and [`Self::decode`]
-    /// are called once for each plan (training, evaluation, each batch size), and must declare the
-    /// same parameters each time.
+    /// Its quantisers, in the order in which [`Self::encode`] uses them, each with the name of its
+    /// parameters.
+    fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)>;
+
+    /// Describes the way from `images` `[B, C, H, W]` to what its quantisers give, one each, see
+    /// [`Builder::quantize`]. This and [`Self::decode`] are called once for each plan (training,
+    /// evaluation, each batch size), and must declare the same parameters each time.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when the layers do not fit the images.
-    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var>;
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Vec<Var>>;
 
-    /// The quantiser between the two, and the name of its parameters.
-    fn quantizer(&self) -> (&str, &VectorQuant);
-
-    /// Describes the way from the quantised z to the reconstruction, of the images' shape.
+    /// Describes the way from what the quantisers gave to the reconstruction, of the images' shape.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when the layers do not fit z.
-    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var>;
+    fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var>;
 
     /// All of it, from `images` to their reconstruction.
     ///
@@ -45,15 +48,18 @@ pub trait Model {
     /// Those of the parts, and [`crate::ShapeError`] when the reconstruction has another shape.
     fn forward(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
         let z = self.encode(net, images)?;
-        let (name, quantizer) = self.quantizer();
-        let z = net.vector_quant(name, z, quantizer)?;
-        let output = self.decode(net, z)?;
+        let output = self.decode(net, &z)?;
         let (got, want) = (net.rec.shape(output), net.rec.shape(images));
         if got != want {
             let message = format!("the reconstruction is {got:?}, the images are {want:?}");
             return Err(ShapeError::new("model", message).into());
         }
         Ok(output)
+    }
+
+    /// What divides the height and the width of its images: the product of its strides.
+    fn granularity(&self) -> usize {
+        1
     }
 
     /// Values of a black and a white pixel.
@@ -66,7 +72,7 @@ pub trait Model {
         PixelLoss::L1
     }
 
-    /// Weight of the commitment loss.
+    /// Weight of the quantisers' own losses.
     fn commitment_weight(&self) -> f32 {
         10.0
     }
@@ -78,7 +84,7 @@ pub struct Builder<'r, 'a> {
     /// The recording underneath, for operations that have no method here.
     pub rec: &'r mut Recorder<'a>,
     commitment_weight: f32,
-    record: Option<Record>,
+    seen: Vec<(String, Seen)>,
     unclamped: Option<Var>,
 }
 
@@ -88,7 +94,7 @@ impl<'r, 'a> Builder<'r, 'a> {
         Self {
             rec,
             commitment_weight,
-            record: None,
+            seen: Vec::new(),
             unclamped: None,
         }
     }
@@ -99,10 +105,10 @@ impl<'r, 'a> Builder<'r, 'a> {
         self.rec.training()
     }
 
-    /// The record of the quantiser, once there was one.
+    /// What can be seen of the quantisers so far, by their names; nothing of one that does not quantise.
     #[must_use]
-    pub fn record(&self) -> Option<Record> {
-        self.record
+    pub fn seen(&self) -> &[(String, Seen)] {
+        &self.seen
     }
 
     /// `[B, C, H, W]` to `[B, channels, ..]`, initialised as PyTorch does.
@@ -229,18 +235,27 @@ impl<'r, 'a> Builder<'r, 'a> {
         self.activation(x, Activation::Gelu)
     }
 
-    /// The quantiser; its record becomes the model's. With the in-place optimiser, which takes care of
-    /// the commitment loss, that loss is left out of what is trained.
+    /// A quantiser between an encoder and a decoder; its own loss is trained, unless it
+    /// [steps by itself](Quantizer::steps_by_itself).
     ///
     /// # Errors
     /// [`crate::ShapeError`] when z lacks the feature axis.
-    pub fn vector_quant(&mut self, name: &str, z: Var, quantizer: &VectorQuant) -> Result<Var> {
-        let inplace = quantizer.config().inplace_optimizer.is_some();
-        let weight = if inplace { 0.0 } else { self.commitment_weight };
-        let (out, record) = self
+    pub fn quantize(
+        &mut self,
+        name: &str,
+        encoded: impl Into<Encoded>,
+        quantizer: &dyn Quantizer,
+    ) -> Result<Var> {
+        let encoded = encoded.into();
+        let weight = match quantizer.steps_by_itself() {
+            true => 0.0,
+            false => self.commitment_weight,
+        };
+        let quantized = self
             .rec
-            .scope(name, |rec| quantizer.apply(rec, z, weight))?;
-        self.record = record;
-        Ok(out)
+            .scope(name, |rec| quantizer.apply(rec, encoded, weight))?;
+        let seen = quantized.seen.map(|seen| (name.to_owned(), seen));
+        self.seen.extend(seen);
+        Ok(quantized.output)
     }
 }

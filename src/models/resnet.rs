@@ -1,12 +1,14 @@
 //! `resnet32` and `resnet64`: residual autoencoders for colour images, in two variants.
 
+use std::sync::Arc;
+
 use super::{Builder, Model};
 use crate::error::Result;
 use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
-use crate::quant::codebook::VectorQuant;
+use crate::quant::Quantizer;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub enum Variant {
     /// Neither; one block fewer.
     Resnet64,
 }
+
+/// The name of the quantiser.
+const QUANTIZER: &str = "_vq";
 
 const HALVE: Conv2dOptions = Conv2dOptions {
     kernel: 4,
@@ -37,7 +42,7 @@ pub struct ResNet {
     variant: Variant,
     blocks: usize,
     channels: usize,
-    quantizer: VectorQuant,
+    quantizer: Arc<dyn Quantizer>,
     commitment_weight: f32,
 }
 
@@ -45,7 +50,7 @@ impl ResNet {
     /// The model around `quantizer`, whose features are the width of the net, with `blocks` residual
     /// blocks in the encoder (at least 1), for images of three channels.
     #[must_use]
-    pub fn new(variant: Variant, blocks: usize, quantizer: VectorQuant) -> Self {
+    pub fn new(variant: Variant, blocks: usize, quantizer: Arc<dyn Quantizer>) -> Self {
         Self {
             variant,
             blocks,
@@ -56,7 +61,7 @@ impl ResNet {
     }
 
     fn width(&self) -> usize {
-        self.quantizer.config().feature_size
+        self.quantizer.latent().features
     }
 }
 
@@ -92,7 +97,15 @@ impl Model for ResNet {
         self.commitment_weight
     }
 
-    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
+    fn granularity(&self) -> usize {
+        HALVE.stride * HALVE.stride
+    }
+
+    fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)> {
+        vec![(QUANTIZER, self.quantizer.as_ref())]
+    }
+
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Vec<Var>> {
         let width = self.width();
         let closed = self.variant == Variant::Resnet32;
         let first = if closed {
@@ -117,20 +130,17 @@ impl Model for ResNet {
         for i in 1..self.blocks {
             x = residual(net, &format!("_encoder.res.{}", i - 1), x, width)?;
         }
-        residual(net, "_encoder.res_m", x, width)
+        let z = residual(net, "_encoder.res_m", x, width)?;
+        Ok(vec![net.quantize(QUANTIZER, z, self.quantizer.as_ref())?])
     }
 
-    fn quantizer(&self) -> (&str, &VectorQuant) {
-        ("_vq", &self.quantizer)
-    }
-
-    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var> {
+    fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var> {
         let width = self.width();
         let blocks = match self.variant {
             Variant::Resnet32 => self.blocks,
             Variant::Resnet64 => self.blocks - 1,
         };
-        let mut x = z;
+        let mut x = z[0];
         for i in 0..blocks {
             x = residual(net, &format!("_decoder.res.{i}"), x, width)?;
         }

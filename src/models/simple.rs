@@ -1,4 +1,6 @@
-//! `simple`: the autoencoder of the seed's README.
+//! `simple`: the autoencoder of the PyTorch package's README.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +9,7 @@ use crate::error::Result;
 use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
-use crate::quant::codebook::VectorQuant;
+use crate::quant::Quantizer;
 
 /// Where the output is clamped to [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -24,20 +26,45 @@ pub enum OutputClamp {
 /// clamp; images `[B, C, H, W]` in [-1, 1], H and W divisible by 4.
 #[derive(Debug, Clone)]
 pub struct Simple {
-    quantizer: VectorQuant,
-    output_clamp: OutputClamp,
-    commitment_weight: f32,
+    quantizer: Arc<dyn Quantizer>,
+    options: SimpleOptions,
     channels: usize,
 }
 
+/// Options of [`Simple`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SimpleOptions {
+    /// Where the output is clamped.
+    pub output_clamp: OutputClamp,
+    /// Weight of the quantiser's own loss, at least 0.
+    pub commitment_weight: f32,
+}
+
+impl Default for SimpleOptions {
+    fn default() -> Self {
+        Self {
+            output_clamp: OutputClamp::default(),
+            commitment_weight: 10.0,
+        }
+    }
+}
+
+/// The name of the quantiser.
+const QUANTIZER: &str = "layers.5";
+
+/// Window and stride of the two pools.
+const HALVE: usize = 2;
+
 impl Simple {
+    /// The model's name.
+    pub const NAME: &str = "simple";
+
     /// The model around `quantizer`, for images of one channel.
     #[must_use]
-    pub fn new(quantizer: VectorQuant, output_clamp: OutputClamp, commitment_weight: f32) -> Self {
+    pub fn new(quantizer: Arc<dyn Quantizer>, options: SimpleOptions) -> Self {
         Self {
             quantizer,
-            output_clamp,
-            commitment_weight,
+            options,
             channels: 1,
         }
     }
@@ -51,32 +78,37 @@ impl Simple {
 
 impl Model for Simple {
     fn name(&self) -> &'static str {
-        "simple"
+        Self::NAME
     }
 
     fn commitment_weight(&self) -> f32 {
-        self.commitment_weight
+        self.options.commitment_weight
     }
 
-    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Var> {
-        let features = self.quantizer.config().feature_size;
+    fn granularity(&self) -> usize {
+        HALVE * HALVE
+    }
+
+    fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)> {
+        vec![(QUANTIZER, self.quantizer.as_ref())]
+    }
+
+    fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Vec<Var>> {
+        let features = self.quantizer.latent().features;
         let same = Conv2dOptions::SAME_3X3;
         let x = net.conv2d("layers.0", images, 16, same)?;
-        let x = net.max_pool2d(x, 2, 2)?;
+        let x = net.max_pool2d(x, HALVE, HALVE)?;
         let x = net.gelu(x);
         let x = net.conv2d("layers.3", x, features, same)?;
-        net.max_pool2d(x, 2, 2)
+        let z = net.max_pool2d(x, HALVE, HALVE)?;
+        Ok(vec![net.quantize(QUANTIZER, z, self.quantizer.as_ref())?])
     }
 
-    fn quantizer(&self) -> (&str, &VectorQuant) {
-        ("layers.5", &self.quantizer)
-    }
-
-    fn decode(&self, net: &mut Builder<'_, '_>, z: Var) -> Result<Var> {
-        let x = net.upsample_conv2d("layers.7", z, 16)?;
+    fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var> {
+        let x = net.upsample_conv2d("layers.7", z[0], 16)?;
         let x = net.gelu(x);
         let x = net.upsample_conv2d("layers.10", x, self.channels)?;
-        if self.output_clamp == OutputClamp::Train || !net.training() {
+        if self.options.output_clamp == OutputClamp::Train || !net.training() {
             return Ok(net.activation(x, Activation::Clamp));
         }
         Ok(x)

@@ -1,9 +1,21 @@
-//! Quantisers, and what they share: how vectors lie in a tensor, their norms, how codes are used.
+//! Quantisers. [`Quantizer`] is what the rest knows of them; [`QuantizerConfig`] says which one, with
+//! its options as types, and [`VectorQuantConfig`] is its flat form in files and flags. Each has a room:
+//! [`codebook`] with the remedies for its collapse, [`fsq`], and none at all.
 
 pub mod codebook;
+mod config;
+mod feature_norm;
+mod flat;
 pub mod fsq;
+mod identity;
+mod interface;
 pub mod norm;
 pub mod usage;
 mod vectors;
 
+pub use config::QuantizerConfig;
+pub use feature_norm::Norm;
+pub use flat::VectorQuantConfig;
+pub use identity::Identity;
+pub use interface::{Encoded, Factor, Latent, Quantized, Quantizer, Seen, Start, tensor};
 pub use vectors::Vectors;

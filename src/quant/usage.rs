@@ -69,6 +69,48 @@ pub struct Window {
     pub age_max: Var,
 }
 
+/// What [`of`] records.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    /// Of the batch.
+    pub usage: Usage,
+    /// Of the last epoch's worth of vectors, in training.
+    pub window: Option<Window>,
+}
+
+impl Used {
+    /// All scalars, by the names that metrics have.
+    pub fn scalars(&self) -> impl Iterator<Item = (&'static str, Var)> + use<> {
+        let usage = [
+            ("perplexity", self.usage.perplexity),
+            ("active_ratio", self.usage.active_ratio),
+            ("top_share", self.usage.top_share),
+        ];
+        let window = self.window.map(|w| {
+            [
+                ("epoch_perplexity", w.perplexity),
+                ("epoch_active_ratio", w.active_ratio),
+                ("age_mean", w.age_mean),
+                ("age_max", w.age_max),
+            ]
+        });
+        usage.into_iter().chain(window.into_iter().flatten())
+    }
+}
+
+/// Records the usage of `codes` codes by `q` `[N]`, in training over the window too.
+///
+/// # Errors
+/// Those of declaring the state.
+pub fn of(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Result<Used> {
+    let usage = usage(rec, q, codes);
+    let window = rec
+        .training()
+        .then(|| window(rec, usage.counts))
+        .transpose()?;
+    Ok(Used { usage, window })
+}
+
 /// Records how many of `q` `[N]` are each of `codes` codes.
 pub fn counts(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Var {
     let count = rec.len(q);

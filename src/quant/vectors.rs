@@ -59,6 +59,13 @@ impl Vectors {
         self.outer * self.positions
     }
 
+    /// The vectors of `values`, which lie so, as rows `[N, F]`.
+    #[must_use]
+    pub fn rows_of(&self, values: &[f32]) -> Vec<f32> {
+        let places = (0..self.count()).flat_map(|n| (0..self.features).map(move |f| (n, f)));
+        places.map(|(n, f)| values[self.index(n, f)]).collect()
+    }
+
     /// Index in z of feature `f` of vector `n`.
     #[must_use]
     pub fn index(&self, n: usize, f: usize) -> usize {

@@ -2,6 +2,8 @@
 
 use super::{RunFolder, SUMMARY, write_json};
 use crate::error::Result;
+#[cfg(feature = "pictures")]
+use crate::quant::VectorQuantConfig;
 use crate::train::{Evaluation, Session, StepMetrics, TrainOptions};
 
 /// Test images in the picture of reconstructions.
@@ -46,14 +48,14 @@ impl RunFolder {
             data: &session.data().name,
         };
         write_json(&self.dir().join(SUMMARY), &summary)?;
-        Ok(test)
+        Ok(summary.test)
     }
 
     #[cfg(feature = "pictures")]
     async fn draw(&self, session: &Session, lines: &[StepMetrics]) -> Result<()> {
         use super::{charts, pictures};
         charts::curves(self.dir(), lines)?;
-        if let Some(usage) = session.code_usage().await? {
+        if let Some(usage) = session.code_usage(0).await? {
             charts::codes(self.dir(), &usage)?;
         }
         pictures::reconstructions(self.dir(), session, SHOWN).await
@@ -79,7 +81,7 @@ impl RunFolder {
 /// The pictures that a run of `options` with so many metrics lines has.
 #[cfg(feature = "pictures")]
 fn pictures_of(options: &TrainOptions, lines: usize) -> Vec<&'static str> {
-    let vq = &options.vq;
+    let vq = VectorQuantConfig::from(&options.quantizer);
     let mut wanted = vec![super::RECONSTRUCTIONS, super::TEST_IMAGE];
     wanted.extend((lines > 1).then_some(super::CURVES));
     wanted.extend((!vq.no_vq && vq.num_codes > 1).then_some(super::CODES_PICTURE));

@@ -259,10 +259,13 @@ pub fn agreed(
         }
         (None, None) => return Err(no_run(dir)),
     };
-    if state.seed != options.seed || state.model != options.model {
+    if state.seed != options.seed || state.model != options.model.name() {
         let message = format!(
             "is of model {} and seed {}, {CONFIG} says {} and {}",
-            state.model, state.seed, options.model, options.seed
+            state.model,
+            state.seed,
+            options.model.name(),
+            options.seed
         );
         return Err(Error::file(path, message));
     }

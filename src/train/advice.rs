@@ -3,7 +3,7 @@
 use super::Session;
 use crate::error::Error;
 use crate::optim::Optimizer;
-use crate::quant::codebook::AlterPenalty;
+use crate::quant::Factor;
 
 impl Session {
     /// What to say when the loss, or whatever `what` is, is `value` at `step`, `moves` steps of the
@@ -16,12 +16,12 @@ impl Session {
         value: f32,
         bad: u32,
     ) -> Error {
-        let vectors = match &self.record {
-            Some(record) if bad > 0 => format!(
-                " ({bad} of the {} vectors before the quantiser, or their squared distances, are NaN or infinite)",
-                record.vectors
+        let all: usize = self.seen.iter().map(|(_, s)| s.vectors.count()).sum();
+        let vectors = match bad {
+            0 => String::new(),
+            bad => format!(
+                " ({bad} of the {all} vectors before the quantiser, or their squared distances, are NaN or infinite)"
             ),
-            _ => String::new(),
         };
         Error::Diverged {
             what: what.to_owned(),
@@ -36,22 +36,18 @@ impl Session {
     /// `NAME (now VALUE)`.
     fn far_above_usual(&self) -> Vec<String> {
         const FAR: f32 = 100.0;
-        let vq = self.model.quantizer().1.config();
         let (Optimizer::Adamw { weight_decay, .. } | Optimizer::Sgd { weight_decay, .. }) =
             self.options.optimizer;
-        let in_place = vq.inplace_optimizer.map_or(0.0, |(lr, _)| lr);
-        let all = [
-            ("commitment_weight", self.model.commitment_weight(), 10.0),
-            ("penalty_weight", vq.penalty_weight, 1.0),
-            ("sync_nu", vq.sync_nu, 2.0),
-            ("affine_lr", vq.affine_lr, 2.0),
-            ("inplace_optimizer", in_place, 10.0),
-            ("weight_decay", weight_decay, 0.01),
-        ];
-        let far = all
+        let factor = |name, value, usual| Factor { name, value, usual };
+        let quantizers = self.model.quantizers();
+        let own = quantizers.iter().flat_map(|(_, q)| q.factors());
+        let commitment = self.model.commitment_weight();
+        let all = [factor("commitment_weight", commitment, 10.0)]
             .into_iter()
-            .filter(|(_, value, usual)| *value > FAR * usual);
-        far.map(|(name, value, _)| format!("`{name}` (now {value:e})"))
+            .chain(own)
+            .chain([factor("weight_decay", weight_decay, 0.01)]);
+        all.filter(|f| f.value > FAR * f.usual)
+            .map(|f| format!("`{}` (now {:e})", f.name, f.value))
             .collect()
     }
 
@@ -77,16 +73,13 @@ impl Session {
         if usual || lr > LARGE {
             names.insert(0, format!("`lr` (now {lr:e})"));
         }
-        let vq = self.model.quantizer().1.config();
-        let bounded = vq.alter_penalty == AlterPenalty::Between1;
-        if self.scalars.has("alpha_penalty") && !bounded {
-            if !names.iter().any(|n| n.contains("`penalty_weight`")) {
-                names.push("`penalty_weight`".into());
+        let quantizers = self.model.quantizers();
+        if let Some((option, why)) = quantizers.iter().find_map(|(_, q)| q.unbounded()) {
+            let option = format!("`{option}`");
+            if !names.iter().any(|n| n.contains(&option)) {
+                names.push(option);
             }
-            return format!(
-                "lower {}: the penalty on alpha has no lower bound",
-                any_of(&names)
-            );
+            return format!("lower {}: {why}", any_of(&names));
         }
         if usual && lr <= LARGE {
             names.push(weights.into());

@@ -5,15 +5,15 @@ use crate::data::Codes;
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
+use crate::quant::Quantizer;
 
 /// A plan from a batch of images to their codes, in evaluation mode.
 #[derive(Debug)]
 pub struct Encoder {
     plan: Plan,
     images: Var,
-    q: Var,
-    bad_vectors: Var,
-    shape: Vec<usize>,
+    /// Bad vectors and codes of each quantiser, and the codes' shape.
+    quantizers: Vec<([Var; 2], Vec<usize>)>,
 }
 
 impl Encoder {
@@ -27,40 +27,49 @@ impl Encoder {
         let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let images = rec.input("images", shape);
         let mut net = Builder::new(&mut rec, 0.0);
-        let z = model.encode(&mut net, images)?;
-        let (name, quantizer) = model.quantizer();
-        net.vector_quant(name, z, quantizer)?;
-        let record = net.record().ok_or_else(no_codes)?;
-        let mut shape = rec.shape(z).to_vec();
-        shape.remove(quantizer.config().dim);
+        model.encode(&mut net, images)?;
+        let seen = net.seen().to_vec();
+        let one = |(name, quantizer): (&str, &dyn Quantizer)| {
+            let (_, seen) = seen
+                .iter()
+                .find(|(own, _)| own == name)
+                .ok_or_else(no_codes)?;
+            let mut shape = rec.shape(seen.z).to_vec();
+            shape.remove(quantizer.latent().axis);
+            Ok(([seen.bad_vectors, seen.q], shape))
+        };
+        let quantizers = model
+            .quantizers()
+            .into_iter()
+            .map(one)
+            .collect::<Result<_>>()?;
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
             images,
-            q: record.q,
-            bad_vectors: record.bad_vectors,
-            shape,
+            quantizers,
         })
     }
 
-    /// The codes of `values`, in the model's pixel range.
+    /// The codes of `values`, in the model's pixel range, those of each quantiser.
     ///
     /// # Errors
     /// [`Error::NotFinite`] when vectors before the quantiser are NaN or infinite; [`Error::Gpu`]
     /// when the device fails.
-    pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Codes> {
+    pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Vec<Codes>> {
         self.plan.write(gpu, self.images, values)?;
         self.plan.run(gpu, &StepUniform::default());
-        let mut all = self
-            .plan
-            .read_many(gpu, &[self.bad_vectors, self.q])
-            .await?;
-        let q = all.pop().unwrap_or_default();
-        check_vectors(f32::from_bits(all[0][0]) as usize)?;
-        Ok(Codes {
-            shape: self.shape.clone(),
-            values: q.into_iter().map(u32::cast_signed).collect(),
-        })
+        let vars: Vec<Var> = self.quantizers.iter().flat_map(|(vars, _)| *vars).collect();
+        let all = self.plan.read_many(gpu, &vars).await?;
+        let mut codes = Vec::new();
+        for (values, (_, shape)) in all.chunks_exact(2).zip(&self.quantizers) {
+            check_vectors(f32::from_bits(values[0][0]) as usize)?;
+            codes.push(Codes {
+                shape: shape.clone(),
+                values: values[1].iter().map(|q| q.cast_signed()).collect(),
+            });
+        }
+        Ok(codes)
     }
 }
 
@@ -68,32 +77,41 @@ impl Encoder {
 #[derive(Debug)]
 pub struct Decoder {
     plan: Plan,
-    q: Var,
+    /// Codes of each quantiser, and their shapes.
+    q: Vec<Var>,
+    codes: Vec<Vec<usize>>,
     output: Var,
     unclamped: Option<Var>,
-    codes: Vec<usize>,
     shape: Vec<usize>,
 }
 
 impl Decoder {
-    /// The decoder of `model` for codes of `shape` `[B, H, W]`.
+    /// The decoder of `model` for codes of these shapes `[B, H, W]`, one a quantiser.
     ///
     /// # Errors
     /// As [`Encoder::new`].
-    pub fn new(gpu: &Gpu, store: &Store, model: &dyn Model, shape: &[usize]) -> Result<Self> {
+    pub fn new(
+        gpu: &Gpu,
+        store: &Store,
+        model: &dyn Model,
+        codes: Vec<Vec<usize>>,
+    ) -> Result<Self> {
         let mut layout: ParameterLayout = store.layout().clone();
         let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-        let (name, quantizer) = model.quantizer();
-        let config = quantizer.config();
-        if config.dim > shape.len() {
-            return Err(no_codes());
+        let (mut q, mut z) = (Vec::new(), Vec::new());
+        for ((name, quantizer), shape) in model.quantizers().into_iter().zip(&codes) {
+            let latent = quantizer.latent();
+            if latent.axis > shape.len() {
+                return Err(no_codes());
+            }
+            let mut full = shape.clone();
+            full.insert(latent.axis, latent.features);
+            let own = rec.input("q", &[shape.iter().product()]);
+            q.push(own);
+            z.push(rec.scope(name, |rec| quantizer.decode(rec, own, &full))?);
         }
-        let mut full = shape.to_vec();
-        full.insert(config.dim, config.feature_size);
-        let q = rec.input("q", &[shape.iter().product()]);
-        let z = rec.scope(name, |rec| quantizer.decode(rec, q, &full))?;
         let mut net = Builder::new(&mut rec, 0.0);
-        let output = model.decode(&mut net, z)?;
+        let output = model.decode(&mut net, &z)?;
         let unclamped = net.unclamped();
         rec.keep(output);
         let images = rec.shape(output).to_vec();
@@ -101,17 +119,17 @@ impl Decoder {
         Ok(Self {
             plan,
             q,
+            codes,
             output,
             unclamped,
-            codes: shape.to_vec(),
             shape: images,
         })
     }
 
-    /// Whether it is one for codes of `shape`.
+    /// Whether it is one for codes of such shapes.
     #[must_use]
-    pub fn takes(&self, shape: &[usize]) -> bool {
-        self.codes == shape
+    pub fn takes(&self, codes: &[Codes]) -> bool {
+        self.codes.iter().eq(codes.iter().map(|c| &c.shape))
     }
 
     /// `[B, C, H, W]` of the images.
@@ -125,8 +143,10 @@ impl Decoder {
     /// # Errors
     /// [`Error::NotFinite`] when they were NaN or infinite before they were clamped; [`Error::Gpu`]
     /// when the device fails.
-    pub async fn run(&self, gpu: &Gpu, codes: &[i32]) -> Result<Vec<f32>> {
-        self.plan.write(gpu, self.q, codes)?;
+    pub async fn run(&self, gpu: &Gpu, codes: &[Codes]) -> Result<Vec<f32>> {
+        for (var, codes) in self.q.iter().zip(codes) {
+            self.plan.write(gpu, *var, &codes.values)?;
+        }
         self.plan.run(gpu, &StepUniform::default());
         if let Some(var) = self.unclamped {
             check_values(not_finite(&self.plan.read(gpu, var).await?))?;
@@ -135,6 +155,7 @@ impl Decoder {
     }
 }
 
-fn no_codes() -> Error {
+/// What to say of codes where nothing is quantised.
+pub(super) fn no_codes() -> Error {
     Error::Config("the model has no quantiser (no_vq), so there are no codes".into())
 }

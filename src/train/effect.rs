@@ -1,7 +1,7 @@
 //! Options that do nothing beside the others.
 
-use super::TrainOptions;
 use crate::optim::Optimizer;
+use crate::quant::VectorQuantConfig;
 
 /// What only a quantiser has.
 const OF_A_QUANTISER: [&str; 25] = [
@@ -62,95 +62,94 @@ pub struct Idle {
     pub why: &'static str,
 }
 
-impl TrainOptions {
-    /// The options that have no effect beside the others, whatever their value. Where an option has
-    /// none for several reasons, the first one is that to be told.
-    #[must_use]
-    pub fn without_effect(&self) -> Vec<Idle> {
-        let vq = &self.vq;
-        let adamw = matches!(self.optimizer, Optimizer::Adamw { .. });
-        let fsq = vq.fsq_levels.is_some();
-        let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-        let rules: [(bool, &'static [&'static str], &'static str); 17] = [
-            (vq.no_vq, &OF_A_QUANTISER, "nothing is quantised with no_vq"),
-            (
-                fsq,
-                &OF_A_CODEBOOK,
-                "finite scalar quantisation (fsq_levels) has no codebook",
-            ),
-            (
-                fsq,
-                &["beta", "commitment_weight"],
-                "finite scalar quantisation (fsq_levels) has no commitment loss",
-            ),
-            (
-                fsq,
-                &["estimator"],
-                "finite scalar quantisation (fsq_levels) has a gradient of its own",
-            ),
-            (
-                !vq.use_learnable_std,
-                &["alter_penalty", "penalty_weight"],
-                "it is of the penalty on alpha, which needs use_learnable_std",
-            ),
-            (
-                vq.penalty_weight == 0.0,
-                &["alter_penalty"],
-                "the penalty on alpha needs a penalty_weight above 0",
-            ),
-            (
-                !vq.use_learnable_gamma,
-                &["gamma_policy"],
-                "gamma needs use_learnable_gamma",
-            ),
-            (
-                !vq.affine(),
-                &["affine_groups"],
-                "it is of an affine codebook, which needs affine_lr above 0 or use_learnable_std",
-            ),
-            (
-                !vq.affine(),
-                &["using_statistics"],
-                "it says how the codebook is affine, which needs affine_lr above 0",
-            ),
-            (
-                vq.use_learnable_std,
-                &["affine_lr", "using_statistics"],
-                "use_learnable_std makes the scale of the codebook",
-            ),
-            (
-                vq.replace_freq == 0,
-                &["replace_policy"],
-                "codes are replaced with a replace_freq above 0 only",
-            ),
-            (
-                followed,
-                &["commitment_weight"],
-                "with ema_decay and beta 1 no gradient of the commitment loss is left",
-            ),
-            (
-                vq.inplace_optimizer.is_some(),
-                &["commitment_weight"],
-                "inplace_optimizer takes the place of the commitment loss",
-            ),
-            (
-                self.commitment_weight == 0.0 && vq.inplace_optimizer.is_none(),
-                &["beta"],
-                "with a commitment_weight of 0 there is no commitment loss",
-            ),
-            (
-                vq.num_codes == 1,
-                &["replace_freq", "replace_policy"],
-                "with a num_codes of 1 no code is ever unused",
-            ),
-            (adamw, &["momentum"], "the optimizer adamw has none"),
-            (
-                !adamw,
-                &["beta1", "beta2", "eps"],
-                "the optimizer sgd has none",
-            ),
-        ];
-        let rules = rules.into_iter().filter(|(holds, ..)| *holds);
-        rules.map(|(_, names, why)| Idle { names, why }).collect()
-    }
+/// See [`super::TrainOptions::without_effect`].
+pub(super) fn without_effect(
+    vq: &VectorQuantConfig,
+    commitment_weight: f32,
+    optimizer: &Optimizer,
+) -> Vec<Idle> {
+    let adamw = matches!(optimizer, Optimizer::Adamw { .. });
+    let fsq = vq.fsq_levels.is_some();
+    let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
+    let rules: [(bool, &'static [&'static str], &'static str); 17] = [
+        (vq.no_vq, &OF_A_QUANTISER, "nothing is quantised with no_vq"),
+        (
+            fsq,
+            &OF_A_CODEBOOK,
+            "finite scalar quantisation (fsq_levels) has no codebook",
+        ),
+        (
+            fsq,
+            &["beta", "commitment_weight"],
+            "finite scalar quantisation (fsq_levels) has no commitment loss",
+        ),
+        (
+            fsq,
+            &["estimator"],
+            "finite scalar quantisation (fsq_levels) has a gradient of its own",
+        ),
+        (
+            !vq.use_learnable_std,
+            &["alter_penalty", "penalty_weight"],
+            "it is of the penalty on alpha, which needs use_learnable_std",
+        ),
+        (
+            vq.penalty_weight == 0.0,
+            &["alter_penalty"],
+            "the penalty on alpha needs a penalty_weight above 0",
+        ),
+        (
+            !vq.use_learnable_gamma,
+            &["gamma_policy"],
+            "gamma needs use_learnable_gamma",
+        ),
+        (
+            !vq.affine(),
+            &["affine_groups"],
+            "it is of an affine codebook, which needs affine_lr above 0 or use_learnable_std",
+        ),
+        (
+            !vq.affine(),
+            &["using_statistics"],
+            "it says how the codebook is affine, which needs affine_lr above 0",
+        ),
+        (
+            vq.use_learnable_std,
+            &["affine_lr", "using_statistics"],
+            "use_learnable_std makes the scale of the codebook",
+        ),
+        (
+            vq.replace_freq == 0,
+            &["replace_policy"],
+            "codes are replaced with a replace_freq above 0 only",
+        ),
+        (
+            followed,
+            &["commitment_weight"],
+            "with ema_decay and beta 1 no gradient of the commitment loss is left",
+        ),
+        (
+            vq.inplace_optimizer.is_some(),
+            &["commitment_weight"],
+            "inplace_optimizer takes the place of the commitment loss",
+        ),
+        (
+            commitment_weight == 0.0 && vq.inplace_optimizer.is_none(),
+            &["beta"],
+            "with a commitment_weight of 0 there is no commitment loss",
+        ),
+        (
+            vq.num_codes == 1,
+            &["replace_freq", "replace_policy"],
+            "with a num_codes of 1 no code is ever unused",
+        ),
+        (adamw, &["momentum"], "the optimizer adamw has none"),
+        (
+            !adamw,
+            &["beta1", "beta2", "eps"],
+            "the optimizer sgd has none",
+        ),
+    ];
+    let rules = rules.into_iter().filter(|(holds, ..)| *holds);
+    rules.map(|(_, names, why)| Idle { names, why }).collect()
 }

@@ -1,13 +1,15 @@
 //! Plans without a backward half: evaluation and reconstruction.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
 use crate::ops::loss::PixelLoss;
-use crate::quant::codebook::Record;
+use crate::quant::Seen;
 
 /// Test figures, over all images together.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Evaluation {
     /// Images.
     pub images: usize,
@@ -19,6 +21,9 @@ pub struct Evaluation {
     pub perplexity: Option<f64>,
     /// Percent of the codes that the images use; absent without a quantiser.
     pub active_ratio: Option<f64>,
+    /// The two of each of several quantisers, as `NAME.perplexity`.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, f64>,
 }
 
 /// What one batch of images gave.
@@ -30,9 +35,9 @@ pub struct Inferred {
     pub l1: f32,
     /// Mean squared error.
     pub mse: f32,
-    /// Codes; empty without a quantiser.
-    pub codes: Vec<u32>,
-    /// Vectors before the quantiser that are NaN or infinite.
+    /// Codes of each quantiser.
+    pub codes: Vec<Vec<u32>>,
+    /// Vectors before the quantisers that are NaN or infinite.
     pub bad_vectors: usize,
     /// A value of the reconstructions, before they were clamped, that is NaN or infinite.
     pub bad_value: Option<f32>,
@@ -83,7 +88,8 @@ pub struct Inference {
     output: Var,
     l1: Var,
     mse: Var,
-    record: Option<Record>,
+    /// Bad vectors and codes of each quantiser.
+    quantizers: Vec<[Var; 2]>,
     unclamped: Option<Var>,
     range: (f32, f32),
 }
@@ -100,7 +106,9 @@ impl Inference {
         let images = rec.input("images", shape);
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, images)?;
-        let (record, unclamped) = (net.record(), net.unclamped());
+        let of = |(_, seen): &(String, Seen)| [seen.bad_vectors, seen.q];
+        let quantizers = net.seen().iter().map(of).collect();
+        let unclamped = net.unclamped();
         rec.keep(output);
         let l1 = PixelLoss::L1.apply(&mut rec, "l1", output, images, 0.0)?;
         let mse = PixelLoss::Mse.apply(&mut rec, "mse", output, images, 0.0)?;
@@ -111,7 +119,7 @@ impl Inference {
             output,
             l1,
             mse,
-            record,
+            quantizers,
             unclamped,
             range: model.pixel_range(),
         })
@@ -125,25 +133,30 @@ impl Inference {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
         self.plan.run(gpu, &StepUniform::default());
-        let record = self.record.map(|record| [record.bad_vectors, record.q]);
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()
             .chain(self.unclamped)
-            .chain(record.into_iter().flatten())
+            .chain(self.quantizers.iter().flatten().copied())
             .collect();
         let mut all = self.plan.read_many(gpu, &vars).await?.into_iter();
-        let mut next = || all.next().unwrap_or_default();
-        let mut floats = || next().into_iter().map(f32::from_bits).collect::<Vec<f32>>();
+        let mut floats = || -> Vec<f32> {
+            let words = all.next().unwrap_or_default();
+            words.into_iter().map(f32::from_bits).collect()
+        };
         let (images, l1, mse) = (floats(), floats()[0], floats()[0]);
         let unclamped = self.unclamped.map(|_| floats()).unwrap_or_default();
-        let bad_vectors = self.record.map_or(0.0, |_| floats()[0]);
+        let (mut bad_vectors, mut codes) = (0, Vec::new());
+        while let (Some(bad), Some(q)) = (all.next(), all.next()) {
+            bad_vectors += f32::from_bits(bad[0]) as usize;
+            codes.push(q);
+        }
         Ok(Inferred {
             bad_value: not_finite(&images).or(not_finite(&unclamped)),
             images,
-            bad_vectors: bad_vectors as usize,
+            bad_vectors,
             l1,
             mse,
-            codes: self.record.map(|_| next()).unwrap_or_default(),
+            codes,
         })
     }
 }
@@ -168,19 +181,31 @@ pub(super) fn to_bytes(values: &[f32], (low, high): (f32, f32)) -> Vec<u8> {
     values.iter().map(byte).collect()
 }
 
+/// Perplexity and percent of active codes, from how many vectors each code has.
+fn usage(counts: &[u64]) -> (f64, f64) {
+    let total: u64 = counts.iter().sum();
+    let share = |c: &u64| *c as f64 / total as f64;
+    let entropy: f64 = counts.iter().map(share).map(|p| -p * (p + 1e-7).ln()).sum();
+    let used = counts.iter().filter(|c| **c > 0).count();
+    (entropy.exp(), 100.0 * used as f64 / counts.len() as f64)
+}
+
 /// Sums batches up to an [`Evaluation`].
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     images: usize,
     l1: f64,
     mse: f64,
-    counts: Vec<u64>,
+    /// Name of each quantiser, and the vectors of each of its codes.
+    quantizers: Vec<(String, Vec<u64>)>,
 }
 
 impl Tally {
-    pub(super) fn new(codes: usize) -> Self {
+    /// For quantisers of these names and numbers of codes.
+    pub(super) fn new(quantizers: Vec<(String, usize)>) -> Self {
+        let zeros = |(name, codes)| (name, vec![0; codes]);
         Self {
-            counts: vec![0; codes],
+            quantizers: quantizers.into_iter().map(zeros).collect(),
             ..Self::default()
         }
     }
@@ -189,30 +214,34 @@ impl Tally {
         self.images += images;
         self.l1 += images as f64 * f64::from(inferred.l1);
         self.mse += images as f64 * f64::from(inferred.mse);
-        for q in &inferred.codes {
-            self.counts[*q as usize] += 1;
+        for (codes, (_, counts)) in inferred.codes.iter().zip(&mut self.quantizers) {
+            for q in codes {
+                counts[*q as usize] += 1;
+            }
         }
     }
 
     /// The figures; [`Error::NotFinite`] names one that is NaN or infinite.
     pub(super) fn finish(&self) -> Result<Evaluation> {
-        let total: u64 = self.counts.iter().sum();
-        let share = |c: &u64| *c as f64 / total as f64;
-        let entropy: f64 = self
-            .counts
-            .iter()
-            .map(share)
-            .map(|p| -p * (p + 1e-7).ln())
-            .sum();
-        let used = self.counts.iter().filter(|c| **c > 0).count();
-        let quantized = total > 0;
-        let evaluation = Evaluation {
+        let mut evaluation = Evaluation {
             images: self.images,
             l1: self.l1 / self.images as f64,
             mse: self.mse / self.images as f64,
-            perplexity: quantized.then(|| entropy.exp()),
-            active_ratio: quantized.then(|| 100.0 * used as f64 / self.counts.len() as f64),
+            perplexity: None,
+            active_ratio: None,
+            others: BTreeMap::new(),
         };
+        for (name, counts) in &self.quantizers {
+            let (perplexity, active_ratio) = usage(counts);
+            if self.quantizers.len() == 1 {
+                evaluation.perplexity = Some(perplexity);
+                evaluation.active_ratio = Some(active_ratio);
+            } else {
+                let others = &mut evaluation.others;
+                others.insert(format!("{name}.perplexity"), perplexity);
+                others.insert(format!("{name}.active_ratio"), active_ratio);
+            }
+        }
         for (name, value) in [("l1", evaluation.l1), ("mse", evaluation.mse)] {
             if !value.is_finite() {
                 let what = format!("{name} is {value}");

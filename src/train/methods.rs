@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::quant::codebook::{CodebookNorm, Estimator, GammaPolicy, Norm, VectorQuantConfig};
+use crate::quant::codebook::{CodebookNorm, Estimator, GammaPolicy};
+use crate::quant::{Norm, VectorQuantConfig};
 
 /// A named setting of the quantiser's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,6 +198,7 @@ fn with_norms_and_replacement(config: &mut VectorQuantConfig) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::QuantizerConfig;
 
     #[test]
     fn every_method_is_a_valid_setting_under_its_own_name() {
@@ -207,7 +209,7 @@ mod tests {
                     ..VectorQuantConfig::default()
                 };
                 method.apply(&mut config);
-                config.validate().unwrap();
+                QuantizerConfig::try_from(&config).unwrap();
             }
             let name = serde_json::to_value(method).unwrap();
             assert_eq!(name, method.name());

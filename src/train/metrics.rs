@@ -1,17 +1,17 @@
 //! What a training step reports.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{Recorder, Var};
-use crate::quant::Vectors;
-use crate::quant::codebook::Record;
-use crate::quant::usage::Window;
+use crate::gpu::Var;
+use crate::quant::Seen;
 
-/// Declares the scalars of a step once: the struct, and where each comes from.
+/// Declares the scalars that files and charts know: the struct, and how they are set by name.
 macro_rules! step_metrics {
-    ($($(#[$doc:meta])* $name:ident = $source:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident;)*) => {
         /// What a step reports.
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
         pub struct StepMetrics {
             /// Counts from 1.
             pub step: u32,
@@ -20,35 +20,22 @@ macro_rules! step_metrics {
             $($(#[$doc])*
             #[serde(skip_serializing_if = "Option::is_none", default)]
             pub $name: Option<f32>,)*
+            /// Whatever else its quantiser reports; of several quantisers all that they do, as
+            /// `NAME.perplexity`.
+            #[serde(flatten)]
+            pub others: BTreeMap<String, f32>,
         }
 
-        /// The scalars of a step and their tensors.
-        #[derive(Debug)]
-        pub(super) struct Scalars {
-            rec_loss: Var,
-            optional: Vec<(&'static str, Var)>,
-        }
-
-        impl Scalars {
-            pub(super) fn new(rec_loss: Var, record: Option<&Record>) -> Self {
-                let mut optional = Vec::new();
-                if let Some(record) = record {
-                    $(let source: fn(&Record) -> Option<Var> = $source;
-                    optional.extend(source(record).map(|var| (stringify!($name), var)));)*
-                }
-                Self { rec_loss, optional }
-            }
-
-            /// The metrics of `step` from the values of [`Self::vars`].
-            pub(super) fn metrics(&self, step: u32, values: &[f32]) -> StepMetrics {
-                let mut metrics = StepMetrics { step, rec_loss: values[0], ..StepMetrics::default() };
-                for ((name, _), value) in self.optional.iter().zip(&values[1..]) {
-                    match *name {
-                        $(stringify!($name) => metrics.$name = Some(*value),)*
-                        _ => {}
+        impl StepMetrics {
+            fn set(&mut self, name: &str, value: f32) {
+                match name {
+                    $(stringify!($name) => self.$name = Some(value),)*
+                    // JSON has no other numbers, and an absent one can be read back.
+                    _ if !value.is_finite() => {}
+                    _ => {
+                        self.others.insert(name.to_owned(), value);
                     }
                 }
-                metrics
             }
         }
     };
@@ -56,73 +43,101 @@ macro_rules! step_metrics {
 
 step_metrics! {
     /// Commitment loss; absent without a quantiser, as all below.
-    cmt_loss = |r| Some(r.loss);
+    cmt_loss;
     /// Perplexity of the batch.
-    perplexity = |r| Some(r.perplexity);
+    perplexity;
     /// Percent of the codes that the batch used.
-    active_ratio = |r| Some(r.active_ratio);
+    active_ratio;
     /// Percent of the vectors that the most used code has.
-    top_share = |r| Some(r.top_share);
+    top_share;
     /// Perplexity of the last epoch's worth of vectors.
-    epoch_perplexity = |r| r.window.map(|w| w.perplexity);
+    epoch_perplexity;
     /// Percent of the codes that they used.
-    epoch_active_ratio = |r| r.window.map(|w| w.active_ratio);
+    epoch_active_ratio;
     /// Mean age of the codes: steps since a code was used last.
-    age_mean = |r| r.window.map(|w| w.age_mean);
+    age_mean;
     /// The greatest age.
-    age_max = |r| r.window.map(|w| w.age_max);
+    age_max;
     /// Mean of alpha, with Approach 1.
-    alpha_mean = |r| r.alpha_mean;
+    alpha_mean;
     /// The penalty on alpha, where it has a weight.
-    alpha_penalty = |r| r.penalty;
-    /// Vectors before the quantiser whose squared distance is NaN or infinite.
-    bad_vectors = |r| Some(r.bad_vectors);
+    alpha_penalty;
+}
+
+/// A scalar of a quantiser.
+#[derive(Debug)]
+enum Scalar {
+    /// Goes into the metrics under this name; whether it is a loss.
+    Named(String, bool),
+    /// Vectors before the quantiser whose squared distance is NaN or infinite. A step with one is an
+    /// error, so their number is not worth a column.
+    BadVectors,
+}
+
+/// The scalars of a step and their tensors.
+#[derive(Debug)]
+pub(super) struct Scalars {
+    rec_loss: Var,
+    others: Vec<(Scalar, Var)>,
+}
+
+/// What a step reports, and what is wrong with it.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) metrics: StepMetrics,
+    /// A loss that is NaN or infinite.
+    pub(super) lost: Option<f32>,
+    /// Vectors before the quantisers that are.
+    pub(super) bad_vectors: u32,
 }
 
 impl Scalars {
+    pub(super) fn new(rec_loss: Var, seen: &[(String, Seen)]) -> Self {
+        let mut others = Vec::new();
+        for (quantizer, own) in seen {
+            let name = |name: &str| match seen.len() {
+                1 => name.to_owned(),
+                _ => format!("{quantizer}.{name}"),
+            };
+            others.push((Scalar::BadVectors, own.bad_vectors));
+            let named = |(short, var): &(&str, Var)| {
+                (Scalar::Named(name(short), short.ends_with("_loss")), *var)
+            };
+            others.extend(own.scalars.iter().map(named));
+        }
+        Self { rec_loss, others }
+    }
+
     /// The tensors, one value each, in the order of the values.
     pub(super) fn vars(&self) -> impl Iterator<Item = Var> + '_ {
-        std::iter::once(self.rec_loss).chain(self.optional.iter().map(|(_, var)| *var))
+        std::iter::once(self.rec_loss).chain(self.others.iter().map(|(_, var)| *var))
     }
 
-    /// Whether there is a scalar of this name.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.optional.iter().any(|(n, _)| *n == name)
-    }
-}
-
-/// What the host reads of a record besides the scalars.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RecordInfo {
-    /// Codes.
-    pub(super) codes: usize,
-    /// Vectors of a batch.
-    pub(super) vectors: usize,
-    /// The usage histogram of the window.
-    pub(super) window: Option<Window>,
-    /// How the vectors lie in z and z_q.
-    pub(super) layout: Vectors,
-    pub(super) z: Var,
-    pub(super) z_q: Var,
-    pub(super) q: Var,
-    pub(super) effective: Option<Var>,
-    pub(super) scale: Option<Var>,
-    pub(super) gamma: Option<Var>,
-}
-
-impl RecordInfo {
-    pub(super) fn new(rec: &Recorder<'_>, record: &Record, layout: Vectors) -> Self {
-        Self {
-            codes: rec.len(record.counts),
-            vectors: rec.len(record.q),
-            window: record.window,
-            layout,
-            z: record.z,
-            z_q: record.z_q,
-            q: record.q,
-            effective: record.effective,
-            scale: record.scale,
-            gamma: record.gamma,
+    /// What `step` reports, from the values of [`Self::vars`].
+    pub(super) fn report(&self, step: u32, values: &[f32]) -> Report {
+        let rec_loss = values[0];
+        let mut metrics = StepMetrics {
+            step,
+            rec_loss,
+            ..StepMetrics::default()
+        };
+        let mut lost = Some(rec_loss).filter(|v| !v.is_finite());
+        let mut bad_vectors = 0;
+        for ((scalar, _), value) in self.others.iter().zip(&values[1..]) {
+            match scalar {
+                Scalar::BadVectors => bad_vectors += *value as u32,
+                Scalar::Named(name, loss) => {
+                    if *loss && !value.is_finite() {
+                        lost = lost.or(Some(*value));
+                    }
+                    metrics.set(name, *value);
+                }
+            }
+        }
+        Report {
+            metrics,
+            lost,
+            bad_vectors,
         }
     }
 }

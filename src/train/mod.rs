@@ -15,6 +15,7 @@ mod save;
 mod session;
 mod show;
 mod start;
+mod stored;
 
 pub use crate::data::Codes;
 pub use codes::{Decoder, Encoder};

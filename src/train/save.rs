@@ -127,13 +127,7 @@ impl Session {
     pub fn restore_model(&mut self, state: &State) -> Result<()> {
         state.check(self.model.name(), self.store.layout())?;
         for (name, _, values) in &state.tensors {
-            let parameter = self.store.layout().holds(Arena::Parameters, name);
-            let arena = if parameter {
-                Arena::Parameters
-            } else {
-                Arena::Buffers
-            };
-            self.store.write(&self.gpu, arena, name, values)?;
+            self.store.write_any(&self.gpu, name, values)?;
         }
         self.step = state.step;
         self.began = state.step;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::feed::Feed;
-use super::metrics::{RecordInfo, Scalars, StepMetrics};
+use super::metrics::{Scalars, StepMetrics};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
 use crate::gpu::{
@@ -14,7 +14,7 @@ use crate::gpu::{
 use crate::models::{Builder, Model};
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
-use crate::quant::Vectors;
+use crate::quant::Seen;
 
 /// Steps that may be in flight on the device.
 const SLOTS: usize = 3;
@@ -55,7 +55,8 @@ pub struct Session {
     /// The stretches of the plan that are submitted one after the other.
     parts: Vec<Range<usize>>,
     pub(super) scalars: Scalars,
-    pub(super) record: Option<RecordInfo>,
+    /// What can be seen of the quantisers in a step, by their names.
+    pub(super) seen: Vec<(String, Seen)>,
     pub(super) feed: Feed,
     readback: Readback,
     pub(super) step: u32,
@@ -74,6 +75,23 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// [`Error::Data`] when the images are of a size that the model cannot take.
+fn check_size(model: &dyn Model, data: &Dataset) -> Result<()> {
+    let [_, height, width] = data.train.shape;
+    let by = model.granularity();
+    if height.is_multiple_of(by) && width.is_multiple_of(by) {
+        return Ok(());
+    }
+    Err(Error::Data {
+        name: data.name.clone(),
+        message: format!(
+            "images are {height} x {width}; height and width must be divisible by {by}, because the model {} \
+             divides them by that: crop or pad them",
+            model.name()
+        ),
+    })
+}
+
 impl Session {
     /// Records the training step and draws the parameters.
     ///
@@ -89,6 +107,7 @@ impl Session {
     ) -> Result<Self> {
         let data = data.into();
         data.validate()?;
+        check_size(model.as_ref(), &data)?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
                 "`batch` must be between 1 and the {} training images of `{}`, not {}",
@@ -114,20 +133,13 @@ impl Session {
         let batch = feed.record(&mut rec, options.batch, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
-        let record = net.record();
+        let seen = net.seen().to_vec();
         let rec_loss = model
             .reconstruction_loss()
             .apply(&mut rec, "rec_loss", output, batch, 1.0)?;
         rec.backward()?;
         options.optimizer.record(&mut rec);
-        let scalars = Scalars::new(rec_loss, record.as_ref());
-        let config = model.quantizer().1.config();
-        let record = record
-            .map(|record| {
-                let layout = Vectors::new(rec.shape(record.z), config.dim, config.feature_size)?;
-                Ok::<_, Error>(RecordInfo::new(&rec, &record, layout))
-            })
-            .transpose()?;
+        let scalars = Scalars::new(rec_loss, &seen);
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;
@@ -141,7 +153,7 @@ impl Session {
             parts: plan.parts(1),
             plan,
             scalars,
-            record,
+            seen,
             readback,
             step: 0,
             began: 0,
@@ -258,7 +270,7 @@ impl Session {
         self.feed
             .order_epoch(&self.gpu, self.options.seed, self.step / batches);
         if self.step == 0 {
-            self.start_codebook().await?;
+            self.start_codebooks().await?;
         }
         let optimizer = &self.options.optimizer;
         let uniform = StepUniform {
@@ -298,17 +310,13 @@ impl Session {
         let Some((step, values)) = self.readback.next(&self.gpu).await? else {
             return Ok(None);
         };
-        let mut metrics = self.scalars.metrics(step, &values);
-        // A step with bad vectors is an error, so the count is not worth a column.
-        let bad = metrics.bad_vectors.take().unwrap_or(0.0) as u32;
-        let losses = [Some(metrics.rec_loss), metrics.cmt_loss];
-        let lost = losses.into_iter().flatten().find(|v| !v.is_finite());
-        if lost.is_some() || bad > 0 {
-            let value = lost.unwrap_or(metrics.rec_loss);
+        let report = self.scalars.report(step, &values);
+        if report.lost.is_some() || report.bad_vectors > 0 {
+            let value = report.lost.unwrap_or(report.metrics.rec_loss);
             // A step's loss is that of the parameters before it.
             let moves = (step - 1).saturating_sub(self.began);
-            return Err(self.diverged("the loss", step, moves, value, bad));
+            return Err(self.diverged("the loss", step, moves, value, report.bad_vectors));
         }
-        Ok(Some(metrics))
+        Ok(Some(report.metrics))
     }
 }

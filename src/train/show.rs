@@ -1,13 +1,14 @@
 //! What a session shows of itself, and what its model makes of images: figures, reconstructions, codes.
 
 use super::Session;
-use super::codes::{Decoder, Encoder};
+use super::codes::{Decoder, Encoder, no_codes};
 use super::inference::{
     Evaluation, Inference, Inferred, Tally, check_values, not_finite, to_bytes, to_values,
 };
 use crate::data::{Codes, Images};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
+use crate::quant::tensor;
 use crate::quant::usage::window_of;
 
 /// Images that are evaluated, encoded or decoded at once.
@@ -83,15 +84,16 @@ fn floats(words: Vec<u32>) -> Vec<f32> {
 
 impl Session {
     /// The usage histogram over the last epoch's worth of vectors and the ages of the codes (steps
-    /// since a code was used last), each `[K]`; `None` without a quantiser.
+    /// since a code was used last), each `[K]`, of the quantiser of this number; `None` where there is no
+    /// such quantiser.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
-    pub async fn code_usage(&self) -> Result<Option<CodeUsage>> {
-        let Some(record) = self.record else {
+    pub async fn code_usage(&self, quantizer: usize) -> Result<Option<CodeUsage>> {
+        let Some((_, seen)) = self.seen.get(quantizer) else {
             return Ok(None);
         };
-        let Some(window) = record.window else {
+        let Some(window) = seen.window else {
             return Ok(None);
         };
         // Only a step sums the window up; after a checkpoint there was none yet.
@@ -100,7 +102,7 @@ impl Session {
         let [counts, ages] = self.read_floats([counts, window.age]).await?;
         Ok(Some(CodeUsage {
             counts: if fresh {
-                window_of(&counts, record.codes, self.step, self.epoch_steps())
+                window_of(&counts, seen.codes, self.step, self.epoch_steps())
             } else {
                 counts
             },
@@ -115,26 +117,20 @@ impl Session {
         Ok(std::array::from_fn(|_| all.next().unwrap_or_default()))
     }
 
-    /// Codebook, vectors and transform as the last step saw them; `None` without a quantiser or
-    /// before the first step.
+    /// Codebook, vectors and transform of the quantiser of this number as the last step saw them; `None`
+    /// where there is no such quantiser or before the first step.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
-    pub async fn inspect(&self) -> Result<Option<Inspection>> {
-        let Some(record) = self.record.filter(|_| self.step > 0) else {
+    pub async fn inspect(&self, quantizer: usize) -> Result<Option<Inspection>> {
+        let Some((_, seen)) = self.seen.get(quantizer).filter(|_| self.step > 0) else {
             return Ok(None);
         };
-        let features = self.model.quantizer().1.config().feature_size;
-        // In the layout of the model; from here on a row a vector.
-        let rows = |values: Vec<f32>| -> Vec<f32> {
-            let vectors = record.layout;
-            let places = (0..vectors.count()).flat_map(|n| (0..features).map(move |f| (n, f)));
-            places.map(|(n, f)| values[vectors.index(n, f)]).collect()
-        };
         // Without a codebook the values that were rounded to are what there is.
-        let codes = record.effective.unwrap_or(record.z_q);
-        let optional = [record.scale, record.gamma];
-        let vars: Vec<Var> = [record.z, codes, record.q]
+        let effective = seen.tensor(tensor::EFFECTIVE);
+        let codes = effective.unwrap_or(seen.z_q);
+        let optional = [seen.tensor(tensor::SCALE), seen.tensor(tensor::GAMMA)];
+        let vars: Vec<Var> = [seen.z, codes, seen.q]
             .into_iter()
             .chain(optional.into_iter().flatten())
             .collect();
@@ -143,12 +139,12 @@ impl Session {
         let (z, codes, q) = (floats(next()), floats(next()), next());
         let [scale, gamma] = optional.map(|var| var.map(|_| floats(next())).unwrap_or_default());
         Ok(Some(Inspection {
-            features,
-            vectors: rows(z),
-            codes: if record.effective.is_some() {
+            features: seen.vectors.features,
+            vectors: seen.vectors.rows_of(&z),
+            codes: if effective.is_some() {
                 codes
             } else {
-                rows(codes)
+                seen.vectors.rows_of(&codes)
             },
             q,
             scale,
@@ -171,7 +167,8 @@ impl Session {
     /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
     /// [`Inference::run`].
     pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
-        let mut tally = Tally::new(self.record.map_or(0, |record| record.codes));
+        let quantizers = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
+        let mut tally = Tally::new(quantizers.collect());
         self.infer(images, |count, inferred| tally.add(count, &inferred))
             .await?;
         tally.finish()
@@ -213,13 +210,13 @@ impl Session {
         })
     }
 
-    /// The codes of `images`, in evaluation mode.
+    /// The codes of `images` in evaluation mode, those of each quantiser.
     ///
     /// # Errors
     /// As [`Encoder::new`] and [`Encoder::run`].
-    pub async fn encode(&self, images: &Images) -> Result<Codes> {
+    pub async fn encode(&self, images: &Images) -> Result<Vec<Codes>> {
         let [c, h, w] = images.shape;
-        let mut all: Option<Codes> = None;
+        let mut all: Vec<Codes> = Vec::new();
         let mut batches = Batches::default();
         let mut start = 0;
         while start < images.len() {
@@ -229,33 +226,40 @@ impl Session {
             let bytes = images.range(start, start + count);
             let values = to_values(bytes, self.model.pixel_range());
             let codes = encoder.run(&self.gpu, &values).await?;
-            match &mut all {
-                None => all = Some(codes),
-                Some(all) => {
+            if all.is_empty() {
+                all = codes;
+            } else {
+                for (all, codes) in all.iter_mut().zip(codes) {
                     all.shape[0] += count;
                     all.values.extend(codes.values);
                 }
             }
             start += count;
         }
-        all.ok_or_else(|| Error::Config("there are no images to encode".into()))
+        if all.is_empty() {
+            return Err(Error::Config("there are no images to encode".into()));
+        }
+        Ok(all)
     }
 
-    /// The images that `codes` stand for, as bytes, in evaluation mode.
+    /// The images that `codes`, those of each quantiser, stand for, as bytes, in evaluation mode.
     ///
     /// # Errors
-    /// [`ShapeError`] when a code does not exist; as [`Decoder::new`] and [`Decoder::run`].
-    pub async fn decode(&self, codes: &Codes) -> Result<Images> {
+    /// [`ShapeError`] when a code does not exist, or the quantisers' are not as many; as [`Decoder::new`] and
+    /// [`Decoder::run`].
+    pub async fn decode(&self, codes: &[Codes]) -> Result<Images> {
         self.check_codes(codes)?;
         let mut pixels = Vec::new();
         let mut shape = [0; 3];
         let mut batches = Batches::default();
         let mut start = 0;
-        while start < codes.len() {
-            let make = |count| self.decoder(&codes.range(start, start + count).shape);
-            let (count, decoder) = batches.next(codes.len() - start, make)?;
-            let part = codes.range(start, start + count);
-            let images = self.decode_by(decoder, &part).await?;
+        let len = codes[0].len();
+        let part =
+            |start, end| -> Vec<Codes> { codes.iter().map(|c| c.range(start, end)).collect() };
+        while start < len {
+            let make = |count| self.decoder(&part(start, start + count));
+            let (count, decoder) = batches.next(len - start, make)?;
+            let images = self.decode_by(decoder, &part(start, start + count)).await?;
             pixels.extend(images.pixels);
             shape = images.shape;
             start += count;
@@ -267,13 +271,14 @@ impl Session {
         })
     }
 
-    fn decoder(&self, shape: &[usize]) -> Result<Decoder> {
-        Decoder::new(&self.gpu, &self.store, self.model.as_ref(), shape)
+    fn decoder(&self, codes: &[Codes]) -> Result<Decoder> {
+        let shapes = codes.iter().map(|c| c.shape.clone()).collect();
+        Decoder::new(&self.gpu, &self.store, self.model.as_ref(), shapes)
     }
 
     /// The images of `codes` by a decoder of their shape.
-    async fn decode_by(&self, decoder: &Decoder, codes: &Codes) -> Result<Images> {
-        let values = decoder.run(&self.gpu, &codes.values).await?;
+    async fn decode_by(&self, decoder: &Decoder, codes: &[Codes]) -> Result<Images> {
+        let values = decoder.run(&self.gpu, codes).await?;
         check_values(not_finite(&values))?;
         let mut shape = [0; 3];
         shape.copy_from_slice(&decoder.image_shape()[1..]);
@@ -292,28 +297,38 @@ impl Session {
     pub async fn decode_with(
         &self,
         decoder: Option<Decoder>,
-        codes: &Codes,
+        codes: &[Codes],
     ) -> Result<(Images, Decoder)> {
         self.check_codes(codes)?;
         let decoder = match decoder {
-            Some(decoder) if decoder.takes(&codes.shape) => decoder,
-            _ => self.decoder(&codes.shape)?,
+            Some(decoder) if decoder.takes(codes) => decoder,
+            _ => self.decoder(codes)?,
         };
         let images = self.decode_by(&decoder, codes).await?;
         Ok((images, decoder))
     }
 
-    fn check_codes(&self, codes: &Codes) -> Result<()> {
-        let number = self.record.map_or(0, |record| record.codes);
-        let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
-        match codes.values.iter().find(|code| !exists(code)) {
-            None => Ok(()),
-            Some(bad) => Err(ShapeError::new(
-                "decode",
-                format!("code {bad} does not exist: the model has {number}, from 0"),
-            )
-            .into()),
+    fn check_codes(&self, codes: &[Codes]) -> Result<()> {
+        let refuse = |message: String| Err(ShapeError::new("decode", message).into());
+        let (got, want) = (codes.len(), self.seen.len());
+        if want == 0 {
+            return Err(no_codes());
         }
+        if got != want || codes.iter().any(|c| c.len() != codes[0].len()) {
+            return refuse(format!(
+                "codes of {want} quantisers, as many images of each, are wanted, not of {got}"
+            ));
+        }
+        for (codes, (_, seen)) in codes.iter().zip(&self.seen) {
+            let number = seen.codes;
+            let exists = |code: &i32| usize::try_from(*code).is_ok_and(|code| code < number);
+            if let Some(bad) = codes.values.iter().find(|code| !exists(code)) {
+                return refuse(format!(
+                    "code {bad} does not exist: the model has {number}, from 0"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,21 +1,28 @@
 //! What a run does before its first step.
 
 use super::Session;
-use crate::error::Result;
-use crate::gpu::{Arena, BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
+use crate::error::{Error, Result};
+use crate::gpu::{BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
 use crate::models::Builder;
-use crate::quant::Vectors;
 use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
+use crate::quant::{Seen, Start, tensor};
 
 impl Session {
-    /// With `kmeans_init`: the codebook becomes the centroids of the first batch's vectors. Done by
-    /// the first step; a run that is resumed has its codebook already.
-    pub(super) async fn start_codebook(&mut self) -> Result<()> {
-        let (_, quantizer) = self.model.quantizer();
-        if !quantizer.config().kmeans_init || quantizer.config().no_vq {
-            return Ok(());
+    /// Codebooks that start from k-means become the centroids of the first batch's vectors. Done by the
+    /// first step; a run that is resumed has its codebooks already.
+    pub(super) async fn start_codebooks(&mut self) -> Result<()> {
+        let quantizers = self.model.quantizers();
+        let asked = quantizers
+            .iter()
+            .filter(|(_, q)| q.start() == Start::KMeans);
+        let names: Vec<String> = asked.map(|(name, _)| (*name).to_owned()).collect();
+        for name in names {
+            self.start_codebook(&name).await?;
         }
-        let config = quantizer.config().clone();
+        Ok(())
+    }
+
+    async fn start_codebook(&self, quantizer: &str) -> Result<()> {
         // The forward half of a training step, with parameters of its own, so that it changes nothing.
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
@@ -26,36 +33,22 @@ impl Session {
             .record(&mut rec, options.batch, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, 0.0);
         model.forward(&mut net, batch)?;
-        let Some(record) = net.record() else {
-            return Ok(());
-        };
-        let Some(codebook) = record.codebook else {
+        let own = net.seen().iter().find(|(name, _)| name == quantizer);
+        let seen: Seen = own.map(|(_, seen)| seen.clone()).ok_or_else(|| {
+            Error::Config(format!("the model does not use its quantiser {quantizer}"))
+        })?;
+        let Some(codebook) = seen.tensor(tensor::CODEBOOK) else {
             return Ok(());
         };
         let name = rec.name(codebook).to_owned();
-        let vectors = Vectors::new(rec.shape(record.z), config.dim, config.feature_size)?;
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
         plan.run(&self.gpu, &StepUniform::default());
-        let z = plan.read(&self.gpu, record.z).await?;
-        let rows: Vec<f32> = (0..vectors.count())
-            .flat_map(|n| (0..vectors.features).map(move |f| (n, f)))
-            .map(|(n, f)| z[vectors.index(n, f)])
-            .collect();
-        let options = KMeansOptions::new(config.num_codes, options.seed);
-        let found = kmeans(&self.gpu, &rows, vectors.features, options).await?;
-        let arena = if self
-            .store
-            .layout()
-            .parameters()
-            .iter()
-            .any(|p| p.name == name)
-        {
-            Arena::Parameters
-        } else {
-            Arena::Buffers
-        };
-        self.store.write(&self.gpu, arena, &name, &found.centroids)
+        let z = plan.read(&self.gpu, seen.z).await?;
+        let rows = seen.vectors.rows_of(&z);
+        let options = KMeansOptions::new(seen.codes, options.seed);
+        let found = kmeans(&self.gpu, &rows, seen.vectors.features, options).await?;
+        self.store.write_any(&self.gpu, &name, &found.centroids)
     }
 }

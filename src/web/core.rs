@@ -217,7 +217,7 @@ impl Core {
         inferred.check()?;
         Ok(View {
             images: inference.to_bytes(&inferred.images),
-            codes: inferred.codes,
+            codes: inferred.codes.into_iter().next().unwrap_or_default(),
         })
     }
 
@@ -231,19 +231,17 @@ impl Core {
         height: usize,
         width: usize,
     ) -> JsResult<Vec<u8>> {
+        if codes.len() != height * width {
+            return Err(
+                Error::Config(format!("{} codes are not {height} x {width}", codes.len())).into(),
+            );
+        }
         let codes = Codes {
             shape: vec![1, height, width],
             values: codes,
         };
-        if codes.values.len() != height * width {
-            return Err(Error::Config(format!(
-                "{} codes are not {height} x {width}",
-                codes.values.len()
-            ))
-            .into());
-        }
         let kept = self.decoder.take();
-        let (image, decoder) = self.session.decode_with(kept, &codes).await?;
+        let (image, decoder) = self.session.decode_with(kept, &[codes]).await?;
         self.decoder = Some(decoder);
         Ok(image.pixels)
     }
@@ -263,10 +261,10 @@ impl Core {
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
     pub async fn quantiser(&mut self, points: usize) -> JsResult<Quantiser> {
-        let Some(seen) = self.session.inspect().await? else {
+        let Some(seen) = self.session.inspect(0).await? else {
             return Ok(Quantiser::default());
         };
-        let usage = self.session.code_usage().await?;
+        let usage = self.session.code_usage(0).await?;
         let features = seen.features;
         let taken = points.min(seen.q.len());
         let rows = &seen.vectors[..taken * features];

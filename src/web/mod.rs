@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, Gpu};
+use crate::quant::VectorQuantConfig;
 use crate::train::checkpoint::State;
 use crate::train::{Method, TrainOptions};
 
@@ -35,10 +36,10 @@ pub fn version() -> String {
 #[must_use]
 pub fn methods() -> String {
     let one = |method: Method| {
-        let mut options = TrainOptions::default();
-        method.apply(&mut options.vq);
+        let mut vq = VectorQuantConfig::default();
+        method.apply(&mut vq);
         json!({
-            "name": method.name(), "summary": method.summary(), "paper": method.paper(), "vq": options.vq,
+            "name": method.name(), "summary": method.summary(), "paper": method.paper(), "vq": vq,
         })
     };
     json!(Method::ALL.map(one)).to_string()
@@ -84,7 +85,6 @@ fn say_idle(given: &str, options: &TrainOptions) {
 #[wasm_bindgen]
 pub fn complete(options: &str) -> JsResult<String> {
     let options = parse_options(options)?;
-    options.build_model(1)?;
     Ok(json!(options).to_string())
 }
 

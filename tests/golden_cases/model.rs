@@ -1,9 +1,9 @@
 //! Kind `model`: steps of AdamW; gradients of the first, losses of all, parameters after the last.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, Store};
-use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
+use semivq::models::{Builder, Model, ResNet, Simple, SimpleOptions, Variant};
 use semivq::optim::Optimizer;
-use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
+use semivq::quant::VectorQuantConfig;
 
 use super::{Case, Fallible, MODEL};
 
@@ -36,7 +36,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
             .remove(key);
     }
     let config: VectorQuantConfig = serde_json::from_value(options)?;
-    let quantizer = VectorQuant::new(config)?;
+    let quantizer = config.build()?;
     let weight = case.number("commitment_weight")? as f32;
     let resnet = |variant: Variant| -> Fallible<Box<dyn Model>> {
         let blocks = case.number("blocks")? as usize;
@@ -50,8 +50,11 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     };
     let model: Box<dyn Model> = match case.text("model")? {
         "simple" => {
-            let clamp: OutputClamp = serde_json::from_value(case.config["output_clamp"].clone())?;
-            Box::new(Simple::new(quantizer.clone(), clamp, weight))
+            let options = SimpleOptions {
+                output_clamp: serde_json::from_value(case.config["output_clamp"].clone())?,
+                commitment_weight: weight,
+            };
+            Box::new(Simple::new(quantizer.clone(), options))
         }
         "resnet32" => resnet(Variant::Resnet32)?,
         "resnet64" => resnet(Variant::Resnet64)?,
@@ -68,7 +71,11 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let x = rec.input("x", &case.tensor("in.x")?.shape);
     let mut net = Builder::new(&mut rec, model.commitment_weight());
     let y = model.forward(&mut net, x)?;
-    let record = net.record().ok_or("no record")?;
+    let [(_, seen)] = net.seen() else {
+        return Err("one quantiser is wanted".into());
+    };
+    let seen = seen.clone();
+    let cmt_loss = seen.scalar("cmt_loss").ok_or("no commitment loss")?;
     rec.keep(y);
     let loss = model
         .reconstruction_loss()
@@ -84,12 +91,17 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let mut trace = Vec::new();
     for step in 0..case.number("steps")? as u32 {
         plan.run(gpu, &optimizer.step(step + 1, case.number("lr")? as f32));
-        for scalar in [loss, record.loss, record.perplexity, record.active_ratio] {
+        for scalar in [
+            loss,
+            cmt_loss,
+            seen.usage.perplexity,
+            seen.usage.active_ratio,
+        ] {
             trace.extend(plan.read(gpu, scalar).await?);
         }
         if step == 0 {
             case.compare("out.y", &plan.read(gpu, y).await?, MODEL)?;
-            case.compare_codes("out.q", &plan.read_u32(gpu, record.q).await?)?;
+            case.compare_codes("out.q", &plan.read_u32(gpu, seen.q).await?)?;
             case.compare_store(gpu, &store, true, false, MODEL).await?;
         }
     }

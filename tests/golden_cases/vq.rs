@@ -1,19 +1,9 @@
 //! Kind `vq`: the quantiser, `sum(out * grad_out) + 10 * loss (+ penalty)` differentiated.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
-use semivq::quant::Vectors;
-use semivq::quant::codebook::{VectorQuant, VectorQuantConfig};
+use semivq::quant::{Encoded, VectorQuantConfig, Vectors, tensor};
 
 use super::{Case, Fallible, LAYER};
-
-/// Rows `[N, F]` of a tensor in the layout of z.
-fn rows(values: &[f32], vectors: &Vectors) -> Vec<f32> {
-    let mut out = Vec::with_capacity(values.len());
-    for n in 0..vectors.count() {
-        out.extend((0..vectors.features).map(|f| values[vectors.index(n, f)]));
-    }
-    out
-}
 
 /// `[G, F]` of alpha, which the layer keeps as `[F, G]`.
 fn transposed(values: &[f32], groups: usize) -> Vec<f32> {
@@ -38,19 +28,16 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
         config.penalty_weight = 1.0;
     }
     let groups = config.affine_groups;
-    let quantizer = VectorQuant::new(config)?;
+    let quantizer = config.build()?;
     let mut layout = ParameterLayout::guarded();
     let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
     let shape = case.tensor("in.z")?.shape.clone();
-    let vectors = Vectors::new(
-        &shape,
-        quantizer.config().dim,
-        quantizer.config().feature_size,
-    )?;
+    let latent = quantizer.latent();
+    let vectors = Vectors::new(&shape, latent.axis, latent.features)?;
     let z = rec.input("z", &shape);
     rec.require_gradient(z);
-    let (out, record) = quantizer.apply(&mut rec, z, 10.0)?;
-    let record = record.ok_or("no record")?;
+    let quantized = quantizer.apply(&mut rec, Encoded::from(z), 10.0)?;
+    let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
     let grad_out = rec.input("grad_out", &shape);
     rec.seed_gradient(out, grad_out);
     rec.backward()?;
@@ -70,28 +57,28 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     plan.run(gpu, &step);
     plan.check_guards(gpu).await?;
     store.check_gradient_guards(gpu).await?;
-    case.compare_codes("out.q", &plan.read_u32(gpu, record.q).await?)?;
+    case.compare_codes("out.q", &plan.read_u32(gpu, seen.q).await?)?;
     if case.tensor("out.z").is_ok() {
-        let z = rows(&plan.read(gpu, record.z).await?, &vectors);
+        let z = vectors.rows_of(&plan.read(gpu, seen.z).await?);
         case.compare("out.z", &z, LAYER)?;
     }
-    let z_q = rows(&plan.read(gpu, record.z_q).await?, &vectors);
+    let z_q = vectors.rows_of(&plan.read(gpu, seen.z_q).await?);
     case.compare("out.z_q", &z_q, LAYER)?;
     for (name, var) in [
         ("out.out", out),
-        ("out.d", record.d),
-        ("out.loss", record.loss),
-        ("out.perplexity", record.perplexity),
-        ("out.active_ratio", record.active_ratio),
+        ("out.d", seen.tensor(tensor::DISTANCE).ok_or("no distance")?),
+        ("out.loss", seen.scalar("cmt_loss").ok_or("no loss")?),
+        ("out.perplexity", seen.usage.perplexity),
+        ("out.active_ratio", seen.usage.active_ratio),
         ("grad.z", grad_z),
     ] {
         case.compare(name, &plan.read(gpu, var).await?, LAYER)?;
     }
-    if let Some(alpha) = record.scale {
+    if let Some(alpha) = seen.tensor(tensor::SCALE) {
         let alpha = transposed(&plan.read(gpu, alpha).await?, groups);
         case.compare("out.alpha", &alpha, LAYER)?;
     }
-    if let Some(penalty) = record.penalty {
+    if let Some(penalty) = seen.scalar("alpha_penalty") {
         case.compare("out.penalty", &plan.read(gpu, penalty).await?, LAYER)?;
     }
     case.compare_store(gpu, &store, true, true, LAYER).await

@@ -2,16 +2,17 @@
 
 use semivq::Error;
 use semivq::gpu::{Dispatch, ParameterLayout, Recorder, Traits};
-use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, Variant};
+use std::sync::Arc;
+
+use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, SimpleOptions, Variant};
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::upsample::upsample_nearest;
 use semivq::optim::Optimizer;
 use semivq::quant::codebook::kmeans;
-use semivq::quant::codebook::{
-    AlterPenalty, CodebookNorm, Distance, Norm, ReplacePolicy, VectorQuant, VectorQuantConfig,
-};
+use semivq::quant::codebook::{AlterPenalty, CodebookNorm, Distance, ReplacePolicy};
+use semivq::quant::{Encoded, Norm, Quantizer, VectorQuantConfig};
 use semivq::train::Method;
 
 /// Elements of the largest tensor that can be bound: WebGPU's default limit, which every device is
@@ -161,7 +162,7 @@ fn layers(all: &mut Vec<Option<Recorded>>) {
     for [codes, features] in CODEBOOKS {
         for (remedy, config) in remedies(codes, features) {
             // What the options themselves refuse is nothing to count.
-            let Ok(quantizer) = VectorQuant::new(config) else {
+            let Ok(quantizer) = config.build() else {
                 continue;
             };
             for shape in layouts(features) {
@@ -169,7 +170,7 @@ fn layers(all: &mut Vec<Option<Recorded>>) {
                 variants(all, &name, &|rec| {
                     let z = rec.input("z", &shape);
                     rec.require_gradient(z);
-                    let (z_q, _) = quantizer.apply(rec, z, 1.0)?;
+                    let z_q = quantizer.apply(rec, Encoded::from(z), 1.0)?.output;
                     if rec.training() {
                         let gradient = rec.input("gradient", &shape);
                         rec.seed_gradient(z_q, gradient);
@@ -186,7 +187,7 @@ fn layers(all: &mut Vec<Option<Recorded>>) {
 fn decoding(all: &mut Vec<Option<Recorded>>) {
     let mut rounded = VectorQuantConfig::default();
     Method::Fsq.apply(&mut rounded);
-    let rounded = VectorQuant::new(rounded).unwrap();
+    let rounded = rounded.build().unwrap();
     variants(all, "decode, fsq", &|rec| {
         let q = rec.input("q", &[4096]);
         rounded.decode(rec, q, &[64, 32, 8, 8]).map(|_| ())
@@ -197,7 +198,7 @@ fn decoding(all: &mut Vec<Option<Recorded>>) {
             num_codes: codes,
             ..VectorQuantConfig::default()
         };
-        let quantizer = VectorQuant::new(config).unwrap();
+        let quantizer = config.build().unwrap();
         for shape in layouts(features) {
             variants(all, &format!("decode, K {codes}, {shape:?}"), &|rec| {
                 let q = rec.input("q", &[shape.iter().product::<usize>() / features]);
@@ -207,13 +208,13 @@ fn decoding(all: &mut Vec<Option<Recorded>>) {
     }
 }
 
-fn quantizer(features: usize, codes: usize) -> VectorQuant {
-    VectorQuant::new(VectorQuantConfig {
+fn quantizer(features: usize, codes: usize) -> Arc<dyn Quantizer> {
+    let config = VectorQuantConfig {
         feature_size: features,
         num_codes: codes,
         ..VectorQuantConfig::default()
-    })
-    .unwrap()
+    };
+    config.build().unwrap()
 }
 
 /// A training step or an evaluation of `model`, as a session records it.
@@ -243,8 +244,11 @@ fn models(all: &mut Vec<Option<Recorded>>) {
         for batch in [256, 128, 32, 8, 1] {
             for features in [32, 256] {
                 let quantizer = || quantizer(features, 1024);
-                let clamp = OutputClamp::Train;
-                let grey = Simple::new(quantizer(), clamp, 10.0);
+                let options = SimpleOptions {
+                    output_clamp: OutputClamp::Train,
+                    ..SimpleOptions::default()
+                };
+                let grey = Simple::new(quantizer(), options);
                 let models: [(usize, Box<dyn Model>); 4] = [
                     (1, Box::new(grey.clone())),
                     (3, Box::new(grey.with_channels(3))),

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use semivq::ops::reference::Real;
-use semivq::quant::Vectors;
-use semivq::quant::codebook::{
-    CodebookNorm, Distance, Estimator, GammaPolicy, Norm, VectorQuantConfig,
-};
+use semivq::quant::codebook::{CodebookNorm, Distance, Estimator, GammaPolicy};
+use semivq::quant::{Norm, VectorQuantConfig, Vectors};
 
 pub type Named<T> = BTreeMap<String, Vec<T>>;
 type Rows<T> = Vec<Vec<T>>;

@@ -1,13 +1,8 @@
-//! Options of the quantiser, under the names of the seed's README.
+//! Options of the codebook quantiser, as types: what excludes each other cannot be written down.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
-use crate::options::{
-    AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
-    NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU,
-};
-use crate::quant::fsq::MAX_CHANNELS;
+use crate::quant::feature_norm::Norm;
 
 /// Penalty on alpha (Approach 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,25 +26,6 @@ pub enum GammaPolicy {
     Default,
     /// One offset a vector and channel (Approach 3).
     Personalize,
-}
-
-/// Normalisation of z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Norm {
-    /// None.
-    #[default]
-    None,
-    /// Unit length.
-    L2,
-    /// Length at most 10.
-    L2c,
-    /// Batch norm.
-    Bn,
-    /// Group norm, 32 groups.
-    Gn,
-    /// Instance norm.
-    In,
 }
 
 /// Normalisation of the codebook, in place.
@@ -102,292 +78,234 @@ pub enum Estimator {
     Rotation,
 }
 
+/// The penalty on alpha in the training loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Penalty {
+    /// What it rewards.
+    pub form: AlterPenalty,
+    /// Its weight, above 0.
+    pub weight: f32,
+}
+
+/// What lies between the codebook as it is stored and the one that is searched.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Transform {
+    /// Nothing.
+    Identity,
+    /// A learned scale and bias of each group of codes.
+    Affine {
+        /// Factor on the learning rate, above 0.
+        lr: f32,
+        /// Groups of consecutive codes; they divide K.
+        groups: usize,
+    },
+    /// Scale and bias from running moments of z and the codebook.
+    Statistics {
+        /// As above.
+        groups: usize,
+    },
+    /// Approach 1: alpha, a learned standard deviation.
+    Alpha {
+        /// As above.
+        groups: usize,
+        /// The penalty on alpha, where it is trained with.
+        penalty: Option<Penalty>,
+    },
+}
+
+impl Transform {
+    /// Groups of codes with a scale of their own; 0 without a scale.
+    #[must_use]
+    pub fn groups(self) -> usize {
+        match self {
+            Self::Identity => 0,
+            Self::Affine { groups, .. }
+            | Self::Statistics { groups }
+            | Self::Alpha { groups, .. } => groups,
+        }
+    }
+}
+
+/// What moves a codebook that is learned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// The optimiser, by the gradient.
+    Gradient {
+        /// Weight of the codebook side of the commitment loss, in [0, 1].
+        beta: f32,
+    },
+    /// A step of its own towards the vectors, before they are decoded; it takes the place of the
+    /// commitment loss, all of which is the codebook's (beta 1).
+    InPlace {
+        /// Learning rate.
+        lr: f32,
+        /// Momentum.
+        momentum: f32,
+    },
+}
+
+/// What becomes of codes that are not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replace {
+    /// Steps unused before a code is replaced, at least 1.
+    pub after: usize,
+    /// What it becomes.
+    pub policy: ReplacePolicy,
+}
+
+/// Where codes are put, besides by what moves all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Placing {
+    /// The first codebook is that of k-means on a warm-up batch.
+    pub kmeans_init: bool,
+    /// The replacement of dead codes.
+    pub replace: Option<Replace>,
+}
+
+/// How the codebook comes about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Codes {
+    /// It is learned.
+    Learned {
+        /// How.
+        rule: Rule,
+        /// From the stored codebook to the searched one.
+        transform: Transform,
+        /// Approaches 2 and 3: the learned offset of z_q.
+        gamma: Option<GammaPolicy>,
+        /// Share of the decoder's gradient that reaches the codes.
+        sync_nu: f32,
+        /// Where codes are put besides.
+        placing: Placing,
+    },
+    /// An exponential moving average of the vectors; no gradient reaches it, and it lies where its vectors
+    /// are, whatever a transform would do.
+    Averaged {
+        /// Decay of the average.
+        decay: f32,
+        /// Weight of the codebook side of the commitment loss, which nothing comes of: the encoder gets the rest.
+        beta: f32,
+        /// The offset, and the share of the decoder's gradient that reaches it.
+        gamma: Option<(GammaPolicy, f32)>,
+        /// Where codes are put besides.
+        placing: Placing,
+    },
+    /// `SimVQ`: frozen, under a learned linear map.
+    Mapped {
+        /// Weight of the codebook side of the commitment loss.
+        beta: f32,
+        /// From the mapped codebook to the searched one.
+        transform: Transform,
+        /// The offset.
+        gamma: Option<GammaPolicy>,
+        /// Share of the decoder's gradient that reaches the map.
+        sync_nu: f32,
+    },
+}
+
 /// All options of a [`super::VectorQuant`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VectorQuantConfig {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CodebookConfig {
     /// F, features of a vector.
     pub feature_size: usize,
     /// K, codes of the codebook.
     pub num_codes: usize,
-    /// Weight of the codebook side of the commitment loss, in [0, 1].
-    pub beta: f32,
-    /// Share of the decoder's gradient that reaches the code vectors.
-    pub sync_nu: f32,
-    /// Learning-rate factor of the affine codebook; 0 switches it off.
-    pub affine_lr: f32,
-    /// Groups of consecutive codes with a scale (alpha) of their own.
-    pub affine_groups: usize,
-    /// Affine codebook from running moments.
-    pub using_statistics: bool,
-    /// Approach 1: alpha, the learned standard deviation of the codebook.
-    pub use_learnable_std: bool,
-    /// The penalty on alpha.
-    pub alter_penalty: AlterPenalty,
-    /// Weight of the penalty in the training loss; 0 leaves it out.
-    pub penalty_weight: f32,
-    /// Approaches 2 and 3: gamma, the learned offset of z_q.
-    pub use_learnable_gamma: bool,
-    /// What gamma depends on.
-    pub gamma_policy: GammaPolicy,
-    /// Steps unused before a code is replaced; 0 never.
-    pub replace_freq: usize,
-    /// What a code becomes that is replaced.
-    pub replace_policy: ReplacePolicy,
-    /// Learning rate and momentum of the in-place step of the codebook.
-    pub inplace_optimizer: Option<(f32, f32)>,
-    /// The codebook is an exponential moving average of its vectors with this decay.
-    pub ema_decay: Option<f32>,
-    /// SimVQ: the codebook is frozen, a linear map of it is learned.
-    pub simvq: bool,
-    /// Finite scalar quantisation: the number of values of each channel, in place of a codebook.
-    pub fsq_levels: Option<Vec<usize>>,
-    /// How the gradient passes the quantiser.
-    pub estimator: Estimator,
     /// Axis of the features.
     pub dim: usize,
     /// Normalisation of z.
     pub norm: Norm,
     /// Normalisation of the codebook.
     pub cb_norm: CodebookNorm,
-    /// Codebook from k-means of a warm-up batch.
-    pub kmeans_init: bool,
     /// Distance of the search.
     pub dist: Distance,
-    /// Identity: no quantisation at all.
-    pub no_vq: bool,
+    /// How the gradient passes the quantiser.
+    pub estimator: Estimator,
+    /// How the codebook comes about.
+    pub codes: Codes,
 }
 
-impl Default for VectorQuantConfig {
-    /// The seed's defaults, with the README's F and K.
+impl Default for CodebookConfig {
+    /// Plain vector quantisation, with F and K of the PyTorch package's README.
     fn default() -> Self {
         Self {
             feature_size: 32,
             num_codes: 256,
-            beta: 0.97125,
-            sync_nu: 0.0,
-            affine_lr: 0.0,
-            affine_groups: 1,
-            using_statistics: false,
-            use_learnable_std: false,
-            alter_penalty: AlterPenalty::Default,
-            penalty_weight: 0.0,
-            use_learnable_gamma: false,
-            gamma_policy: GammaPolicy::Default,
-            replace_freq: 0,
-            replace_policy: ReplacePolicy::InputRandom,
-            inplace_optimizer: None,
-            ema_decay: None,
-            simvq: false,
-            fsq_levels: None,
-            estimator: Estimator::StraightThrough,
             dim: 1,
             norm: Norm::None,
             cb_norm: CodebookNorm::None,
-            kmeans_init: false,
             dist: Distance::Euclidean,
-            no_vq: false,
+            estimator: Estimator::StraightThrough,
+            codes: Codes::Learned {
+                rule: Rule::Gradient { beta: 0.97125 },
+                transform: Transform::Identity,
+                gamma: None,
+                sync_nu: 0.0,
+                placing: Placing::default(),
+            },
         }
     }
 }
 
-impl VectorQuantConfig {
-    /// Whether the options are in range and go together.
-    ///
-    /// # Errors
-    /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] names the
-    /// options that do not go together.
-    pub fn validate(&self) -> Result<()> {
-        // Before the number of codes, which they make.
-        self.validate_levels()?;
-        self.validate_ranges()?;
-        self.validate_together()?;
-        self.refuse_pairs()?;
-        self.refuse_beside_levels()
-    }
-
-    fn validate_ranges(&self) -> Result<()> {
-        FEATURE_SIZE.check(self.feature_size)?;
-        NUM_CODES.check(self.num_codes)?;
-        BETA.check(self.beta)?;
-        SYNC_NU.check(self.sync_nu)?;
-        AFFINE_LR.check(self.affine_lr)?;
-        AFFINE_GROUPS.check(self.affine_groups)?;
-        PENALTY_WEIGHT.check(self.penalty_weight)?;
-        REPLACE_FREQ.check(self.replace_freq)?;
-        DIM.check(self.dim)?;
-        if let Some(decay) = self.ema_decay {
-            EMA_DECAY.check(decay)?;
-        }
-        if let Some((lr, momentum)) = self.inplace_optimizer {
-            let right = INPLACE_LR.check(lr).and(INPLACE_MOMENTUM.check(momentum));
-            right.map_err(|_| Self::not_in_place(&format!("{lr},{momentum}")))?;
-        }
-        Ok(())
-    }
-
-    /// What to say of an `inplace_optimizer` that is out of range.
+impl CodebookConfig {
+    /// Weight of the codebook side of the commitment loss.
     #[must_use]
-    pub fn not_in_place(value: &str) -> Error {
-        Error::Option {
-            name: "inplace_optimizer".into(),
-            value: value.into(),
-            want: "a learning rate above 0 and a momentum in [0, 1)".into(),
-        }
-    }
-
-    fn validate_together(&self) -> Result<()> {
-        let refuse = |message: String| Err(Error::Conflict(message));
-        if !self.num_codes.is_multiple_of(self.affine_groups) {
-            return refuse(format!(
-                "affine_groups ({}) must divide num_codes ({})",
-                self.affine_groups, self.num_codes
-            ));
-        }
-        if self.use_learnable_std && self.num_codes < 4 {
-            return refuse(format!(
-                "use_learnable_std needs num_codes of at least 4 (its MLP has num_codes/4 hidden units), not {}",
-                self.num_codes
-            ));
-        }
-        if self.penalty_weight > 0.0 && !self.use_learnable_std {
-            return refuse(
-                "penalty_weight weighs the penalty on alpha, so it needs use_learnable_std".into(),
-            );
-        }
-        if self.using_statistics && !self.affine() {
-            return refuse(
-                "using_statistics says how the codebook is affine, so it needs affine_lr above 0"
-                    .into(),
-            );
-        }
-        if self.norm == Norm::Gn && !self.feature_size.is_multiple_of(32) {
-            return refuse(format!(
-                "norm gn has 32 groups, which do not divide feature_size ({})",
-                self.feature_size
-            ));
-        }
-        if self.inplace_optimizer.is_some() && self.beta != 1.0 {
-            return refuse(format!(
-                "inplace_optimizer moves the codebook towards z, all of the commitment loss: it needs beta 1, not {}",
-                self.beta
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether C' is an affine function of C, learned or not.
-    #[must_use]
-    pub fn affine(&self) -> bool {
-        self.affine_lr > 0.0 || self.use_learnable_std
-    }
-
-    /// The options that are switched on and work on a codebook, by name.
-    fn of_a_codebook(&self) -> Vec<&'static str> {
-        let all = [
-            ("affine_lr", self.affine_lr > 0.0),
-            ("use_learnable_std", self.use_learnable_std),
-            ("use_learnable_gamma", self.use_learnable_gamma),
-            ("sync_nu", self.sync_nu > 0.0),
-            ("inplace_optimizer", self.inplace_optimizer.is_some()),
-            ("ema_decay", self.ema_decay.is_some()),
-            ("simvq", self.simvq),
-            ("replace_freq", self.replace_freq > 0),
-            ("cb_norm", self.cb_norm != CodebookNorm::None),
-            ("kmeans_init", self.kmeans_init),
-            ("dist cosine", self.dist == Distance::Cosine),
-            ("estimator rotation", self.estimator == Estimator::Rotation),
-        ];
-        let on = all.into_iter().filter(|(_, on)| *on);
-        on.map(|(name, _)| name).collect()
-    }
-
-    /// Pairs of options that exclude each other.
-    fn refuse_pairs(&self) -> Result<()> {
-        let on = self.of_a_codebook();
-        let pairs = [
-            (
-                "ema_decay",
-                &["inplace_optimizer"][..],
-                "both move the codebook",
-            ),
-            (
-                "ema_decay",
-                &["affine_lr", "use_learnable_std"],
-                "the average puts each code where its vectors are, whatever the scale",
-            ),
-            (
-                "simvq",
-                &[
-                    "inplace_optimizer",
-                    "ema_decay",
-                    "replace_freq",
-                    "kmeans_init",
-                ],
-                "the codebook of simvq is frozen, only its linear map is learned",
-            ),
-        ];
-        for (name, others, why) in pairs {
-            let other = others.iter().find(|other| on.contains(other));
-            if let (true, Some(other)) = (on.contains(&name), other) {
-                return Err(Error::Conflict(format!(
-                    "{name} and {other} exclude each other: {why}"
-                )));
+    pub fn beta(&self) -> f32 {
+        match self.codes {
+            Codes::Learned {
+                rule: Rule::InPlace { .. },
+                ..
+            } => 1.0,
+            Codes::Learned {
+                rule: Rule::Gradient { beta },
+                ..
             }
+            | Codes::Averaged { beta, .. }
+            | Codes::Mapped { beta, .. } => beta,
         }
-        if self.ema_decay.is_some() && self.sync_nu > 0.0 && !self.use_learnable_gamma {
-            return Err(Error::Conflict(
-                "sync_nu sends the decoder's gradient to the codes, and with ema_decay no gradient reaches them".into(),
-            ));
-        }
-        Ok(())
     }
 
-    /// The codes that `fsq_levels` make; `None` where they are too many to count.
-    fn codes_of_levels(levels: &[usize]) -> Option<usize> {
-        levels.iter().try_fold(1_usize, |a, l| a.checked_mul(*l))
+    /// Share of the decoder's gradient that reaches what makes the codes.
+    #[must_use]
+    pub fn sync_nu(&self) -> f32 {
+        match self.codes {
+            Codes::Learned { sync_nu, .. } | Codes::Mapped { sync_nu, .. } => sync_nu,
+            Codes::Averaged { gamma, .. } => gamma.map_or(0.0, |(_, nu)| nu),
+        }
     }
 
-    /// Whether `fsq_levels` are in range.
-    fn validate_levels(&self) -> Result<()> {
-        let Some(levels) = &self.fsq_levels else {
-            return Ok(());
-        };
-        let codes = Self::codes_of_levels(levels);
-        let right = (1..=MAX_CHANNELS).contains(&levels.len())
-            && levels.iter().all(|l| *l >= 3)
-            && codes.is_some_and(|codes| NUM_CODES.check(codes).is_ok());
-        if !right {
-            return Err(Error::Option {
-                name: "fsq_levels".into(),
-                value: format!("{levels:?}"),
-                want: format!(
-                    "1 to {MAX_CHANNELS} whole numbers of at least 3, their product at most 16777216"
-                ),
-            });
+    /// What lies between the stored codebook and the searched one.
+    #[must_use]
+    pub fn transform(&self) -> Transform {
+        match self.codes {
+            Codes::Learned { transform, .. } | Codes::Mapped { transform, .. } => transform,
+            Codes::Averaged { .. } => Transform::Identity,
         }
-        Ok(())
     }
 
-    /// Whether `fsq_levels` make the codes, and stand alone.
-    fn refuse_beside_levels(&self) -> Result<()> {
-        let Some(levels) = &self.fsq_levels else {
-            return Ok(());
-        };
-        let refuse = |message: String| Err(Error::Conflict(message));
-        let codes = Self::codes_of_levels(levels);
-        if codes != Some(self.num_codes) {
-            return refuse(format!(
-                "fsq_levels {levels:?} make {} codes, but num_codes is {}",
-                codes.map_or("too many".into(), |c| c.to_string()),
-                self.num_codes
-            ));
+    /// What gamma depends on, with Approaches 2 and 3.
+    #[must_use]
+    pub fn gamma(&self) -> Option<GammaPolicy> {
+        match self.codes {
+            Codes::Learned { gamma, .. } | Codes::Mapped { gamma, .. } => gamma,
+            Codes::Averaged { gamma, .. } => gamma.map(|(policy, _)| policy),
         }
-        match self.of_a_codebook().first() {
-            None => Ok(()),
-            Some(other) => refuse(format!(
-                "fsq_levels and {other} exclude each other: finite scalar quantisation has no codebook"
-            )),
+    }
+
+    /// Where codes are put, besides by what moves all of them.
+    #[must_use]
+    pub fn placing(&self) -> Placing {
+        match self.codes {
+            Codes::Learned { placing, .. } | Codes::Averaged { placing, .. } => placing,
+            Codes::Mapped { .. } => Placing::default(),
+        }
+    }
+
+    /// The penalty on alpha, where it is trained with.
+    #[must_use]
+    pub fn penalty(&self) -> Option<Penalty> {
+        match self.transform() {
+            Transform::Alpha { penalty, .. } => penalty,
+            _ => None,
         }
     }
 }

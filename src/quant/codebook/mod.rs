@@ -1,16 +1,15 @@
 //! The vector quantiser with its remedies for codebook collapse; [`VectorQuant`] is the layer.
 //!
-//! A codebook goes through stages, each a `[K, F]` tensor: the raw C ([`norm`], [`simvq`]), the
-//! effective C' that is searched ([`affine`], [`alpha`]), and the table T of what the codes stand for
-//! ([`gamma`]). Stages that an option leaves out are the tensor before them. What moves C besides the
-//! optimiser: [`inplace`], [`ema`], [`replace`], and [`mod@kmeans`] before the first step. [`fsq`]
-//! does without a codebook.
+//! A codebook goes through stages, each a `[K, F]` tensor: the raw C ([`simvq`]), the effective C' that
+//! is searched ([`affine`], [`alpha`]), and the table T of what the codes stand for ([`gamma`]). Stages
+//! that an option leaves out are the tensor before them. What moves C besides the optimiser:
+//! [`inplace`], [`ema`], [`replace`], and [`mod@kmeans`] before the first step.
 
 pub mod affine;
 pub mod alpha;
 pub mod clusters;
 pub(crate) mod columns;
-pub mod config;
+mod config;
 pub mod ema;
 pub mod gamma;
 pub mod inplace;
@@ -24,9 +23,10 @@ pub(crate) mod search_doubtful;
 mod search_params;
 pub(crate) mod search_wide;
 pub mod simvq;
+mod stages;
 
 pub use config::{
-    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, Norm, ReplacePolicy,
-    VectorQuantConfig,
+    AlterPenalty, CodebookConfig, CodebookNorm, Codes, Distance, Estimator, GammaPolicy, Penalty,
+    Placing, Replace, ReplacePolicy, Rule, Transform,
 };
-pub use layer::{Record, VectorQuant};
+pub use layer::VectorQuant;

@@ -53,7 +53,7 @@ kernels! {
 
 /// What [`quantize`] computes.
 #[derive(Debug, Clone, Copy)]
-pub struct Quantized {
+pub struct Output {
     /// z_q, and the layer's output, in the layout of z.
     pub z_q: Var,
     /// Distance of each vector to its code `[N]`.
@@ -92,7 +92,7 @@ pub fn quantize(
     values: Var,
     vectors: &Vectors,
     weights: Weights,
-) -> Result<Quantized> {
+) -> Result<Output> {
     let (count, features) = (vectors.count(), vectors.features);
     let codes = rec.shape(values)[0];
     let scale = 2.0 * f64::from(weights.commitment) / (count * features) as f64;
@@ -155,7 +155,7 @@ pub fn quantize(
             Ok(())
         })
     });
-    Ok(Quantized {
+    Ok(Output {
         z_q,
         d,
         loss,

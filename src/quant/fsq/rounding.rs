@@ -12,10 +12,10 @@
 //!
 //! The gradient is assigned. `d` is `|b - round(b)|` in the units of y.
 
-use super::vectors::{VECTORS, Vectors};
 use crate::error::Result;
 use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::nn;
+use crate::quant::vectors::{VECTORS, Vectors};
 
 /// Most channels of a code.
 pub const MAX_CHANNELS: usize = 8;

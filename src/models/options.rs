@@ -1,0 +1,54 @@
+//! Which model, with its own options.
+
+use std::sync::Arc;
+
+use super::{Model, Simple, SimpleOptions};
+use crate::error::Result;
+use crate::options::COMMITMENT_WEIGHT;
+use crate::quant::Quantizer;
+
+/// A model's options; each model has its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ModelOptions {
+    /// [`Simple`].
+    Simple(SimpleOptions),
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self::Simple(SimpleOptions::default())
+    }
+}
+
+impl ModelOptions {
+    /// The names of all models.
+    pub const NAMES: [&str; 1] = [Simple::NAME];
+
+    /// Its model's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Simple(_) => Simple::NAME,
+        }
+    }
+
+    /// Whether they are in range.
+    ///
+    /// # Errors
+    /// [`crate::Error::Option`] names the option, its value and the range.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Simple(options) => COMMITMENT_WEIGHT.check(options.commitment_weight),
+        }
+    }
+
+    /// The model around `quantizer`, for images of `channels` channels.
+    #[must_use]
+    pub fn build(&self, quantizer: Arc<dyn Quantizer>, channels: usize) -> Box<dyn Model> {
+        match *self {
+            Self::Simple(options) => {
+                Box::new(Simple::new(quantizer, options).with_channels(channels))
+            }
+        }
+    }
+}

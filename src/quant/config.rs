@@ -1,0 +1,302 @@
+//! Which quantiser, with its options as types; and the way from their flat form and back.
+
+use std::sync::Arc;
+
+use super::codebook::{
+    CodebookConfig, CodebookNorm, Codes, Distance, Estimator, Penalty, Placing, Replace, Rule,
+    Transform, VectorQuant,
+};
+use super::flat::VectorQuantConfig;
+use super::fsq::{Fsq, FsqConfig};
+use super::identity::Identity;
+use super::interface::Quantizer;
+use crate::error::{Error, Result};
+
+/// A quantiser's options, in which what excludes each other cannot be written down. Files and flags
+/// have them flat, as [`VectorQuantConfig`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum QuantizerConfig {
+    /// A codebook.
+    Codebook(CodebookConfig),
+    /// Finite scalar quantisation.
+    Fsq(FsqConfig),
+    /// No quantisation at all.
+    Identity(Identity),
+}
+
+impl Default for QuantizerConfig {
+    fn default() -> Self {
+        Self::Codebook(CodebookConfig::default())
+    }
+}
+
+impl QuantizerConfig {
+    /// The quantiser.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names an option that is out of range, [`Error::Conflict`] those whose
+    /// numbers do not fit each other.
+    pub fn build(&self) -> Result<Arc<dyn Quantizer>> {
+        // There and back: a rate, a weight or a patience of 0 is the same as none.
+        Ok(match Self::try_from(&VectorQuantConfig::from(self))? {
+            Self::Codebook(config) => Arc::new(VectorQuant::new(config)),
+            Self::Fsq(config) => Arc::new(Fsq::new(config)),
+            Self::Identity(identity) => Arc::new(identity),
+        })
+    }
+}
+
+/// How the options of a codebook are switched on in the flat form: name, and whether it is.
+fn of_a_codebook(flat: &VectorQuantConfig) -> Vec<&'static str> {
+    let all = [
+        ("affine_lr", flat.affine_lr > 0.0),
+        ("use_learnable_std", flat.use_learnable_std),
+        ("use_learnable_gamma", flat.use_learnable_gamma),
+        ("sync_nu", flat.sync_nu > 0.0),
+        ("inplace_optimizer", flat.inplace_optimizer.is_some()),
+        ("ema_decay", flat.ema_decay.is_some()),
+        ("simvq", flat.simvq),
+        ("replace_freq", flat.replace_freq > 0),
+        ("cb_norm", flat.cb_norm != CodebookNorm::None),
+        ("kmeans_init", flat.kmeans_init),
+        ("dist cosine", flat.dist == Distance::Cosine),
+        ("estimator rotation", flat.estimator == Estimator::Rotation),
+    ];
+    let on = all.into_iter().filter(|(_, on)| *on);
+    on.map(|(name, _)| name).collect()
+}
+
+/// [`Error::Conflict`] when the flat form has one of `others`, for which `name` has no place.
+fn refuse(flat: &VectorQuantConfig, name: &str, others: &[&str], why: &str) -> Result<()> {
+    let on = of_a_codebook(flat);
+    match others.iter().find(|other| on.contains(other)) {
+        None => Ok(()),
+        Some(other) => Err(Error::Conflict(format!(
+            "{name} and {other} exclude each other: {why}"
+        ))),
+    }
+}
+
+impl VectorQuantConfig {
+    /// The quantiser that the options describe.
+    ///
+    /// # Errors
+    /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] names the
+    /// options that do not go together.
+    pub fn build(&self) -> Result<Arc<dyn Quantizer>> {
+        QuantizerConfig::try_from(self)?.build()
+    }
+}
+
+impl TryFrom<&VectorQuantConfig> for QuantizerConfig {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] names the
+    /// options that do not go together.
+    fn try_from(flat: &VectorQuantConfig) -> Result<Self> {
+        flat.check()?;
+        let codes = codes(flat)?;
+        if let Some(levels) = &flat.fsq_levels {
+            refuse_beside_levels(flat, levels)?;
+        }
+        if flat.no_vq {
+            return Ok(Self::Identity(Identity {
+                feature_size: flat.feature_size,
+                dim: flat.dim,
+            }));
+        }
+        Ok(match &flat.fsq_levels {
+            Some(levels) => Self::Fsq(FsqConfig {
+                feature_size: flat.feature_size,
+                dim: flat.dim,
+                norm: flat.norm,
+                levels: levels.clone(),
+            }),
+            None => Self::Codebook(CodebookConfig {
+                feature_size: flat.feature_size,
+                num_codes: flat.num_codes,
+                dim: flat.dim,
+                norm: flat.norm,
+                cb_norm: flat.cb_norm,
+                dist: flat.dist,
+                estimator: flat.estimator,
+                codes,
+            }),
+        })
+    }
+}
+
+fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
+    let gamma = flat.use_learnable_gamma.then_some(flat.gamma_policy);
+    let placing = Placing {
+        kmeans_init: flat.kmeans_init,
+        replace: (flat.replace_freq > 0).then_some(Replace {
+            after: flat.replace_freq,
+            policy: flat.replace_policy,
+        }),
+    };
+    if let Some(decay) = flat.ema_decay {
+        let name = "ema_decay";
+        refuse(flat, name, &["inplace_optimizer"], "both move the codebook")?;
+        let why = "the average puts each code where its vectors are, whatever the scale";
+        refuse(flat, name, &["affine_lr", "use_learnable_std"], why)?;
+        refuse_beside_simvq(flat)?;
+        if flat.sync_nu > 0.0 && gamma.is_none() {
+            return Err(Error::Conflict(
+                "sync_nu sends the decoder's gradient to the codes, and with ema_decay no gradient reaches them".into(),
+            ));
+        }
+        return Ok(Codes::Averaged {
+            decay,
+            beta: flat.beta,
+            gamma: gamma.map(|policy| (policy, flat.sync_nu)),
+            placing,
+        });
+    }
+    let transform = transform(flat);
+    if flat.simvq {
+        refuse_beside_simvq(flat)?;
+        return Ok(Codes::Mapped {
+            beta: flat.beta,
+            transform,
+            gamma,
+            sync_nu: flat.sync_nu,
+        });
+    }
+    Ok(Codes::Learned {
+        rule: match flat.inplace_optimizer {
+            Some((lr, momentum)) => Rule::InPlace { lr, momentum },
+            None => Rule::Gradient { beta: flat.beta },
+        },
+        transform,
+        gamma,
+        sync_nu: flat.sync_nu,
+        placing,
+    })
+}
+
+fn refuse_beside_simvq(flat: &VectorQuantConfig) -> Result<()> {
+    if !flat.simvq {
+        return Ok(());
+    }
+    let others = [
+        "inplace_optimizer",
+        "ema_decay",
+        "replace_freq",
+        "kmeans_init",
+    ];
+    let why = "the codebook of simvq is frozen, only its linear map is learned";
+    refuse(flat, "simvq", &others, why)
+}
+
+fn transform(flat: &VectorQuantConfig) -> Transform {
+    let groups = flat.affine_groups;
+    if flat.use_learnable_std {
+        return Transform::Alpha {
+            groups,
+            penalty: (flat.penalty_weight > 0.0).then_some(Penalty {
+                form: flat.alter_penalty,
+                weight: flat.penalty_weight,
+            }),
+        };
+    }
+    match flat.using_statistics {
+        _ if flat.affine_lr == 0.0 => Transform::Identity,
+        true => Transform::Statistics { groups },
+        false => Transform::Affine {
+            lr: flat.affine_lr,
+            groups,
+        },
+    }
+}
+
+/// [`Error::Conflict`] unless the levels make the codes, and stand alone.
+fn refuse_beside_levels(flat: &VectorQuantConfig, levels: &[usize]) -> Result<()> {
+    let codes = VectorQuantConfig::codes_of_levels(levels);
+    if codes != Some(flat.num_codes) {
+        return Err(Error::Conflict(format!(
+            "fsq_levels {levels:?} make {} codes, but num_codes is {}",
+            codes.map_or("too many".into(), |c| c.to_string()),
+            flat.num_codes
+        )));
+    }
+    let all = of_a_codebook(flat);
+    let why = "finite scalar quantisation has no codebook";
+    refuse(flat, "fsq_levels", &all, why)
+}
+
+impl From<&QuantizerConfig> for VectorQuantConfig {
+    fn from(config: &QuantizerConfig) -> Self {
+        match config {
+            QuantizerConfig::Identity(identity) => Self {
+                feature_size: identity.feature_size,
+                dim: identity.dim,
+                no_vq: true,
+                ..Self::default()
+            },
+            QuantizerConfig::Fsq(fsq) => Self {
+                feature_size: fsq.feature_size,
+                dim: fsq.dim,
+                norm: fsq.norm,
+                // Too many to count are refused by the levels themselves.
+                num_codes: Self::codes_of_levels(&fsq.levels).unwrap_or(usize::MAX),
+                fsq_levels: Some(fsq.levels.clone()),
+                ..Self::default()
+            },
+            QuantizerConfig::Codebook(codebook) => flat_codebook(codebook),
+        }
+    }
+}
+
+/// A rate that stands for "affine" where its value has no effect: that of the method `affine`.
+const ANY_RATE: f32 = 2.0;
+
+fn flat_codebook(config: &CodebookConfig) -> VectorQuantConfig {
+    let placing = config.placing();
+    let mut flat = VectorQuantConfig {
+        feature_size: config.feature_size,
+        num_codes: config.num_codes,
+        dim: config.dim,
+        norm: config.norm,
+        cb_norm: config.cb_norm,
+        dist: config.dist,
+        estimator: config.estimator,
+        beta: config.beta(),
+        sync_nu: config.sync_nu(),
+        kmeans_init: placing.kmeans_init,
+        use_learnable_gamma: config.gamma().is_some(),
+        gamma_policy: config.gamma().unwrap_or_default(),
+        ..VectorQuantConfig::default()
+    };
+    match config.codes {
+        Codes::Learned {
+            rule: Rule::InPlace { lr, momentum },
+            ..
+        } => flat.inplace_optimizer = Some((lr, momentum)),
+        Codes::Learned { .. } => {}
+        Codes::Averaged { decay, .. } => flat.ema_decay = Some(decay),
+        Codes::Mapped { .. } => flat.simvq = true,
+    }
+    if let Some(replace) = placing.replace {
+        flat.replace_freq = replace.after;
+        flat.replace_policy = replace.policy;
+    }
+    match config.transform() {
+        Transform::Identity => {}
+        Transform::Affine { lr, .. } => flat.affine_lr = lr,
+        Transform::Statistics { .. } => {
+            flat.affine_lr = ANY_RATE;
+            flat.using_statistics = true;
+        }
+        Transform::Alpha { penalty, .. } => {
+            flat.use_learnable_std = true;
+            if let Some(penalty) = penalty {
+                flat.alter_penalty = penalty.form;
+                flat.penalty_weight = penalty.weight;
+            }
+        }
+    }
+    flat.affine_groups = config.transform().groups().max(1);
+    flat
+}

@@ -1,0 +1,8 @@
+//! Finite scalar quantisation (Mentzer et al. 2023): no codebook, no commitment loss.
+
+mod layer;
+mod rounding;
+
+pub use layer::{Fsq, FsqConfig};
+pub(crate) use rounding::KERNELS;
+pub use rounding::{MAX_CHANNELS, Rounded, decode, fsq};
