@@ -1,4 +1,5 @@
 //! Whole runs: they learn, repeat bit for bit, and go on as if they had never stopped.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
