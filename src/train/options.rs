@@ -126,6 +126,19 @@ impl TrainOptions {
         serde_json::from_value(all).map_err(refuse)
     }
 
+    /// These options with some others (JSON) over them; the method has no say.
+    ///
+    /// # Errors
+    /// As [`Self::from_partial`].
+    pub fn with(&self, given: Value) -> Result<Self> {
+        let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
+        options::check_json(&given)?;
+        refuse_foreign(&given, &self.optimizer)?;
+        let mut all = serde_json::to_value(self).map_err(refuse)?;
+        overlay(&mut all, given);
+        serde_json::from_value(all).map_err(refuse)
+    }
+
     /// Options as they are stored, all of them.
     ///
     /// # Errors
