@@ -3,17 +3,16 @@
 use std::process::ExitCode;
 
 use semivq::options::typed;
-use semivq::train::Method;
-use serde_json::Value;
+use semivq::train::{Method, TrainOptions};
+use serde_json::{Value, json};
 
 use super::given::flag;
 
-/// Codes (K) of the command line's default.
-const CODES: usize = 256;
-
 /// The options that set a method apart, as they are typed; empty for the defaults.
 fn flags(method: Method) -> String {
-    let flags = method.sets(CODES).into_iter().map(|(name, value)| {
+    let codes = json!(TrainOptions::default())["vq"]["num_codes"].as_u64();
+    let codes = codes.unwrap_or_default() as usize;
+    let flags = method.sets(codes).into_iter().map(|(name, value)| {
         let flag = flag(name);
         match value {
             Value::Bool(true) => flag,
@@ -38,4 +37,31 @@ pub fn run() -> ExitCode {
          semivq train --method ste++ --replace-freq 50 --inplace-optimizer none"
     );
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_method_make_what_its_name_makes() {
+        let made = |flags: &str| {
+            let line = format!("semivq train {flags}");
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let Command::Train(args) = cli.command else {
+                panic!("{line} is no training");
+            };
+            json!(args.options(false).unwrap())["vq"].take()
+        };
+        for method in Method::ALL {
+            let named = made(&format!("--method {}", method.name()));
+            assert_eq!(made(&flags(method)), named, "{}", method.name());
+            let mut config = serde_json::from_value(made("")).unwrap();
+            method.apply(&mut config);
+            assert_eq!(json!(config), named);
+        }
+    }
 }

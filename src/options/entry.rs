@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::control::{Control, Scope};
-use super::number::{INPLACE_LR, INPLACE_MOMENTUM, Number, Range};
-use super::{not_in_place, table};
+use super::number::{INPLACE_LR, INPLACE_MOMENTUM, Number, Range, not_in_place};
 use crate::error::{Error, Result};
 
 /// The texts are the command line's and the generated file's; the page's core has none of them.
@@ -225,10 +224,10 @@ impl Entry {
         }
     }
 
-    /// The entry of an option, by its name on the command line.
+    /// Whether it is a whole number.
     #[must_use]
-    pub fn named(id: &str) -> Option<&'static Self> {
-        table::TABLE.iter().find(|entry| entry.id() == id)
+    pub fn whole(&self) -> bool {
+        matches!(self.kind, Kind::Number(Range::Whole(..)))
     }
 
     /// Its name on the command line, with underscores.

@@ -218,6 +218,16 @@ impl Number {
     }
 }
 
+/// What to say of an `inplace_optimizer` that is out of range.
+#[must_use]
+pub fn not_in_place(value: &str) -> Error {
+    Error::Option {
+        name: "inplace_optimizer".into(),
+        value: value.into(),
+        want: "a learning rate above 0 and a momentum in [0, 1)".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -1,11 +1,14 @@
 //! The table, in the order of the command line's help.
 
+use serde_json::Value;
+
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
     AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS,
     FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS,
     SYNC_NU, WEIGHT_DECAY,
 };
+use crate::error::Result;
 
 const fn word(
     group: &'static str,
@@ -186,3 +189,20 @@ pub static TABLE: [Entry; 42] = [
         .resumable(),
     number(MOMENTUM, "0.9", "SGD: momentum").shown("").of("sgd"),
 ];
+
+impl Entry {
+    /// The entry of an option, by its name on the command line.
+    #[must_use]
+    pub fn named(id: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|entry| entry.id() == id)
+    }
+}
+
+/// Whether the numbers in `options`, JSON of [`crate::train::TrainOptions`] or a part of it, are
+/// numbers and in range.
+///
+/// # Errors
+/// [`crate::Error::Option`] names the first one that is not, by its path in the JSON.
+pub fn check_json(options: &Value) -> Result<()> {
+    TABLE.iter().try_for_each(|entry| entry.check_json(options))
+}
