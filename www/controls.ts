@@ -1,5 +1,6 @@
 /** Controls, made from the table of settings. */
-import { METHODS, SETTINGS, SIDES, type Setting, type State, namesOf, parseValue } from "./settings.js";
+import { METHODS } from "./options.js";
+import { SETTINGS, SIDES, type Setting, type State, namesOf, parseValue } from "./settings.js";
 import type { MethodInfo, TrainOptions } from "./trainer.js";
 import { element } from "./views/pixels.js";
 

@@ -7,74 +7,9 @@
  * ```
  */
 import init, { Core, Data, Device, complete, describe, join, methods } from "./core/semivq.js";
+import type { Method, PartialOptions, QuantiserOptions, TrainOptions } from "./options.js";
 
-/** A named setting of the quantiser's options. */
-export type Method =
-  | "vq" | "approach1" | "approach1++" | "approach2" | "approach3" | "affine"
-  | "ste++" | "ste++++" | "ema" | "rotation" | "simvq" | "fsq";
-
-/** Options of the quantiser, under the names of the command line; the method sets most of them. */
-export interface QuantiserOptions {
-  /** F, features of a vector. */
-  feature_size: number;
-  /** K, codes of the codebook. */
-  num_codes: number;
-  /** Weight of the codebook side of the commitment loss, in [0, 1]. */
-  beta: number;
-  /** Share of the decoder's gradient that reaches the codes. */
-  sync_nu: number;
-  /** Learning-rate factor of the affine codebook; 0 is off. */
-  affine_lr: number;
-  affine_groups: number;
-  using_statistics: boolean;
-  /** Approach 1: alpha, the learned standard deviation of the codebook. */
-  use_learnable_std: boolean;
-  alter_penalty: "default" | "between1" | "small";
-  penalty_weight: number;
-  /** Approaches 2 and 3: gamma, the learned offset. */
-  use_learnable_gamma: boolean;
-  gamma_policy: "default" | "personalize";
-  /** Steps unused before a code is replaced; 0 never. */
-  replace_freq: number;
-  replace_policy: "input_random" | "input_kmeans" | "self";
-  /** Learning rate and momentum of the in-place step. */
-  inplace_optimizer: [number, number] | null;
-  ema_decay: number | null;
-  simvq: boolean;
-  fsq_levels: number[] | null;
-  estimator: "straight_through" | "rotation";
-  dim: number;
-  norm: "none" | "l2" | "l2c" | "bn" | "gn" | "in";
-  cb_norm: "none" | "l2" | "l2c";
-  kmeans_init: boolean;
-  dist: "euclidean" | "cosine";
-  no_vq: boolean;
-}
-
-/** What a run is: the same object as the command line's `config.json`. */
-export interface TrainOptions {
-  model: "simple";
-  method: Method;
-  vq: QuantiserOptions;
-  output_clamp: "train" | "eval";
-  /** Weight of the commitment loss. */
-  commitment_weight: number;
-  optimizer:
-    | { name: "adamw"; beta1: number; beta2: number; eps: number; weight_decay: number }
-    | { name: "sgd"; momentum: number; weight_decay: number };
-  /** Learning rate. */
-  lr: number;
-  /** Images a step. */
-  batch: number;
-  /** Seed of parameters and data order. */
-  seed: number;
-  /** Folder of the data set on the command line; null for the built-in images. */
-  data: string | null;
-  log_every: number;
-}
-
-/** Some options; what is missing comes from the method, then from the defaults. */
-export type PartialOptions = Partial<Omit<TrainOptions, "vq">> & { vq?: Partial<QuantiserOptions> };
+export type { Method, OptimizerOptions, PartialOptions, QuantiserOptions, TrainOptions } from "./options.js";
 
 /** What a step reports. */
 export interface Metrics {

@@ -1,15 +1,14 @@
 //! What is given on the command line but would do nothing.
 
-use semivq::quant::VectorQuantConfig;
 use semivq::train::{Idle, Method, TrainOptions};
 use semivq::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::TrainArgs;
 use super::given::{Given, flag};
 use super::output::note;
 
-/// [`Error::Conflict`] names the options given that are among those `without_effect`, and why.
+/// [`Error::Conflict`] names the options given that are among those without effect, and why.
 pub fn refuse(given: &Given, without_effect: &[Idle]) -> Result<()> {
     for idle in without_effect {
         let names = idle.names.iter().filter(|name| given.has(name));
@@ -30,19 +29,19 @@ pub fn refuse(given: &Given, without_effect: &[Idle]) -> Result<()> {
 
 /// [`Error::Config`] when the options given over the method take back all that it sets.
 pub fn refuse_method(given: &Given, args: &TrainArgs) -> Result<()> {
-    if !given.has("method") || args.method == Method::Vq {
+    let options = args.options(false)?;
+    let method = options.method;
+    if !given.has("method") || method == Method::Vq {
         return Ok(());
     }
-    let with = args.options_of(args.method, false)?.0.quantizer;
-    let with = VectorQuantConfig::from(&with);
-    let plain = VectorQuantConfig {
-        feature_size: with.feature_size,
-        num_codes: with.num_codes,
-        ..VectorQuantConfig::default()
+    let with = json!(options)["vq"].take();
+    // The sizes are no part of a method.
+    let of = |method: Method| -> Result<Value> {
+        let vq = json!({"feature_size": with["feature_size"], "num_codes": with["num_codes"]});
+        let of = TrainOptions::from_partial(json!({"method": method, "vq": vq}))?;
+        Ok(json!(of)["vq"].take())
     };
-    let mut alone = plain.clone();
-    args.method.apply(&mut alone);
-    let [with, plain, alone] = [with, plain, alone].map(|vq| json!(vq));
+    let (plain, alone) = (of(Method::Vq)?, of(method)?);
     let names = plain.as_object().into_iter().flat_map(|o| o.keys());
     let mut own = names.filter(|name| alone[*name] != plain[*name]);
     // What is given as the method has it anyway is not taken back.
@@ -50,26 +49,31 @@ pub fn refuse_method(given: &Given, args: &TrainArgs) -> Result<()> {
         // No conflict, in which a method's name could be taken for an option's.
         return Err(Error::Config(format!(
             "--method {} has no effect: the options beside it take back all that it sets; leave it out",
-            args.method.name()
+            method.name()
         )));
     }
     Ok(())
 }
 
 /// Says what has a part of its effect only.
-pub fn say(given: &Given, codes: Option<usize>, options: &TrainOptions) {
-    let vq = VectorQuantConfig::from(&options.quantizer);
-    if vq.using_statistics && given.has("affine_lr") {
+pub fn say(given: &Given, args: &TrainArgs, options: &TrainOptions) {
+    let vq = &json!(options)["vq"];
+    if vq["using_statistics"] == true && given.has("affine_lr") {
         note(format_args!(
             "note: with --using-statistics --affine-lr only switches the affine codebook on; its value has no effect"
         ));
     }
-    if let (Some(codes), Some(levels)) = (codes, &vq.fsq_levels)
-        && codes != vq.num_codes
+    let codes = &vq["num_codes"];
+    if let Some(given) = args.given("num_codes")
+        && vq["fsq_levels"].is_array()
+        && given != codes
     {
+        let levels: Vec<String> = (vq["fsq_levels"].as_array().into_iter().flatten())
+            .map(Value::to_string)
+            .collect();
         note(format_args!(
-            "note: {} codes instead of {codes}: the levels of fsq are {levels:?}; others with --fsq-levels",
-            vq.num_codes
+            "note: {codes} codes instead of {given}: the levels of fsq are [{}]; others with --fsq-levels",
+            levels.join(", ")
         ));
     }
 }

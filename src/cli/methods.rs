@@ -2,34 +2,33 @@
 
 use std::process::ExitCode;
 
-use semivq::train::Method;
+use semivq::options::typed;
+use semivq::train::{Method, TrainOptions};
+use serde_json::{Value, json};
+
+use super::given::flag;
 
 /// The options that set a method apart, as they are typed; empty for the defaults.
-fn flags(method: Method) -> &'static str {
-    match method {
-        Method::Vq => "",
-        Method::Approach1 => "--use-learnable-std",
-        Method::Approach1Plus => "--use-learnable-std --replace-freq 100 --norm l2 --cb-norm l2",
-        Method::Approach2 => "--use-learnable-gamma",
-        Method::Approach3 => "--use-learnable-gamma --gamma-policy personalize",
-        Method::Affine => "--affine-lr 2",
-        Method::Ste => "--affine-lr 2 --sync-nu 2 --beta 1 --inplace-optimizer 10,0.9",
-        Method::StePlus => {
-            "--affine-lr 2 --sync-nu 2 --beta 1 --inplace-optimizer 10,0.9 --replace-freq 100 --norm l2 --cb-norm l2"
+fn flags(method: Method) -> String {
+    let codes = json!(TrainOptions::default())["vq"]["num_codes"].as_u64();
+    let codes = codes.unwrap_or_default() as usize;
+    let flags = method.sets(codes).into_iter().map(|(name, value)| {
+        let flag = flag(name);
+        match value {
+            Value::Bool(true) => flag,
+            value => format!("{flag} {}", typed(&value)),
         }
-        Method::Ema => "--ema-decay 0.99",
-        Method::Rotation => "--estimator rotation",
-        Method::SimVq => "--simvq",
-        Method::Fsq => "--fsq-levels 8,6,5",
-    }
+    });
+    flags.collect::<Vec<_>>().join(" ")
 }
 
 /// A line of explanation each, the options that make it, and the paper.
 pub fn run() -> ExitCode {
     for method in Method::ALL {
         out!("{:<12} {}", method.name(), method.summary());
-        if !flags(method).is_empty() {
-            out!("{:<12} {}", "", flags(method));
+        let flags = flags(method);
+        if !flags.is_empty() {
+            out!("{:<12} {flags}", "");
         }
         out!("{:<12} {}\n", "", method.paper());
     }
@@ -38,4 +37,31 @@ pub fn run() -> ExitCode {
          semivq train --method ste++ --replace-freq 50 --inplace-optimizer none"
     );
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::{Cli, Command};
+    use super::*;
+
+    #[test]
+    fn the_flags_of_a_method_make_what_its_name_makes() {
+        let made = |flags: &str| {
+            let line = format!("semivq train {flags}");
+            let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+            let Command::Train(args) = cli.command else {
+                panic!("{line} is no training");
+            };
+            json!(args.options(false).unwrap())["vq"].take()
+        };
+        for method in Method::ALL {
+            let named = made(&format!("--method {}", method.name()));
+            assert_eq!(made(&flags(method)), named, "{}", method.name());
+            let mut config = serde_json::from_value(made("")).unwrap();
+            method.apply(&mut config);
+            assert_eq!(json!(config), named);
+        }
+    }
 }

@@ -20,7 +20,7 @@ use super::train::{Run, with_advice};
 /// [`Error::Config`] names the options given that would be ignored.
 fn refuse_ignored(given: &Given, file: bool) -> Result<()> {
     let mut known = vec!["resume", "out", "adapter", "backend"];
-    known.extend(TrainArgs::WITH_RESUME);
+    known.extend(TrainArgs::with_resume());
     if file {
         known.push("overwrite");
     }
@@ -56,8 +56,7 @@ fn changed(
     given: &Given,
     near: &Path,
 ) -> Result<TrainOptions> {
-    let mut changed = options.clone();
-    args.change(given, &mut changed)?;
+    let mut changed = args.change(given, options)?;
     let folder: Option<PathBuf> = match &args.data {
         Some(folder) => Some(folder.clone()),
         None => options.data.as_deref().map(|stored| locate(stored, near)),
@@ -84,7 +83,7 @@ fn goal(options: &TrainOptions, name: &Path) -> Result<u32> {
 /// that is missing, damaged or contradicts another.
 pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Result<Run> {
     refuse_ignored(given, false)?;
-    if args.out.is_some() {
+    if args.run.out.is_some() {
         return Err(Error::Config(format!(
             "a run goes on in its own folder: leave --out out, or give its checkpoint, {}",
             suggest::path(&dir.join(CHECKPOINT))
@@ -180,8 +179,8 @@ fn what_comes(done: u32, steps: u32, fresh: bool) -> String {
 /// As [`folder`].
 pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Result<Run> {
     refuse_ignored(given, true)?;
-    if let Some(out) = &args.out {
-        refuse_taken(out, args.overwrite)?;
+    if let Some(out) = &args.run.out {
+        refuse_taken(out, args.run.overwrite)?;
     }
     let refuse = |why: String| Error::file(file, why);
     let state = read_state(file, true)?;
@@ -200,7 +199,7 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
     session
         .restore_state(&state)
         .map_err(|e| refuse(e.to_string()))?;
-    let held = RunFolder::create(args.out.as_deref(), args.overwrite, next.method)?;
+    let held = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, next.method)?;
     let run = Run::open(held, session, next)?;
     let folder = &run.folder;
     out!("adapter: {}", gpu.adapter_line());

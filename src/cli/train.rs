@@ -30,11 +30,11 @@ pub struct Run {
 }
 
 pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result<ExitCode> {
-    if args.resume.is_none() {
+    if args.run.resume.is_none() {
         args.check(given)?;
     }
     let gpu = device.open().await?;
-    let mut run = match &args.resume {
+    let mut run = match &args.run.resume {
         Some(file) if file.is_file() => resume::file(&gpu, file, args, given)?,
         Some(dir) => resume::folder(&gpu, dir, args, given)?,
         None => start(&gpu, args)?,
@@ -66,12 +66,9 @@ pub fn with_advice(error: Error, dir: &Path) -> Error {
 }
 
 fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
-    let (mut options, steps) = args.options(gpu.is_software())?;
-    if steps == 0 {
-        return Err(Error::Config("`steps` must be at least 1".into()));
-    }
-    if let Some(out) = &args.out {
-        refuse_taken(out, args.overwrite)?;
+    let mut options = args.options(gpu.is_software())?;
+    if let Some(out) = &args.run.out {
+        refuse_taken(out, args.run.overwrite)?;
     }
     options.data = args.data.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
@@ -79,7 +76,7 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     let data = load_data(&options, images, Path::new(""))?;
     let began = Instant::now();
     let session = open_session(Arc::clone(gpu), &options, data)?;
-    let folder = RunFolder::create(args.out.as_deref(), args.overwrite, options.method)?;
+    let folder = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, options.method)?;
     let run = Run::open(folder, session, options)?;
     run.folder.write_config(&run.options)?;
     let (session, options) = (&run.session, &run.options);

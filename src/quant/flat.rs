@@ -10,7 +10,7 @@ use super::fsq::MAX_CHANNELS;
 use crate::error::{Error, Result};
 use crate::options::{
     AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
-    NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU,
+    NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU, not_in_place,
 };
 
 /// A quantiser's options, each by itself; [`super::QuantizerConfig`] is made of them.
@@ -130,19 +130,9 @@ impl VectorQuantConfig {
         }
         if let Some((lr, momentum)) = self.inplace_optimizer {
             let right = INPLACE_LR.check(lr).and(INPLACE_MOMENTUM.check(momentum));
-            right.map_err(|_| Self::not_in_place(&format!("{lr},{momentum}")))?;
+            right.map_err(|_| not_in_place(&format!("{lr},{momentum}")))?;
         }
         Ok(())
-    }
-
-    /// What to say of an `inplace_optimizer` that is out of range.
-    #[must_use]
-    pub fn not_in_place(value: &str) -> Error {
-        Error::Option {
-            name: "inplace_optimizer".into(),
-            value: value.into(),
-            want: "a learning rate above 0 and a momentum in [0, 1)".into(),
-        }
     }
 
     fn validate_together(&self) -> Result<()> {

@@ -1,9 +1,9 @@
 //! The methods: named settings of the quantiser's options, the remedies that people compare.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::quant::codebook::{CodebookNorm, Estimator, GammaPolicy};
-use crate::quant::{Norm, VectorQuantConfig};
+use crate::quant::VectorQuantConfig;
 
 /// A named setting of the quantiser's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,141 +58,217 @@ fn levels(codes: usize) -> Vec<usize> {
     fitting.unwrap_or(LEVELS[0]).to_vec()
 }
 
+/// What a method sets an option of the quantiser to.
+#[derive(Clone, Copy)]
+enum To {
+    Yes,
+    Whole(usize),
+    Number(f32),
+    Pair(f32, f32),
+    Word(&'static str),
+    /// The levels for the number of codes, which becomes their product.
+    Levels,
+}
+
+impl To {
+    fn json(self, codes: usize) -> Value {
+        match self {
+            Self::Yes => json!(true),
+            Self::Whole(n) => json!(n),
+            Self::Number(x) => json!(x),
+            Self::Pair(a, b) => json!([a, b]),
+            Self::Word(word) => json!(word),
+            Self::Levels => json!(levels(codes)),
+        }
+    }
+}
+
+/// A method with all there is to say of it.
+struct Row {
+    method: Method,
+    name: &'static str,
+    /// One line: what it does.
+    summary: &'static str,
+    /// Where it comes from.
+    paper: &'static str,
+    /// The options that it sets; the others have their defaults.
+    sets: &'static [(&'static str, To)],
+}
+
+const VQ_VAE: &str =
+    "van den Oord et al. 2017, Neural Discrete Representation Learning, arXiv 1711.00937";
+const SEED: &str = "the PyTorch package semivq, Soft-discretization";
+const STE: &str =
+    "Huh et al. 2023, Straightening Out the Straight-Through Estimator, arXiv 2305.08842";
+
+/// The methods, in the order of [`Method`].
+const TABLE: [Row; 12] = [
+    Row {
+        method: Method::Vq,
+        name: "vq",
+        summary: "plain vector quantisation, straight-through gradients: the baseline",
+        paper: VQ_VAE,
+        sets: &[],
+    },
+    Row {
+        method: Method::Approach1,
+        name: "approach1",
+        summary: "learns alpha, the standard deviation of the codebook",
+        paper: SEED,
+        sets: &[("use_learnable_std", To::Yes)],
+    },
+    Row {
+        method: Method::Approach1Plus,
+        name: "approach1++",
+        summary: "approach1, unit vectors, codes of length at most 10, dead codes replaced after 100 steps",
+        paper: SEED,
+        sets: &[
+            ("use_learnable_std", To::Yes),
+            ("replace_freq", To::Whole(100)),
+            ("norm", To::Word("l2")),
+            ("cb_norm", To::Word("l2")),
+        ],
+    },
+    Row {
+        method: Method::Approach2,
+        name: "approach2",
+        summary: "learns gamma, an offset of the quantised vectors",
+        paper: SEED,
+        sets: &[("use_learnable_gamma", To::Yes)],
+    },
+    Row {
+        method: Method::Approach3,
+        name: "approach3",
+        summary: "learns gamma for each vector and channel",
+        paper: SEED,
+        sets: &[
+            ("use_learnable_gamma", To::Yes),
+            ("gamma_policy", To::Word("personalize")),
+        ],
+    },
+    Row {
+        method: Method::Affine,
+        name: "affine",
+        summary: "learns a scale and a bias of the whole codebook",
+        paper: STE,
+        sets: &[("affine_lr", To::Number(2.0))],
+    },
+    Row {
+        method: Method::Ste,
+        name: "ste++",
+        summary: "affine, the decoder's gradient reaches the codes, and the codebook steps in place",
+        paper: STE,
+        sets: &[
+            ("affine_lr", To::Number(2.0)),
+            ("sync_nu", To::Number(2.0)),
+            ("beta", To::Number(1.0)),
+            ("inplace_optimizer", To::Pair(10.0, 0.9)),
+        ],
+    },
+    Row {
+        method: Method::StePlus,
+        name: "ste++++",
+        summary: "ste++, unit vectors, codes of length at most 10, dead codes replaced after 100 steps",
+        paper: STE,
+        sets: &[
+            ("affine_lr", To::Number(2.0)),
+            ("sync_nu", To::Number(2.0)),
+            ("beta", To::Number(1.0)),
+            ("inplace_optimizer", To::Pair(10.0, 0.9)),
+            ("replace_freq", To::Whole(100)),
+            ("norm", To::Word("l2")),
+            ("cb_norm", To::Word("l2")),
+        ],
+    },
+    Row {
+        method: Method::Ema,
+        name: "ema",
+        summary: "each code follows the moving average of its vectors",
+        paper: VQ_VAE,
+        sets: &[("ema_decay", To::Number(0.99))],
+    },
+    Row {
+        method: Method::Rotation,
+        name: "rotation",
+        summary: "the gradient is turned and scaled as the vector was",
+        paper: "Fifty et al. 2024, Restructuring Vector Quantization with the Rotation Trick, arXiv 2410.06424",
+        sets: &[("estimator", To::Word("rotation"))],
+    },
+    Row {
+        method: Method::SimVq,
+        name: "simvq",
+        summary: "a frozen codebook under a learned linear map",
+        paper: "Zhu et al. 2024, Addressing Representation Collapse in VQ Models with One Linear Layer, arXiv 2411.02038",
+        sets: &[("simvq", To::Yes)],
+    },
+    Row {
+        method: Method::Fsq,
+        name: "fsq",
+        summary: "no codebook: a few channels, each rounded to a few levels",
+        paper: "Mentzer et al. 2023, Finite Scalar Quantization: VQ-VAE Made Simple, arXiv 2309.15505",
+        sets: &[("fsq_levels", To::Levels)],
+    },
+];
+
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::Vq,
-        Self::Approach1,
-        Self::Approach1Plus,
-        Self::Approach2,
-        Self::Approach3,
-        Self::Affine,
-        Self::Ste,
-        Self::StePlus,
-        Self::Ema,
-        Self::Rotation,
-        Self::SimVq,
-        Self::Fsq,
-    ];
+    pub const ALL: [Self; TABLE.len()] = {
+        let mut all = [Self::Vq; TABLE.len()];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = TABLE[i].method;
+            i += 1;
+        }
+        all
+    };
+
+    fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
 
     /// Its name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Vq => "vq",
-            Self::Approach1 => "approach1",
-            Self::Approach1Plus => "approach1++",
-            Self::Approach2 => "approach2",
-            Self::Approach3 => "approach3",
-            Self::Affine => "affine",
-            Self::Ste => "ste++",
-            Self::StePlus => "ste++++",
-            Self::Ema => "ema",
-            Self::Rotation => "rotation",
-            Self::SimVq => "simvq",
-            Self::Fsq => "fsq",
-        }
+        self.row().name
     }
 
     /// One line: what it does.
     #[must_use]
     pub fn summary(self) -> &'static str {
-        match self {
-            Self::Vq => "plain vector quantisation, straight-through gradients: the baseline",
-            Self::Approach1 => "learns alpha, the standard deviation of the codebook",
-            Self::Approach1Plus => {
-                "approach1, unit vectors, codes of length at most 10, dead codes replaced after 100 steps"
-            }
-            Self::Approach2 => "learns gamma, an offset of the quantised vectors",
-            Self::Approach3 => "learns gamma for each vector and channel",
-            Self::Affine => "learns a scale and a bias of the whole codebook",
-            Self::Ste => {
-                "affine, the decoder's gradient reaches the codes, and the codebook steps in place"
-            }
-            Self::StePlus => {
-                "ste++, unit vectors, codes of length at most 10, dead codes replaced after 100 steps"
-            }
-            Self::Ema => "each code follows the moving average of its vectors",
-            Self::Rotation => "the gradient is turned and scaled as the vector was",
-            Self::SimVq => "a frozen codebook under a learned linear map",
-            Self::Fsq => "no codebook: a few channels, each rounded to a few levels",
-        }
+        self.row().summary
     }
 
     /// Where it comes from.
     #[must_use]
     pub fn paper(self) -> &'static str {
-        match self {
-            Self::Vq | Self::Ema => {
-                "van den Oord et al. 2017, Neural Discrete Representation Learning, arXiv 1711.00937"
-            }
-            Self::Approach1 | Self::Approach1Plus | Self::Approach2 | Self::Approach3 => {
-                "the PyTorch package semivq, Soft-discretization"
-            }
-            Self::Affine | Self::Ste | Self::StePlus => {
-                "Huh et al. 2023, Straightening Out the Straight-Through Estimator, arXiv 2305.08842"
-            }
-            Self::Rotation => {
-                "Fifty et al. 2024, Restructuring Vector Quantization with the Rotation Trick, arXiv 2410.06424"
-            }
-            Self::SimVq => {
-                "Zhu et al. 2024, Addressing Representation Collapse in VQ Models with One Linear Layer, arXiv 2411.02038"
-            }
-            Self::Fsq => {
-                "Mentzer et al. 2023, Finite Scalar Quantization: VQ-VAE Made Simple, arXiv 2309.15505"
-            }
-        }
+        self.row().paper
+    }
+
+    /// The quantiser's options that it sets with `codes` codes (K), by name, with their values as
+    /// JSON; the others have their defaults.
+    #[must_use]
+    pub fn sets(self, codes: usize) -> Vec<(&'static str, Value)> {
+        let sets = self.row().sets.iter();
+        sets.map(|(name, to)| (*name, to.json(codes))).collect()
     }
 
     /// Sets the quantiser's options to this method's; F and K stay, but for finite scalar
     /// quantisation, whose K is the product of the levels nearest below.
     pub fn apply(self, config: &mut VectorQuantConfig) {
-        *config = VectorQuantConfig {
+        let mut all = json!(VectorQuantConfig {
             feature_size: config.feature_size,
             num_codes: config.num_codes,
             ..VectorQuantConfig::default()
-        };
-        match self {
-            Self::Vq => {}
-            Self::Approach1 => config.use_learnable_std = true,
-            Self::Approach1Plus => {
-                config.use_learnable_std = true;
-                with_norms_and_replacement(config);
-            }
-            Self::Approach2 => config.use_learnable_gamma = true,
-            Self::Approach3 => {
-                config.use_learnable_gamma = true;
-                config.gamma_policy = GammaPolicy::Personalize;
-            }
-            Self::Affine => config.affine_lr = 2.0,
-            Self::Ste => ste(config),
-            Self::StePlus => {
-                ste(config);
-                with_norms_and_replacement(config);
-            }
-            Self::Ema => config.ema_decay = Some(0.99),
-            Self::Rotation => config.estimator = Estimator::Rotation,
-            Self::SimVq => config.simvq = true,
-            Self::Fsq => {
-                let levels = levels(config.num_codes);
-                config.num_codes = levels.iter().product();
-                config.fsq_levels = Some(levels);
-            }
+        });
+        for (name, value) in self.sets(config.num_codes) {
+            all[name] = value;
         }
+        if self == Self::Fsq {
+            all["num_codes"] = json!(levels(config.num_codes).iter().product::<usize>());
+        }
+        *config = serde_json::from_value(all)
+            .unwrap_or_else(|e| unreachable!("the table of methods is tested: {e}"));
     }
-}
-
-fn ste(config: &mut VectorQuantConfig) {
-    config.affine_lr = 2.0;
-    config.sync_nu = 2.0;
-    config.beta = 1.0;
-    config.inplace_optimizer = Some((10.0, 0.9));
-}
-
-fn with_norms_and_replacement(config: &mut VectorQuantConfig) {
-    config.replace_freq = 100;
-    config.norm = Norm::L2;
-    config.cb_norm = CodebookNorm::L2;
 }
 
 #[cfg(test)]

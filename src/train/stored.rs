@@ -137,6 +137,16 @@ impl Stored {
         effect::without_effect(&self.vq, self.commitment_weight, &self.optimizer)
     }
 
+    /// These options with some others (JSON) over them; the method has no say.
+    fn with(&self, given: Value) -> Result<Self> {
+        let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
+        options::check_json(&given)?;
+        refuse_foreign(&given, &self.optimizer)?;
+        let mut all = serde_json::to_value(self).map_err(refuse)?;
+        overlay(&mut all, given);
+        serde_json::from_value(all).map_err(refuse)
+    }
+
     /// Some options (JSON) completed: first the method, with the F and K that are given, then whatever
     /// else is given over it, then the defaults.
     fn complete(given: Value) -> Result<Self> {
@@ -184,6 +194,14 @@ impl TrainOptions {
         Stored::complete(given)?.try_into()
     }
 
+    /// These options with some others (JSON) over them; the method has no say.
+    ///
+    /// # Errors
+    /// As [`Self::from_partial`].
+    pub fn with(&self, given: Value) -> Result<Self> {
+        Stored::from(self).with(given)?.try_into()
+    }
+
     /// The options that have no effect beside the others, whatever their value, where some are `given` (JSON).
     /// Where an option has none for several reasons, the first one is that to be told.
     ///
@@ -193,7 +211,15 @@ impl TrainOptions {
         Ok(Stored::complete(given)?.idle())
     }
 
-    /// The same of complete options.
+    /// The same of these options with those that are `given` over them.
+    ///
+    /// # Errors
+    /// As [`Self::idle`].
+    pub fn idle_with(&self, given: Value) -> Result<Vec<Idle>> {
+        Ok(Stored::from(self).with(given)?.idle())
+    }
+
+    /// The same of these options alone.
     #[must_use]
     pub fn without_effect(&self) -> Vec<Idle> {
         Stored::from(self).idle()

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 
 use cargo_metadata::{Artifact, Message};
 
-const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | serve [PORT]
+const USAGE: &str =
+    "usage: cargo xtask test | fuzz | browser [FILTER] | tables | web | serve [PORT]
 
   test     installs what the tests need (Debian and Ubuntu; elsewhere it names it), then checks
            formatting, lints (native, wasm32, without features, for Windows and macOS) and
@@ -18,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask test | fuzz | browser [FILTER] | web | s
            SEMIVQ_REQUIRE_GPU=1 makes a missing adapter a failure, SEMIVQ_ADAPTER chooses one.
   fuzz     2000 damaged files of each kind that is read, of which the tests try 200
   browser  only the tests in headless Chromium, of those only the files whose names contain FILTER
+  tables   writes www/options.ts, which is made of the tables of options and methods
   web      builds the core for the browser and the page into dist/, which any file server can host
            and which is an npm package too
   serve    web, then serves dist/, compressed, at http://localhost:PORT (8080)";
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test"] => test::run_all(),
         ["fuzz"] => test::fuzz(),
+        ["tables"] => test::tables(),
         ["web"] => web::build(),
         ["browser"] => test::browser(""),
         ["browser", filter] => test::browser(filter),

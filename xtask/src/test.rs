@@ -47,6 +47,12 @@ pub fn fuzz() -> Result<(), String> {
     run(&cargo(), args, &environment)
 }
 
+/// `www/options.ts` anew.
+pub fn tables() -> Result<(), String> {
+    let args = "test --package semivq --test tables the_page_and_the_package";
+    run(&cargo(), args, &[("SEMIVQ_WRITE_TABLES", "1")])
+}
+
 /// The tests in headless Chromium: the core's and the page's, whose files' names contain `filter`.
 pub fn browser(filter: &str) -> Result<(), String> {
     let chromium = setup::chromium()?;

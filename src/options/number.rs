@@ -1,10 +1,10 @@
-//! The numeric options in one table: name and range. Their checks, and what an error says, are made
-//! of it, so that a value is refused alike on the command line, in JSON and in a library call.
+//! The numeric options: name and range. Their checks, and what an error says, are made of them, so
+//! that a value is refused alike on the command line, in JSON and in a library call.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde_json::{Number as JsonNumber, Value};
 
 use crate::error::{Error, Result};
 
@@ -24,7 +24,9 @@ pub enum Range {
 }
 
 impl Range {
-    fn holds(self, value: f64) -> bool {
+    /// Whether a number that need not be whole is in range.
+    #[must_use]
+    pub fn holds(self, value: f64) -> bool {
         value.is_finite()
             && match self {
                 Self::Whole(..) => false,
@@ -35,7 +37,9 @@ impl Range {
             }
     }
 
-    fn holds_whole(self, value: u64) -> bool {
+    /// Whether a whole number is in range.
+    #[must_use]
+    pub fn holds_whole(self, value: u64) -> bool {
         matches!(self, Self::Whole(from, to) if (from..=to).contains(&value))
     }
 
@@ -60,24 +64,10 @@ pub struct Number {
     pub name: &'static str,
     /// What it can be.
     pub range: Range,
-    /// Whether null stands for "none".
-    pub optional: bool,
 }
 
 const fn number(group: &'static str, name: &'static str, range: Range) -> Number {
-    Number {
-        group,
-        name,
-        range,
-        optional: false,
-    }
-}
-
-const fn optional(group: &'static str, name: &'static str, range: Range) -> Number {
-    Number {
-        optional: true,
-        ..number(group, name, range)
-    }
+    Number { group, name, range }
 }
 
 /// Largest whole number up to which float32 holds each one; codes and countdowns are held in it.
@@ -90,7 +80,7 @@ pub const LR: Number = number("", "lr", Range::Positive);
 /// Images a step; a data set sets a lower bound of its own.
 pub const BATCH: Number = number("", "batch", Range::Whole(1, IN_FLOAT));
 /// Steps in all.
-pub const STEPS: Number = optional("", "steps", Range::Whole(1, IN_U32));
+pub const STEPS: Number = number("", "steps", Range::Whole(1, IN_U32));
 /// Steps a metrics line.
 pub const LOG_EVERY: Number = number("", "log_every", Range::Whole(1, IN_U32));
 /// Seed.
@@ -125,7 +115,7 @@ pub const PENALTY_WEIGHT: Number = number("vq", "penalty_weight", Range::NotNega
 /// Steps unused before a code is replaced.
 pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN_FLOAT));
 /// Decay of the codebook's moving average.
-pub const EMA_DECAY: Number = optional("vq", "ema_decay", Range::Decay);
+pub const EMA_DECAY: Number = number("vq", "ema_decay", Range::Decay);
 /// Axis of the features; the vectors' layout must have it.
 pub const DIM: Number = number("vq", "dim", Range::Whole(0, 7));
 /// The in-place step's learning rate and momentum are a pair in JSON; these are its parts.
@@ -136,31 +126,6 @@ pub const INPLACE_MOMENTUM: Number = number("vq.inplace_optimizer", "1", Range::
 pub const CLUSTERS: Number = number("k-means", "clusters", Range::Whole(1, IN_FLOAT));
 /// Lloyd iterations of k-means; with none the centroids are those of the seeding.
 pub const MAX_ITERATIONS: Number = number("k-means", "max_iterations", Range::Whole(0, IN_U32));
-
-/// Those of [`crate::train::TrainOptions`].
-pub const ALL: [Number; 21] = [
-    LR,
-    BATCH,
-    STEPS,
-    LOG_EVERY,
-    SEED,
-    COMMITMENT_WEIGHT,
-    BETA1,
-    BETA2,
-    EPS,
-    WEIGHT_DECAY,
-    MOMENTUM,
-    FEATURE_SIZE,
-    NUM_CODES,
-    BETA,
-    SYNC_NU,
-    AFFINE_LR,
-    AFFINE_GROUPS,
-    PENALTY_WEIGHT,
-    REPLACE_FREQ,
-    EMA_DECAY,
-    DIM,
-];
 
 /// A value of a numeric option.
 pub trait Numeric: Copy + Display + FromStr {
@@ -230,46 +195,45 @@ impl Number {
         }
     }
 
-    /// Whether the value in `options` (JSON), if there is one, is in range.
-    fn check_json(&self, options: &Value) -> Result<()> {
-        let object = match self.group {
-            "" => Some(options),
-            group => options.get(group),
-        };
-        let value = match object.and_then(|o| o.get(self.name)) {
-            None => return Ok(()),
-            Some(Value::Null) if self.optional => return Ok(()),
-            Some(value) => value,
-        };
-        let right = match self.range {
-            Range::Whole(..) => value.as_u64().is_some_and(|v| self.range.holds_whole(v)),
-            _ => value
+    /// The number in `text` as JSON, rounded to float32 where it need not be whole.
+    pub(super) fn parse_json(&self, text: &str) -> Result<Value> {
+        Ok(match self.range {
+            Range::Whole(..) => self.parse::<u64>(text)?.into(),
+            _ => self.parse::<f32>(text)?.into(),
+        })
+    }
+
+    /// Whether `value` is a number and in range.
+    pub(super) fn check_json(&self, value: &Value) -> Result<()> {
+        let holds = |number: &JsonNumber| match self.range {
+            Range::Whole(..) => number.as_u64().is_some_and(|v| v.within(self.range)),
+            _ => number
                 .as_f64()
                 .is_some_and(|v| (v as f32).within(self.range)),
         };
-        if right {
+        if value.as_number().is_some_and(holds) {
             return Ok(());
         }
         Err(self.refuse(value).within(self.group))
     }
 }
 
-/// Whether the numbers in `options`, JSON of [`crate::train::TrainOptions`] or a part of it, are
-/// numbers and in range.
-///
-/// # Errors
-/// [`Error::Option`] names the first one that is not, by its path in the JSON.
-pub fn check_json(options: &Value) -> Result<()> {
-    ALL.iter().try_for_each(|number| number.check_json(options))
+/// What to say of an `inplace_optimizer` that is out of range.
+#[must_use]
+pub fn not_in_place(value: &str) -> Error {
+    Error::Option {
+        name: "inplace_optimizer".into(),
+        value: value.into(),
+        want: "a learning rate above 0 and a momentum in [0, 1)".into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::check_json;
     use super::*;
-    use crate::optim::Optimizer;
-    use crate::train::TrainOptions;
 
     /// What `torch.optim.AdamW` and `SGD` of PyTorch 2 take and refuse; NaN and infinity, some of
     /// which they let through, are refused here, and so is an eps of 0.
@@ -336,44 +300,5 @@ mod tests {
         ] {
             assert_eq!(error.to_string(), want);
         }
-    }
-
-    /// The table names what the options have: each of its numbers, and no other.
-    #[test]
-    fn the_table_is_that_of_the_options() {
-        let optimizers = [
-            Optimizer::default(),
-            Optimizer::Sgd {
-                momentum: 0.9,
-                weight_decay: 0.0,
-            },
-        ];
-        let mut seen = vec!["vq.ema_decay".to_owned(), "steps".to_owned()];
-        for optimizer in optimizers {
-            let options = TrainOptions {
-                optimizer,
-                ..TrainOptions::default()
-            };
-            let all = json!(options);
-            check_json(&all).unwrap();
-            for (group, object) in [
-                ("", &all),
-                ("vq.", &all["vq"]),
-                ("optimizer.", &all["optimizer"]),
-            ] {
-                let numbers = object.as_object().unwrap().iter();
-                let numbers = numbers.filter(|(_, value)| value.is_number());
-                seen.extend(numbers.map(|(name, _)| format!("{group}{name}")));
-            }
-        }
-        let path = |n: &Number| match n.group {
-            "" => n.name.to_owned(),
-            group => format!("{group}.{}", n.name),
-        };
-        let mut table: Vec<String> = ALL.iter().map(path).collect();
-        seen.sort();
-        seen.dedup();
-        table.sort();
-        assert_eq!(table, seen);
     }
 }

@@ -1,0 +1,208 @@
+//! The table, in the order of the command line's help.
+
+use serde_json::Value;
+
+use super::entry::{Entry, Flag, Kind, Unset, entry, number};
+use super::number::{
+    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS,
+    FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS,
+    SYNC_NU, WEIGHT_DECAY,
+};
+use crate::error::Result;
+
+const fn word(
+    group: &'static str,
+    name: &'static str,
+    words: &'static [&'static str],
+    default: &'static str,
+    help: &'static str,
+) -> Entry {
+    entry(group, name, Kind::Word(words), default, help)
+}
+
+const fn switch(name: &'static str, help: &'static str) -> Entry {
+    entry("vq", name, Kind::Switch, "false", help)
+}
+
+/// All options of [`crate::train::TrainOptions`].
+pub static TABLE: [Entry; 42] = [
+    word("", "model", &["simple"], "simple", "Model: simple").shown(""),
+    entry(
+        "",
+        "method",
+        Kind::Method,
+        "vq",
+        "Method: a named setting of the options below, which override it; `semivq methods` lists them",
+    )
+    .shown("")
+    .side("Method", "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed.")
+    .initial("vq"),
+    entry("", "data", Kind::Text, "", "Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images")
+        .unset(Unset::Null)
+        .resumable(),
+    number(
+        STEPS,
+        "",
+        "Steps in all [default: 1000; on a software adapter 600; with --resume what the run was to do]",
+    )
+    .unset(Unset::LeftOut)
+    .resumable(),
+    number(BATCH, "256", "Images a step")
+        .shown("; on a software adapter 64")
+        .shared("Batch", "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor.")
+        .bounds(1.0, 4096.0),
+    number(LR, "3e-4", "Learning rate")
+        .shown("")
+        .resumable()
+        .shared("Learning rate", "Length of the optimiser's steps (AdamW); large values learn fast and break early.")
+        .initial("0.001")
+        .live()
+        .bounds(1e-9, 1.0),
+    number(SEED, "0", "Seed of parameters, data order and built-in images; the same seed gives the same run")
+        .shown("")
+        .shared("Seed", "Fixes the first parameters and the order of the images: the same seed repeats the run.")
+        .initial("0")
+        .bounds(0.0, 4_294_967_295.0),
+    number(LOG_EVERY, "1", "Write a metrics line every so many steps")
+        .shown("")
+        .resumable(),
+    entry("", "checkpoint_every", Kind::Text, "", "Write a checkpoint every so many steps, or seconds (15s) [default: 15s]")
+        .unset(Unset::LeftOut)
+        .resumable(),
+    // The quantiser.
+    number(FEATURE_SIZE, "32", "Features of a vector")
+        .shown("")
+        .shared("Features (F)", "Length of each code vector.")
+        .initial("32")
+        .bounds(1.0, 1024.0),
+    number(NUM_CODES, "256", "Codes of the codebook")
+        .shown("")
+        .shared("Codes (K)", "Size of the codebook: how many different vectors a cell of the code map can be.")
+        .initial("256")
+        .bounds(1.0, 65_536.0),
+    number(BETA, "0.97125", "Weight of the codebook side of the commitment loss, in [0, 1]")
+        .shown("")
+        .side("Beta", "Who moves: 1 pulls the codes to the vectors, 0 the vectors to the codes.")
+        .live(),
+    number(SYNC_NU, "0", "Share of the decoder's gradient that reaches the code vectors")
+        .shown("")
+        .side("Sync nu", "Share of the decoder's gradient that reaches the codes themselves.")
+        .live()
+        .bounds(0.0, 100.0),
+    number(AFFINE_LR, "0", "Learning-rate factor of the affine codebook")
+        .shown(", off")
+        .side("Affine rate", "Learns a scale and a bias of the whole codebook, with this factor on the learning rate; 0 is off.")
+        .more()
+        .bounds(0.0, 100.0),
+    number(AFFINE_GROUPS, "1", "Groups of consecutive codes with a scale of their own")
+        .shown("")
+        .side("Groups", "Groups of consecutive codes that have a scale of their own.")
+        .more()
+        .bounds(1.0, 65_536.0),
+    switch("using_statistics", "Affine codebook from running moments")
+        .side("By statistics", "Scale and bias of the codebook follow running moments of the vectors instead of being learned.")
+        .more(),
+    switch("use_learnable_std", "Learn alpha, the standard deviation of the codebook (Approach 1)")
+        .side("Alpha", "Approach 1: learns alpha, the standard deviation of the codebook, for each feature.")
+        .more(),
+    word("vq", "alter_penalty", &["default", "between1", "small"], "default", "Penalty on alpha: default, between1 or small")
+        .side("Penalty form", "What the penalty rewards: a large alpha, an alpha near 1, or an alpha that grows with the steps.")
+        .live(),
+    number(PENALTY_WEIGHT, "0", "Weight of that penalty in the training loss")
+        .shown(", left out")
+        .resumable()
+        .side("Penalty", "Weight of the penalty on alpha (Approach 1); 0 is off.")
+        .live()
+        .bounds(0.0, 1000.0),
+    switch("use_learnable_gamma", "Learn gamma, an offset of the quantised vector (Approach 2)")
+        .side("Gamma", "Approach 2: learns gamma, an offset of the quantised vectors.")
+        .more(),
+    word("vq", "gamma_policy", &["default", "personalize"], "default", "Gamma for all vectors (default) or each (personalize, Approach 3)")
+        .side("Gamma for", "One gamma a feature, or (Approach 3) one for each vector and channel.")
+        .more(),
+    number(REPLACE_FREQ, "0", "Steps unused before a code is replaced")
+        .shown(", never")
+        .side("Replace after", "A code unused for this many steps is dead and gets replaced; 0 never.")
+        .live()
+        .bounds(0.0, 1e6),
+    word(
+        "vq",
+        "replace_policy",
+        &["input_random", "input_kmeans", "self"],
+        "input_random",
+        "What a replaced code becomes: input_random (a vector of the batch), input_kmeans (a centroid of it) or self (a copy of a code in use)",
+    )
+    .side("Replace by", "What a dead code becomes: a random vector of the batch, a centroid of it, or a copy of a code in use.")
+    .live(),
+    entry("vq", "inplace_optimizer", Kind::Pair, "none", "In-place step of the codebook: learning rate and momentum, or none")
+        .unset(Unset::OrNone("10,0.9"))
+        .side("In-place rate", "Learning rate of a second, immediate step of the codebook (momentum 0.9); part of VQ-STE++.")
+        .key("inplace_lr")
+        .more()
+        .bounds(0.0, 1000.0),
+    number(EMA_DECAY, "none", "Codebook as an exponential moving average with this decay, or none")
+        .unset(Unset::OrNone("0.99"))
+        .side("EMA decay", "Codes follow a moving average of their vectors with this decay instead of a gradient.")
+        .more()
+        .bounds(0.0, 0.999_999),
+    switch("simvq", "SimVQ: a frozen codebook under a learned linear map")
+        .side("SimVQ", "Freezes the codebook and learns one linear map of it.")
+        .more(),
+    entry("vq", "fsq_levels", Kind::Levels, "none", "Finite scalar quantisation in place of a codebook: values of each channel, or none")
+        .unset(Unset::OrNone("8,6,5")),
+    word("vq", "estimator", &["straight_through", "rotation"], "straight_through", "Gradient through the quantiser: straight_through or rotation")
+        .side("Estimator", "How the gradient passes the quantiser: as it is, or turned and scaled as the vector was.")
+        .more(),
+    number(DIM, "1", "Axis of the features: 1, as in the model").flag(Flag::Hidden),
+    word("vq", "norm", &["none", "l2", "l2c", "bn", "gn", "in"], "none", "Norm of the vectors: none, l2, l2c, bn, gn or in")
+        .side("Norm of vectors", "Normalises the encoder's vectors before the search: l2 unit length, l2c length at most 10, batch, group or instance norm.")
+        .more(),
+    word("vq", "cb_norm", &["none", "l2", "l2c"], "none", "Norm of the codebook: none, l2 or l2c")
+        .side("Norm of codes", "Normalises the codes in place: l2 length at most 10, l2c unit length.")
+        .more(),
+    switch("kmeans_init", "Codebook from k-means of a warm-up batch")
+        .side("k-means start", "Places the codes by k-means on the first batch instead of at random."),
+    word("vq", "dist", &["euclidean", "cosine"], "euclidean", "Distance: euclidean or cosine")
+        .side("Distance", "What nearest means in the codebook search.")
+        .more(),
+    switch("no_vq", "No quantisation: the plain autoencoder")
+        .side("No quantiser", "A plain autoencoder: what the reconstruction would be without codes.")
+        .more(),
+    // The model and the optimiser.
+    word("", "output_clamp", &["train", "eval"], "eval", "Clamp the output in training too (train) or outside it only (eval)")
+        .shown("")
+        .of("simple"),
+    number(COMMITMENT_WEIGHT, "10", "Weight of the commitment loss")
+        .shown("")
+        .of("simple")
+        .resumable()
+        .shared("Commitment weight", "Weight of the commitment loss against the reconstruction.")
+        .initial("10")
+        .live()
+        .bounds(0.0, 1000.0),
+    word("optimizer", "name", &["adamw", "sgd"], "adamw", "adamw or sgd").shown(""),
+    number(BETA1, "0.9", "AdamW: decay of the first moment").shown("").of("adamw"),
+    number(BETA2, "0.999", "AdamW: decay of the second moment").shown("").of("adamw"),
+    number(EPS, "1e-8", "AdamW: added to the root of the second moment").of("adamw").flag(Flag::Missing),
+    number(WEIGHT_DECAY, "0.01", "Weight decay")
+        .shown(" for adamw, 0 for sgd")
+        .resumable(),
+    number(MOMENTUM, "0.9", "SGD: momentum").shown("").of("sgd"),
+];
+
+impl Entry {
+    /// The entry of an option, by its name on the command line.
+    #[must_use]
+    pub fn named(id: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|entry| entry.id() == id)
+    }
+}
+
+/// Whether the numbers in `options`, JSON of [`crate::train::TrainOptions`] or a part of it, are
+/// numbers and in range.
+///
+/// # Errors
+/// [`crate::Error::Option`] names the first one that is not, by its path in the JSON.
+pub fn check_json(options: &Value) -> Result<()> {
+    TABLE.iter().try_for_each(|entry| entry.check_json(options))
+}

@@ -1,0 +1,158 @@
+/**
+ * Made of the tables in `src/options/table.rs` and `src/train/methods.rs`; `cargo xtask tables` writes it anew.
+ */
+
+/** A named setting of the quantiser's options. */
+export type Method =
+  | "vq"
+  | "approach1"
+  | "approach1++"
+  | "approach2"
+  | "approach3"
+  | "affine"
+  | "ste++"
+  | "ste++++"
+  | "ema"
+  | "rotation"
+  | "simvq"
+  | "fsq";
+
+/** All methods. */
+export const METHODS: readonly Method[] = [
+  "vq",
+  "approach1",
+  "approach1++",
+  "approach2",
+  "approach3",
+  "affine",
+  "ste++",
+  "ste++++",
+  "ema",
+  "rotation",
+  "simvq",
+  "fsq",
+];
+
+/** Options of the quantiser, under the names of the command line; the method sets most of them. */
+export interface QuantiserOptions {
+  /** Features of a vector. Default: 32. */
+  feature_size: number;
+  /** Codes of the codebook. Default: 256. */
+  num_codes: number;
+  /** Weight of the codebook side of the commitment loss, in [0, 1]. Default: 0.97125. */
+  beta: number;
+  /** Share of the decoder's gradient that reaches the code vectors. Default: 0. */
+  sync_nu: number;
+  /** Learning-rate factor of the affine codebook. Default: 0. */
+  affine_lr: number;
+  /** Groups of consecutive codes with a scale of their own. Default: 1. */
+  affine_groups: number;
+  /** Affine codebook from running moments. */
+  using_statistics: boolean;
+  /** Learn alpha, the standard deviation of the codebook (Approach 1). */
+  use_learnable_std: boolean;
+  /** Penalty on alpha: default, between1 or small. Default: "default". */
+  alter_penalty: "default" | "between1" | "small";
+  /** Weight of that penalty in the training loss. Default: 0. */
+  penalty_weight: number;
+  /** Learn gamma, an offset of the quantised vector (Approach 2). */
+  use_learnable_gamma: boolean;
+  /** Gamma for all vectors (default) or each (personalize, Approach 3). Default: "default". */
+  gamma_policy: "default" | "personalize";
+  /** Steps unused before a code is replaced. Default: 0. */
+  replace_freq: number;
+  /** What a replaced code becomes: input_random (a vector of the batch), input_kmeans (a centroid of it) or self (a copy of a code in use). Default: "input_random". */
+  replace_policy: "input_random" | "input_kmeans" | "self";
+  /** In-place step of the codebook: learning rate and momentum, or none. */
+  inplace_optimizer: [number, number] | null;
+  /** Codebook as an exponential moving average with this decay, or none. */
+  ema_decay: number | null;
+  /** SimVQ: a frozen codebook under a learned linear map. */
+  simvq: boolean;
+  /** Finite scalar quantisation in place of a codebook: values of each channel, or none. */
+  fsq_levels: number[] | null;
+  /** Gradient through the quantiser: straight_through or rotation. Default: "straight_through". */
+  estimator: "straight_through" | "rotation";
+  /** Axis of the features: 1, as in the model. Default: 1. */
+  dim: number;
+  /** Norm of the vectors: none, l2, l2c, bn, gn or in. Default: "none". */
+  norm: "none" | "l2" | "l2c" | "bn" | "gn" | "in";
+  /** Norm of the codebook: none, l2 or l2c. Default: "none". */
+  cb_norm: "none" | "l2" | "l2c";
+  /** Codebook from k-means of a warm-up batch. */
+  kmeans_init: boolean;
+  /** Distance: euclidean or cosine. Default: "euclidean". */
+  dist: "euclidean" | "cosine";
+  /** No quantisation: the plain autoencoder. */
+  no_vq: boolean;
+}
+
+/** The optimiser and its constants. */
+export type OptimizerOptions =
+  | { name: "adamw"; beta1: number; beta2: number; eps: number; weight_decay: number }
+  | { name: "sgd"; weight_decay: number; momentum: number };
+
+/** What a run is: the same object as the command line's `config.json`. */
+export interface TrainOptions {
+  /** Model: simple. Default: "simple". */
+  model: "simple";
+  /** Method: a named setting of the options below, which override it; `semivq methods` lists them. Default: "vq". */
+  method: Method;
+  /** Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images. */
+  data: string | null;
+  /** Steps in all. */
+  steps?: number;
+  /** Images a step. Default: 256. */
+  batch: number;
+  /** Learning rate. Default: 3e-4. */
+  lr: number;
+  /** Seed of parameters, data order and built-in images; the same seed gives the same run. Default: 0. */
+  seed: number;
+  /** Write a metrics line every so many steps. Default: 1. */
+  log_every: number;
+  /** Write a checkpoint every so many steps, or seconds (15s). */
+  checkpoint_every?: string;
+  /** Clamp the output in training too (train) or outside it only (eval). Default: "eval". */
+  output_clamp: "train" | "eval";
+  /** Weight of the commitment loss. Default: 10. */
+  commitment_weight: number;
+  /** The quantiser. */
+  vq: QuantiserOptions;
+  /** The optimiser. */
+  optimizer: OptimizerOptions;
+}
+
+/** Some options; what is missing comes from the method, then from the defaults. */
+export type PartialOptions = Partial<Omit<TrainOptions, "vq">> & { vq?: Partial<QuantiserOptions> };
+
+/** The controls of the options, in the page's order; `key` is the option's name. */
+export const CONTROLS = [
+  { key: "seed", label: "Seed", scope: "shared", type: "number", initial: 0, min: 0, max: 4294967295, step: 1, whole: true, help: "Fixes the first parameters and the order of the images: the same seed repeats the run." },
+  { key: "lr", label: "Learning rate", scope: "shared", live: true, type: "number", initial: 0.001, min: 1e-9, max: 1, step: "any", help: "Length of the optimiser's steps (AdamW); large values learn fast and break early." },
+  { key: "batch", label: "Batch", scope: "shared", type: "number", initial: null, min: 1, max: 4096, step: 1, whole: true, help: "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor." },
+  { key: "num_codes", label: "Codes (K)", scope: "shared", type: "number", initial: 256, min: 1, max: 65536, step: 1, whole: true, help: "Size of the codebook: how many different vectors a cell of the code map can be." },
+  { key: "feature_size", label: "Features (F)", scope: "shared", type: "number", initial: 32, min: 1, max: 1024, step: 1, whole: true, help: "Length of each code vector." },
+  { key: "commitment_weight", label: "Commitment weight", scope: "shared", live: true, type: "number", initial: 10, min: 0, max: 1000, step: "any", help: "Weight of the commitment loss against the reconstruction." },
+  { key: "method", label: "Method", scope: "side", type: "choice", initial: "vq", choices: METHODS, help: "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed." },
+  { key: "beta", label: "Beta", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1, step: "any", help: "Who moves: 1 pulls the codes to the vectors, 0 the vectors to the codes." },
+  { key: "sync_nu", label: "Sync nu", scope: "side", live: true, type: "number", initial: null, min: 0, max: 100, step: "any", help: "Share of the decoder's gradient that reaches the codes themselves." },
+  { key: "penalty_weight", label: "Penalty", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Weight of the penalty on alpha (Approach 1); 0 is off." },
+  { key: "alter_penalty", label: "Penalty form", scope: "side", live: true, type: "choice", initial: null, choices: ["default", "between1", "small"], help: "What the penalty rewards: a large alpha, an alpha near 1, or an alpha that grows with the steps." },
+  { key: "replace_freq", label: "Replace after", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1000000, step: 1, whole: true, help: "A code unused for this many steps is dead and gets replaced; 0 never." },
+  { key: "replace_policy", label: "Replace by", scope: "side", live: true, type: "choice", initial: null, choices: ["input_random", "input_kmeans", "self"], help: "What a dead code becomes: a random vector of the batch, a centroid of it, or a copy of a code in use." },
+  { key: "kmeans_init", label: "k-means start", scope: "side", type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Places the codes by k-means on the first batch instead of at random." },
+  { key: "norm", label: "Norm of vectors", scope: "side", more: true, type: "choice", initial: null, choices: ["none", "l2", "l2c", "bn", "gn", "in"], help: "Normalises the encoder's vectors before the search: l2 unit length, l2c length at most 10, batch, group or instance norm." },
+  { key: "cb_norm", label: "Norm of codes", scope: "side", more: true, type: "choice", initial: null, choices: ["none", "l2", "l2c"], help: "Normalises the codes in place: l2 length at most 10, l2c unit length." },
+  { key: "dist", label: "Distance", scope: "side", more: true, type: "choice", initial: null, choices: ["euclidean", "cosine"], help: "What nearest means in the codebook search." },
+  { key: "estimator", label: "Estimator", scope: "side", more: true, type: "choice", initial: null, choices: ["straight_through", "rotation"], help: "How the gradient passes the quantiser: as it is, or turned and scaled as the vector was." },
+  { key: "use_learnable_std", label: "Alpha", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Approach 1: learns alpha, the standard deviation of the codebook, for each feature." },
+  { key: "use_learnable_gamma", label: "Gamma", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Approach 2: learns gamma, an offset of the quantised vectors." },
+  { key: "gamma_policy", label: "Gamma for", scope: "side", more: true, type: "choice", initial: null, choices: ["default", "personalize"], help: "One gamma a feature, or (Approach 3) one for each vector and channel." },
+  { key: "affine_lr", label: "Affine rate", scope: "side", more: true, type: "number", initial: null, min: 0, max: 100, step: "any", help: "Learns a scale and a bias of the whole codebook, with this factor on the learning rate; 0 is off." },
+  { key: "affine_groups", label: "Groups", scope: "side", more: true, type: "number", initial: null, min: 1, max: 65536, step: 1, whole: true, help: "Groups of consecutive codes that have a scale of their own." },
+  { key: "using_statistics", label: "By statistics", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Scale and bias of the codebook follow running moments of the vectors instead of being learned." },
+  { key: "ema_decay", label: "EMA decay", scope: "side", more: true, type: "number", initial: null, min: 0, max: 0.999999, step: "any", help: "Codes follow a moving average of their vectors with this decay instead of a gradient." },
+  { key: "inplace_lr", label: "In-place rate", scope: "side", more: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Learning rate of a second, immediate step of the codebook (momentum 0.9); part of VQ-STE++." },
+  { key: "simvq", label: "SimVQ", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Freezes the codebook and learns one linear map of it." },
+  { key: "no_vq", label: "No quantiser", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "A plain autoencoder: what the reconstruction would be without codes." },
+] as const;
