@@ -243,7 +243,7 @@ impl Entry {
     #[must_use]
     pub fn heading(&self) -> Option<&'static str> {
         match (self.group, self.of) {
-            ("vq", _) => Some("Quantiser (names of the seed's README)"),
+            ("vq", _) => Some("Quantiser (names of the PyTorch package's README)"),
             ("", "") => None,
             _ => Some("Losses and optimiser"),
         }
