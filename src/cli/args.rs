@@ -242,3 +242,20 @@ impl TrainArgs {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_says_the_default_sizes() {
+        for (id, default, software) in [
+            ("steps", GPU_SIZE.0.to_string(), SOFTWARE_SIZE.0.to_string()),
+            ("batch", GPU_SIZE.1.to_string(), SOFTWARE_SIZE.1.to_string()),
+        ] {
+            let help = Entry::named(id).unwrap().long_help();
+            let want = format!("[default: {default}; on a software adapter {software}");
+            assert!(help.contains(&want), "{help}");
+        }
+    }
+}
