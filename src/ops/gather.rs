@@ -29,6 +29,25 @@ kernels! {
     GATHER = "gather", 64, Params::FIELDS, [Read 1, Read 2, Write 3, Step 15];
 }
 
+/// What a step of a byte is.
+fn scale((low, high): (f32, f32)) -> f32 {
+    (high - low) / 255.0
+}
+
+/// Bytes as values between those of a black and a white pixel, as the kernel makes them.
+#[must_use]
+pub fn to_values(pixels: &[u8], range: (f32, f32)) -> Vec<f32> {
+    let value = |p: &u8| scale(range) * f32::from(*p) + range.0;
+    pixels.iter().map(value).collect()
+}
+
+/// The way back, to the nearest byte.
+#[must_use]
+pub fn to_bytes(values: &[f32], (low, high): (f32, f32)) -> Vec<u8> {
+    let byte = |v: &f32| (255.0 * (v - low) / (high - low)).round().clamp(0.0, 255.0) as u8;
+    values.iter().map(byte).collect()
+}
+
 /// Images that lie in one buffer.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
@@ -66,7 +85,7 @@ pub fn gather(
             words: (pixels / 4) as u32,
             first: page.first as u32,
             count: page.count as u32,
-            scale: (range.1 - range.0) / 255.0,
+            scale: scale(range),
             shift: range.0,
         };
         let tensors = [page.images, order, out];

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
 use crate::models::{Builder, Model};
+use crate::ops::gather::{to_bytes, to_values};
 use crate::ops::loss::PixelLoss;
 use crate::quant::Seen;
 
@@ -167,18 +168,6 @@ impl Inference {
     pub fn to_bytes(&self, values: &[f32]) -> Vec<u8> {
         to_bytes(values, self.range)
     }
-}
-
-/// Bytes as values between those of a black and a white pixel.
-pub(super) fn to_values(pixels: &[u8], (low, high): (f32, f32)) -> Vec<f32> {
-    let value = |p: &u8| low + (high - low) / 255.0 * f32::from(*p);
-    pixels.iter().map(value).collect()
-}
-
-/// The way back.
-pub(super) fn to_bytes(values: &[f32], (low, high): (f32, f32)) -> Vec<u8> {
-    let byte = |v: &f32| (255.0 * (v - low) / (high - low)).round().clamp(0.0, 255.0) as u8;
-    values.iter().map(byte).collect()
 }
 
 /// Perplexity and percent of active codes, from how many vectors each code has.

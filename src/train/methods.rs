@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::quant::VectorQuantConfig;
+use crate::quant::{VectorQuantConfig, fsq};
 
 /// A named setting of the quantiser's options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,26 +38,6 @@ pub enum Method {
     Fsq,
 }
 
-/// Levels whose product is near a power of two, as in table 1 of the FSQ paper; the first two are
-/// for small codebooks.
-const LEVELS: [&[usize]; 7] = [
-    &[5, 3],
-    &[8, 8],
-    &[8, 6, 5],
-    &[8, 5, 5, 5],
-    &[7, 5, 5, 5, 5],
-    &[8, 8, 8, 6, 5],
-    &[8, 8, 8, 5, 5, 5],
-];
-
-/// The largest of the table that has at most `codes` codes.
-fn levels(codes: usize) -> Vec<usize> {
-    let fitting = LEVELS
-        .into_iter()
-        .rfind(|l| l.iter().product::<usize>() <= codes);
-    fitting.unwrap_or(LEVELS[0]).to_vec()
-}
-
 /// What a method sets an option of the quantiser to.
 #[derive(Clone, Copy)]
 enum To {
@@ -78,7 +58,7 @@ impl To {
             Self::Number(x) => json!(x),
             Self::Pair(a, b) => json!([a, b]),
             Self::Word(word) => json!(word),
-            Self::Levels => json!(levels(codes)),
+            Self::Levels => json!(fsq::levels(codes)),
         }
     }
 }
@@ -264,7 +244,7 @@ impl Method {
             all[name] = value;
         }
         if self == Self::Fsq {
-            all["num_codes"] = json!(levels(config.num_codes).iter().product::<usize>());
+            all["num_codes"] = json!(fsq::levels(config.num_codes).iter().product::<usize>());
         }
         *config = serde_json::from_value(all)
             .unwrap_or_else(|e| unreachable!("the table of methods is tested: {e}"));
@@ -290,12 +270,5 @@ mod tests {
             let name = serde_json::to_value(method).unwrap();
             assert_eq!(name, method.name());
         }
-    }
-
-    #[test]
-    fn the_levels_of_256_codes_are_those_of_the_paper() {
-        assert_eq!(levels(256), [8, 6, 5]);
-        assert_eq!(levels(1024), [8, 5, 5, 5]);
-        assert_eq!(levels(2), [5, 3]);
     }
 }

@@ -2,12 +2,11 @@
 
 use super::Session;
 use super::codes::{Decoder, Encoder, no_codes};
-use super::inference::{
-    Evaluation, Inference, Inferred, Tally, check_values, not_finite, to_bytes, to_values,
-};
+use super::inference::{Evaluation, Inference, Inferred, Tally, check_values, not_finite};
 use crate::data::{Codes, Images};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
+use crate::ops::gather::{to_bytes, to_values};
 use crate::quant::tensor;
 use crate::quant::usage::window_of;
 
