@@ -3,7 +3,7 @@
 use super::inference::{check_values, check_vectors, not_finite};
 use crate::data::Codes;
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
 
 /// A plan from a batch of images to their codes, in evaluation mode.
@@ -50,7 +50,7 @@ impl Encoder {
     /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Codes> {
         self.plan.write(gpu, self.images, values)?;
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         let mut all = self
             .plan
             .read_many(gpu, &[self.bad_vectors, self.q])
@@ -127,7 +127,7 @@ impl Decoder {
     /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, codes: &[i32]) -> Result<Vec<f32>> {
         self.plan.write(gpu, self.q, codes)?;
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         if let Some(var) = self.unclamped {
             check_values(not_finite(&self.plan.read(gpu, var).await?))?;
         }

@@ -1,7 +1,7 @@
 //! Plans without a backward half: evaluation and reconstruction.
 
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
 use crate::ops::loss::PixelLoss;
 use crate::quant::codebook::Record;
@@ -124,7 +124,7 @@ impl Inference {
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         let record = self.record.map(|record| [record.bad_vectors, record.q]);
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()

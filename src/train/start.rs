@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::Result;
-use crate::gpu::{Arena, BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
+use crate::gpu::{Arena, BuildOptions, ParameterLayout, Recorder, Store};
 use crate::models::Builder;
 use crate::quant::Vectors;
 use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
@@ -37,7 +37,7 @@ impl Session {
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
-        plan.run(&self.gpu, &StepUniform::default());
+        plan.run(&self.gpu, &self.step_values(1))?;
         let z = plan.read(&self.gpu, record.z).await?;
         let rows: Vec<f32> = (0..vectors.count())
             .flat_map(|n| (0..vectors.features).map(move |f| (n, f)))
