@@ -14,6 +14,8 @@ mod host;
 mod kernel;
 mod layout;
 mod memory;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod nudge;
 mod place;
 mod plan;
 mod profile;
