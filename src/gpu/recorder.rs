@@ -40,7 +40,7 @@ pub(super) struct Tape {
 
 /// Records the dispatches of a computation.
 ///
-/// Operations are functions in [`crate::ops`] and [`crate::vq`] that take a recorder and [`Var`]s.
+/// Operations are functions in [`crate::ops`] and [`crate::quant`] that take a recorder and [`Var`]s.
 /// After the forward part, [`Self::seed_gradient`] and [`Self::backward`] record the other half.
 pub struct Recorder<'a> {
     pub(super) layout: &'a mut ParameterLayout,
