@@ -11,10 +11,15 @@ struct Params {
     weight: f32,
 }
 
+struct Step {
+    step: u32,                  // t, counts from 1
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> alpha: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> grad_alpha: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 @compute @workgroup_size(256)
 fn penalty(@builtin(local_invocation_index) local: u32) {

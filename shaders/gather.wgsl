@@ -10,10 +10,15 @@ struct Params {
     shift: f32,
 }
 
+struct Step {
+    batch_start: u32,           // the batch's first image in the order of the epoch
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> images: array<u32>;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 @compute @workgroup_size(64)
 fn gather(

@@ -15,6 +15,12 @@ struct Params {
     stream: u32,
 }
 
+struct Step {
+    step: u32,                  // centroids so far
+    seed_low: u32,
+    seed_high: u32,
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<f32>;
 @group(0) @binding(2) var<storage, read_write> nearest: array<f32>;
@@ -28,6 +34,7 @@ struct Params {
 @group(0) @binding(10) var<storage, read_write> chosen: array<u32>;
 @group(0) @binding(11) var<storage, read> chosen_in: array<u32>;
 @group(0) @binding(12) var<storage, read_write> centroids: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 fn square(n: u32, other: u32) -> f32 {
     var sum = 0.0;

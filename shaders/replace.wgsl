@@ -14,6 +14,12 @@ struct Params {
     stream: u32,                // of the random numbers, this and the next two
 }
 
+struct Step {
+    step: u32,                  // counts from 1
+    seed_low: u32,
+    seed_high: u32,
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> counts: array<u32>;
 @group(0) @binding(2) var<storage, read_write> countdown: array<f32>;
@@ -32,6 +38,7 @@ struct Params {
 @group(0) @binding(16) var<storage, read_write> sizes: array<f32>;
 @group(0) @binding(17) var<storage, read_write> sums: array<f32>;
 @group(0) @binding(18) var<storage, read> sums_in: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 const NOISE: f32 = 0.01;
 

@@ -6,10 +6,15 @@ struct Params {
     weight_decay: f32,
 }
 
+struct Step {
+    lr: f32,                    // learning rate
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> p: array<f32>;
 @group(0) @binding(2) var<storage, read> grad: array<f32>;
 @group(0) @binding(3) var<storage, read_write> v: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 @compute @workgroup_size(256)
 fn sgd(

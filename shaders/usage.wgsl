@@ -12,6 +12,11 @@ struct Params {
     codes: u32,
 }
 
+struct Step {
+    step: u32,                  // counts from 1
+    epoch_steps: u32,           // of the data, at least 1
+}
+
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<u32>;
 @group(0) @binding(2) var<storage, read_write> counts: array<atomic<u32>>;
@@ -28,6 +33,7 @@ struct Params {
 @group(0) @binding(13) var<storage, read> squares: array<f32>;
 @group(0) @binding(14) var<storage, read_write> bad: array<f32>;
 @group(0) @binding(16) var<storage, read_write> top_share: array<f32>;
+@group(0) @binding(15) var<uniform> step: Step;
 
 @compute @workgroup_size(64)
 fn clear(@builtin(global_invocation_id) id: vec3<u32>) {

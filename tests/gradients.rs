@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
 use semivq::ops::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
@@ -338,7 +338,7 @@ async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     if !case.root {
         plan.write(gpu, grad_y, &upstream)?;
     }
-    plan.run(gpu, &StepUniform::default());
+    plan.run(gpu, &StepValues::default())?;
     plan.check_guards(gpu).await?;
     let (want_y, want_grads) = (case.reference)(&inputs, &upstream);
     let check = |what: String, got: &[f32], want: &[f32]| {
@@ -402,7 +402,7 @@ async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
         let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
         plan.write(gpu, z_var, &z)?;
         plan.write(gpu, codebook_var, &codebook)?;
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         plan.check_guards(gpu).await?;
         let wide = |v: &[f32]| v.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>();
         let want = search::reference(&wide(&z), &vectors, &wide(&codebook));

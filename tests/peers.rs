@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
-use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, Role, StepUniform, Store};
+use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, Role, StepValues, Store};
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use semivq::quant::{Encoded, VectorQuantConfig};
 use support::share_of_tolerance;
@@ -106,11 +106,8 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     for step in 0..steps {
         plan.write(gpu, z, case.tensor(&suffix("in.z", step))?)?;
         plan.write(gpu, grad_out, case.tensor(&suffix("in.grad_out", step))?)?;
-        let uniform = StepUniform {
-            step: step as u32 + 1,
-            ..StepUniform::default()
-        };
-        plan.run(gpu, &uniform);
+        let values = StepValues::default().with("step", step as u32 + 1);
+        plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
         let q = pollster::block_on(plan.read_u32(gpu, seen.q))?;
         if q != case.codes[&suffix("out.q", step)] {
             return Err(format!("step {step}: the codes differ").into());

@@ -1,5 +1,5 @@
 //! Quantisers are one interface: a model with two of them, and one of another kind, with a second head,
-//! a loss of its own and noise from outside, train, report, stop and go on like any other.
+//! a loss of its own, a temperature and noise from outside, train, report, stop and go on like any other.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::data::{Dataset, Images, synthetic};
-use semivq::gpu::{BuildOptions, Gpu, Init, ParameterLayout, Recorder, StepUniform, Store, Var};
+use semivq::gpu::{
+    Access, Binding, BuildOptions, Gpu, Init, Kernel, ParameterLayout, Recorder, Shader, Slot,
+    StepValues, Store, Var,
+};
 use semivq::models::{Builder, Model};
 use semivq::ops::add::add;
 use semivq::ops::conv2d::Conv2dOptions;
@@ -113,6 +116,8 @@ impl Quantizer for Noisy {
         let noise = rec.input("noise", &shape);
         let output = add(rec, z, noise)?;
         let loss = PixelLoss::Mse.apply(rec, "spread_loss", log_var, noise, weight)?;
+        let temperature = rec.scalar("temperature");
+        rec.dispatch(&TEMPERATURE, &(), &[temperature], 1);
         let codes = 6;
         let book = rec.frozen("book", &[codes, FEATURES], Init::Normal(1.0))?;
         let q = search(rec, z, &vectors, book);
@@ -124,7 +129,7 @@ impl Quantizer for Noisy {
             codes,
             q: rec.keep(q),
             bad_vectors: usage::count_bad(rec, z),
-            scalars: [("spread_loss", loss)]
+            scalars: [("spread_loss", loss), ("temperature", temperature)]
                 .into_iter()
                 .chain(used.scalars())
                 .collect(),
@@ -138,9 +143,39 @@ impl Quantizer for Noisy {
         })
     }
 
+    fn step_values(&self, step: u32) -> Vec<(&'static str, f32)> {
+        vec![("temperature", temperature_of(step))]
+    }
+
     fn decode(&self, _: &mut Recorder<'_>, _: Var, _: &[usize]) -> semivq::Result<Var> {
         Err(semivq::Error::Config("there is no way back".into()))
     }
+}
+
+/// A kernel from outside the crate: it writes down the temperature that it is told.
+static TEMPERATURE: Kernel = Kernel {
+    shader: &Shader {
+        name: "temperature",
+        source: "
+            struct Step { temperature: f32 }
+            @group(0) @binding(15) var<uniform> step: Step;
+            @group(0) @binding(1) var<storage, read_write> seen: array<f32>;
+            @compute @workgroup_size(1) fn show() { seen[0] = step.temperature; }
+        ",
+        fragments: &[],
+        step: &[Slot {
+            name: "temperature",
+            ty: "f32",
+        }],
+    },
+    entry: "show",
+    workgroup: [1, 1, 1],
+    params: &[],
+    bindings: &[Binding(1, Access::Write), Binding(15, Access::Step)],
+};
+
+fn temperature_of(step: u32) -> f32 {
+    1.0 / step as f32
 }
 
 /// An encoder with two heads around [`Noisy`].
@@ -286,6 +321,13 @@ fn another_kind(gpu: Arc<Gpu>) -> Result<(), Failed> {
         last.is_some() && last < first.map(|first| 0.5 * first),
         format!("its own loss: {first:?} to {last:?}"),
     )?;
+    for m in &metrics {
+        let temperature = m.others.get("temperature").copied();
+        ensure(
+            temperature == Some(temperature_of(m.step)),
+            format!("step {}: {temperature:?}", m.step),
+        )?;
+    }
     ensure(metrics[0].cmt_loss.is_none(), "it has no commitment loss")
 }
 
@@ -315,7 +357,9 @@ fn noise_from_outside(gpu: Arc<Gpu>) -> Result<(), Failed> {
     plan.write(&gpu, z, &zs)?;
     plan.write(&gpu, log_var, &logs)?;
     plan.write(&gpu, noise, &noises)?;
-    plan.run(&gpu, &StepUniform::default());
+    let values = StepValues::default().with("step", 1_u32);
+    let values = values.with("epoch_steps", 1_u32);
+    plan.run(&gpu, &values.with("temperature", 1.0_f32))?;
     let out = pollster::block_on(plan.read(&gpu, seen.z_q))?;
     let want: Vec<f32> = zs.iter().zip(&noises).map(|(z, n)| z + n).collect();
     ensure(out == want, "z and the noise")?;

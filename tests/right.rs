@@ -12,7 +12,7 @@ mod support;
 
 use std::sync::Arc;
 
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
 use semivq::ops::gather::{Page, gather};
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use support::harness::{self, Outcome, Test};
@@ -94,11 +94,7 @@ async fn images_in_pages(gpu: &Gpu) -> Outcome {
         )?;
     }
     plan.write(gpu, order_var, &order)?;
-    let uniform = StepUniform {
-        batch_start: 2,
-        ..StepUniform::default()
-    };
-    plan.run(gpu, &uniform);
+    plan.run(gpu, &StepValues::default().with("batch_start", 2_u32))?;
     plan.check_guards(gpu).await?;
     let found = plan.read(gpu, out).await?;
     for (i, value) in found.iter().enumerate() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::Error;
 use semivq::data::{Dataset, Images, synthetic};
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
 use semivq::models::{Builder, Model, Simple, SimpleOptions};
 use semivq::ops::loss::PixelLoss;
 use semivq::quant::codebook::AlterPenalty;
@@ -239,7 +239,8 @@ fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
         store.poison_gradients(&gpu);
         let plan = recording.build(&gpu, &store, BuildOptions { guarded })?;
         plan.write(&gpu, x, &support::normals("images", 3 * 12 * 20))?;
-        plan.run(&gpu, &StepUniform::default());
+        let values = StepValues::default().with("step", 1_u32);
+        plan.run(&gpu, &values.with("epoch_steps", 1_u32))?;
         let gradients = pollster::block_on(store.read(&gpu, semivq::gpu::Arena::Gradients))?;
         Ok((gradients, plan.activation_bytes()))
     };
@@ -477,7 +478,7 @@ fn a_folded_grid_reaches_every_element(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let plan = recording.build(&gpu, &store, BuildOptions::default())?;
     let values: Vec<f32> = (0..count).map(|i| (i % 1009) as f32 + 1.0).collect();
     plan.write(&gpu, x, &values)?;
-    plan.run(&gpu, &StepUniform::default());
+    plan.run(&gpu, &StepValues::default())?;
     ensure(
         pollster::block_on(plan.read(&gpu, y))? == values,
         "an element was missed",

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use reference::{Layer, Named, Outcome};
 use semivq::gpu::{
-    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Role, StepUniform, Store, Var,
+    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Role, StepValues, Store, Var,
 };
 use semivq::ops::reference::Real as _;
 use semivq::quant::codebook::{CodebookNorm, Distance, Estimator, GammaPolicy, ReplacePolicy};
@@ -84,13 +84,12 @@ impl OnGpu {
     }
 
     async fn run(&self, gpu: &Gpu, step: u32, z: &[f32]) -> Result<(), Failed> {
-        let uniform = StepUniform {
-            step,
-            epoch_steps: 5,
-            ..StepUniform::default()
-        };
+        let values = StepValues::default()
+            .with("step", step)
+            .with("epoch_steps", 5_u32)
+            .with_seed(SEED);
         self.plan.write(gpu, self.z, z)?;
-        self.plan.run(gpu, &uniform.with_seed(SEED));
+        self.plan.run(gpu, &values)?;
         self.plan.check_guards(gpu).await?;
         gpu.check("the layer")?;
         Ok(())

@@ -1,5 +1,6 @@
 // Counter-based random numbers: a function of (seed, step, stream, index), the same on every
-// adapter; the twin of `Stream` in src/rng.rs. Needs lib/step.wgsl.
+// adapter; the twin of `Stream` in src/rng.rs. A file that uses it
+// has the slots `step`, `seed_low` and `seed_high` of the step.
 
 fn pcg4d(start: vec4<u32>) -> vec4<u32> {
     var v = start * 1664525u + 1013904223u;

@@ -7,7 +7,7 @@ use web_time::Instant;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::gpu::{
-    BuildOptions, GRID, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepUniform, Store,
+    BuildOptions, GRID, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepValues, Store,
     kernels,
 };
 use crate::quant::Vectors;
@@ -59,15 +59,15 @@ impl Spread {
 }
 
 /// The best of several runs of `plan`, in seconds.
-async fn best(gpu: &Gpu, plan: &Plan) -> f64 {
+async fn best(gpu: &Gpu, plan: &Plan) -> Result<f64> {
     let mut least = f64::MAX;
     for _ in 0..6 {
         let started = Instant::now();
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         gpu.wait_idle().await;
         least = least.min(started.elapsed().as_secs_f64());
     }
-    least
+    Ok(least)
 }
 
 /// Runs the two micro-kernels.
@@ -83,14 +83,14 @@ pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
     let arithmetic = rec.finish();
     let store = Store::new(gpu, layout.clone(), 0)?;
     let plan = arithmetic.build(gpu, &store, BuildOptions::default())?;
-    let seconds = best(gpu, &plan).await;
+    let seconds = best(gpu, &plan).await?;
     let gflops = 2e-9 * (MULTIPLY_ADDS * threads as u64) as f64 / seconds;
     let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
     let from = rec.input("from", &[COPIED]);
     let to = rec.input("to", &[COPIED]);
     rec.dispatch(&COPY, &(), &[from, to], COPIED / 4);
     let plan = rec.finish().build(gpu, &store, BuildOptions::default())?;
-    let seconds = best(gpu, &plan).await;
+    let seconds = best(gpu, &plan).await?;
     gpu.check("the ceilings")?;
     Ok(Ceilings {
         gflops,
@@ -246,7 +246,7 @@ pub async fn search(
     let mut times = Vec::new();
     for _ in 0..BLOCKS {
         let started = Instant::now();
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         gpu.wait_idle().await;
         times.push(started.elapsed().as_secs_f64());
     }
@@ -267,11 +267,7 @@ pub async fn search(
 /// # Errors
 /// As [`Plan::profile`].
 pub async fn kernels(session: &Session) -> Result<Vec<KernelTime>> {
-    let uniform = StepUniform {
-        step: 1,
-        bias1: 1.0,
-        bias2_sqrt: 1.0,
-        ..StepUniform::default()
-    };
-    session.plan().profile(session.gpu(), &uniform, 5).await
+    // A learning rate of 0: the parameters stay.
+    let values = session.step_values(1).with("lr", 0.0_f32);
+    session.plan().profile(session.gpu(), &values, 5).await
 }

@@ -87,7 +87,7 @@ pub async fn run(device: &DeviceArgs) -> Result<ExitCode> {
 
 /// One tiny convolution, checked by hand: the driver compiles and runs a kernel.
 async fn self_test(gpu: &Gpu) -> Result<()> {
-    use semivq::gpu::{BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
+    use semivq::gpu::{BuildOptions, ParameterLayout, Recorder, StepValues, Store};
     use semivq::ops::conv2d::{Conv2dOptions, conv2d};
     let mut layout = ParameterLayout::default();
     let mut rec = Recorder::new(&mut layout, false);
@@ -100,7 +100,7 @@ async fn self_test(gpu: &Gpu) -> Result<()> {
     let plan = recording.build(gpu, &store, BuildOptions::default())?;
     plan.write(gpu, x, &[1.0_f32; 16])?;
     plan.write(gpu, w, &[1.0_f32; 9])?;
-    plan.run(gpu, &StepUniform::default());
+    plan.run(gpu, &StepValues::default())?;
     let values = plan.read(gpu, y).await?;
     if values.first() == Some(&4.0) && values.get(5) == Some(&9.0) {
         return Ok(());

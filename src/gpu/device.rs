@@ -175,23 +175,31 @@ impl Gpu {
         let _ = self.drive(receiver, None).await;
     }
 
-    /// Awaits something that the device completes. A browser does so by itself; natively it needs
-    /// a poll, up to `submission` or to the last one; this is the one place where native code blocks.
+    /// Awaits something that the device completes. A browser does so by itself, with some nudging; natively it
+    /// needs a poll, up to `submission` or to the last one; this is the one place where native code blocks.
     pub(crate) async fn drive<F: Future>(
         &self,
         future: F,
         submission: Option<wgpu::SubmissionIndex>,
     ) -> F::Output {
         #[cfg(target_arch = "wasm32")]
-        let _ = submission;
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Err(error) = self.device.poll(wgpu::PollType::Wait {
-            submission_index: submission,
-            timeout: None,
-        }) {
-            locked(&self.errors).push(error.to_string());
+        {
+            let _ = submission;
+            let nudge = || {
+                self.queue.submit([]);
+            };
+            super::nudge::nudged(future, &super::nudge::Timer, nudge).await
         }
-        future.await
+        #[cfg(not(target_arch = "wasm32"))]
+        {
+            if let Err(error) = self.device.poll(wgpu::PollType::Wait {
+                submission_index: submission,
+                timeout: None,
+            }) {
+                locked(&self.errors).push(error.to_string());
+            }
+            future.await
+        }
     }
 
     /// A storage buffer with `bytes`, padded to whole words.

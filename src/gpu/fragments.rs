@@ -13,11 +13,7 @@ pub(crate) const REDUCE: (&str, &str) = (
     "lib/reduce.wgsl",
     include_str!("../../shaders/lib/reduce.wgsl"),
 );
-/// The fragment with the step's uniform at binding 15.
-pub(crate) const STEP: (&str, &str) =
-    ("lib/step.wgsl", include_str!("../../shaders/lib/step.wgsl"));
-
-/// The fragment with random numbers; needs [`STEP`].
+/// The fragment with random numbers; a file that uses it has the slots `step`, `seed_low` and `seed_high`.
 pub(crate) const RANDOM: (&str, &str) = (
     "lib/random.wgsl",
     include_str!("../../shaders/lib/random.wgsl"),

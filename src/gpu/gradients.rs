@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::accumulate::add_assign;
 use super::recorder::{Backward, Recorder};
-use super::recording::{Storage, Var};
+use super::recording::{Phase, Storage, Var};
 use crate::error::Result;
 
 /// A place on the tape, see [`Recorder::early_backward`].
@@ -164,9 +164,11 @@ impl Recorder<'_> {
     /// # Errors
     /// Those of the operations.
     pub fn backward(&mut self) -> Result<()> {
+        self.enter(Phase::Backward);
         while let Some(step) = self.tape.steps.pop() {
             step(self)?;
         }
+        self.enter(Phase::Updates);
         for update in std::mem::take(&mut self.tape.updates) {
             update(self)?;
         }

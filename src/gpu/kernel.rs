@@ -19,6 +19,17 @@ pub struct Shader {
     pub source: &'static str,
     /// Shared fragments, `(file, text)`, in front of the file.
     pub fragments: &'static [(&'static str, &'static str)],
+    /// Members of its `struct Step`, four bytes each: what changes from step to step. Empty where nothing does.
+    pub step: &'static [Slot],
+}
+
+/// A value that changes from step to step, see [`super::StepValues`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Name, the same in WGSL and in the values of a step.
+    pub name: &'static str,
+    /// `u32` or `f32`.
+    pub ty: &'static str,
 }
 
 impl Shader {
@@ -86,7 +97,7 @@ pub enum Access {
     Read,
     /// `var<storage, read_write>`
     Write,
-    /// `var<uniform>`: the step's own values, see [`super::StepUniform`]
+    /// `var<uniform>`: the slots of [`Shader::step`]
     Step,
 }
 
@@ -105,6 +116,16 @@ pub struct Field {
     pub ty: &'static str,
 }
 
+/// A struct that a dispatch hands to its kernel as `params`; `()` for a kernel that has none.
+pub trait Uniform: bytemuck::Pod {
+    /// Name, offset and type of each field.
+    const FIELDS: &'static [Field];
+}
+
+impl Uniform for () {
+    const FIELDS: &'static [Field] = &[];
+}
+
 /// Declares a uniform struct once for Rust, with the table that the contract tests compare with
 /// the WGSL struct of the same fields.
 macro_rules! uniform_struct {
@@ -121,6 +142,9 @@ macro_rules! uniform_struct {
                 offset: std::mem::offset_of!($name, $field),
                 ty: stringify!($ty),
             }),*];
+        }
+        impl $crate::gpu::Uniform for $name {
+            const FIELDS: &'static [$crate::gpu::Field] = Self::FIELDS;
         }
     };
 }
@@ -148,6 +172,11 @@ impl Kernel {
         format!("{}::{}", self.shader.name, self.entry)
     }
 
+    /// Whether it sees values of the step.
+    pub(super) fn has_step(&self) -> bool {
+        self.bindings.iter().any(|b| b.1 == Access::Step)
+    }
+
     /// Invocations of one workgroup.
     #[must_use]
     pub const fn invocations(&self) -> u32 {
@@ -155,16 +184,20 @@ impl Kernel {
     }
 }
 
-/// Declares the shader of a file and its kernels.
+/// Declares the shader of a file, the slots of its `struct Step` where it has one, and its kernels.
 macro_rules! kernels {
     (
-        $file:literal, [$($fragment:expr),*];
+        $file:literal, [$($fragment:expr),*] $(, step [$($slot:ident: $type:ident),*])?;
         $($(#[$doc:meta])* $name:ident = $entry:literal, $workgroup:literal, $params:expr, [$($access:ident $index:literal),*];)*
     ) => {
         static SHADER: $crate::gpu::Shader = $crate::gpu::Shader {
             name: $file,
             source: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $file, ".wgsl")),
             fragments: &[$($fragment),*],
+            step: &[$($($crate::gpu::Slot {
+                name: stringify!($slot),
+                ty: stringify!($type),
+            }),*)?],
         };
         $($(#[$doc])* pub(super) static $name: $crate::gpu::Kernel = $crate::gpu::Kernel {
             shader: &SHADER,
@@ -211,19 +244,19 @@ impl Pipeline {
         constants: &[(&'static str, f64)],
     ) -> Self {
         let label = kernel.label();
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+        let entry = |binding, ty, has_dynamic_offset| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer {
                 ty,
-                has_dynamic_offset: false,
+                has_dynamic_offset,
                 min_binding_size: None,
             },
             count: None,
         };
         let mut entries = Vec::new();
         if !kernel.params.is_empty() {
-            entries.push(entry(0, wgpu::BufferBindingType::Uniform));
+            entries.push(entry(0, wgpu::BufferBindingType::Uniform, false));
         }
         for Binding(index, access) in kernel.bindings {
             let ty = match access {
@@ -231,7 +264,7 @@ impl Pipeline {
                 Access::Write => wgpu::BufferBindingType::Storage { read_only: false },
                 Access::Step => wgpu::BufferBindingType::Uniform,
             };
-            entries.push(entry(*index, ty));
+            entries.push(entry(*index, ty, *access == Access::Step));
         }
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(&label),

@@ -7,11 +7,15 @@
 pub(crate) mod accumulate;
 mod adapter;
 mod device;
+mod exchange;
 mod fragments;
 mod gradients;
+mod host;
 mod kernel;
+mod layout;
 mod memory;
-mod params;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod nudge;
 mod place;
 mod plan;
 mod profile;
@@ -19,23 +23,26 @@ mod quiet;
 mod readback;
 mod recorder;
 mod recording;
+mod slots;
+mod store;
 mod traits;
 
 pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
 pub use device::Gpu;
-pub(crate) use fragments::{GRID, NUMBER, RANDOM, REDUCE, STEP};
+pub use exchange::{Exchange, Exchanged, Exchanging};
+pub(crate) use fragments::{GRID, NUMBER, RANDOM, REDUCE};
 pub use gradients::TapeMark;
 pub(crate) use kernel::LOOP_BUDGET;
-pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader};
+pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader, Slot, Uniform};
 pub(crate) use kernel::{kernels, uniform_struct};
-pub use params::{
-    Arena, BufferSpec, Init, NamedTensor, ParameterLayout, ParameterSpec, Role, Store,
-};
-pub use plan::{BuildOptions, Plan, StepUniform};
+pub use layout::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role};
+pub use plan::{BuildOptions, Plan};
 pub use profile::KernelTime;
 pub use quiet::quiet_the_driver;
 pub use readback::{Readback, Staging};
 pub use recorder::Recorder;
-pub use recording::{Dispatch, Recording, Storage, Var};
+pub use recording::{Dispatch, Element, Phase, Recording, Storage, Var};
+pub use slots::{STEPS_AT_ONCE, SlotValue, StepValues};
+pub use store::{NamedTensor, Store};
 pub(crate) use traits::{Candidate, infos};
 pub use traits::{CandidateInfo, Traits};

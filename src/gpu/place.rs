@@ -1,9 +1,10 @@
 //! Where each tensor of a plan lies: buffers for the activations, places in the arenas for the rest.
 
 use super::Gpu;
+use super::layout::Arena;
 use super::memory::Placement;
-use super::params::{Arena, Store, poison};
 use super::recording::{Recording, Storage, Tensor};
+use super::store::{Store, poison};
 use crate::error::{Error, Result};
 
 /// The stretch of a buffer that is a tensor's memory.
@@ -14,6 +15,20 @@ pub(super) struct Place {
     pub(super) bytes: u64,
     /// What the gap behind it holds, in a guarded plan.
     pub(super) poison: u32,
+}
+
+/// What the gaps between the scalars of a guarded plan hold.
+const SCALAR_POISON: u32 = 0xfffe_fffe;
+
+/// A store is made for the layout of the first recording, and a later one may not add to it.
+fn held(tensor: &Tensor, range: Option<(usize, usize)>) -> Result<(usize, usize)> {
+    range.ok_or_else(|| {
+        Error::Config(format!(
+            "`{}` {:?} was declared after the parameters were made: every recording of a model, training or \
+             evaluation, must declare the same ones",
+            tensor.name, tensor.shape
+        ))
+    })
 }
 
 fn check_limit(gpu: &Gpu, tensor: &Tensor, bytes: u64) -> Result<()> {
@@ -59,6 +74,31 @@ pub(super) fn allocate(
     Ok(buffers)
 }
 
+/// The buffer of all scalars, and how far they lie apart in bytes: as far as bindings must.
+pub(super) fn allocate_scalars(
+    gpu: &Gpu,
+    recording: &Recording,
+    guard: u64,
+) -> (wgpu::Buffer, u64) {
+    let apart = (4 + guard).next_multiple_of(256);
+    let scalar = |t: &&Tensor| matches!(t.storage, Storage::Scalar(_));
+    let count = recording.tensors.iter().filter(scalar).count().max(1);
+    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("scalars"),
+        size: count as u64 * apart,
+        usage: wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_SRC
+            | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    if guard > 0 {
+        let words = vec![SCALAR_POISON; buffer.size() as usize / 4];
+        gpu.queue
+            .write_buffer(&buffer, 0, bytemuck::cast_slice(&words));
+    }
+    (buffer, apart)
+}
+
 /// Buffer, offset and size of every tensor that has memory.
 pub(super) fn place_all(
     gpu: &Gpu,
@@ -66,6 +106,7 @@ pub(super) fn place_all(
     recording: &Recording,
     placement: &Placement,
     slots: &[wgpu::Buffer],
+    (scalars, apart): (&wgpu::Buffer, u64),
     guard: u64,
 ) -> Result<Vec<Option<Place>>> {
     debug_assert!(
@@ -82,9 +123,18 @@ pub(super) fn place_all(
     let mut places = Vec::new();
     for (i, tensor) in recording.tensors.iter().enumerate() {
         let place = match &tensor.storage {
-            Storage::Parameter(p) => Some(in_arena(Arena::Parameters, layout.parameter_range(*p))),
-            Storage::Gradient(p) => Some(in_arena(Arena::Gradients, layout.parameter_range(*p))),
-            Storage::Buffer(b) => Some(in_arena(Arena::Buffers, layout.buffer_range(*b))),
+            Storage::Parameter(p) => {
+                let range = held(tensor, layout.parameter_range(*p))?;
+                Some(in_arena(Arena::Parameters, range))
+            }
+            Storage::Gradient(p) => {
+                let range = held(tensor, layout.parameter_range(*p))?;
+                Some(in_arena(Arena::Gradients, range))
+            }
+            Storage::Buffer(b) => {
+                let range = held(tensor, layout.buffer_range(*b))?;
+                Some(in_arena(Arena::Buffers, range))
+            }
             Storage::Arena(arena) => {
                 let bytes = store.arena(*arena).size() - guard;
                 Some(in_arena(*arena, (0, bytes as usize / 4)))
@@ -103,6 +153,12 @@ pub(super) fn place_all(
                 offset: 0,
                 bytes: 4 * tensor.len() as u64,
                 poison: poison(slot),
+            }),
+            Storage::Scalar(index) => Some(Place {
+                buffer: scalars.clone(),
+                offset: apart * *index as u64,
+                bytes: 4,
+                poison: SCALAR_POISON,
             }),
             // Made after its base, so that stands in the list already.
             Storage::View(base) => places.get(base.0).cloned().flatten(),

@@ -3,47 +3,13 @@
 use std::ops::Range;
 
 use super::Gpu;
-use super::kernel::{Access, Binding, uniform_struct};
+use super::kernel::{Access, Binding};
 use super::memory::Placement;
-use super::params::Store;
-use super::place::{Place, allocate, place_all};
-use super::readback::{Stretch, read_buffer, read_stretches};
-use super::recording::{Recording, Storage, Tensor, Var};
+use super::place::{Place, allocate, allocate_scalars, place_all};
+use super::recording::{Dispatch, Element, Phase, Recording, Tensor, Var};
+use super::slots::{StepBuffer, StepValues};
+use super::store::Store;
 use crate::error::{Error, Result};
-
-uniform_struct! {
-    /// What changes from step to step; `shaders/lib/step.wgsl` holds its twin.
-    pub struct StepUniform {
-        /// Counts from 1.
-        step: u32,
-        /// Index of the batch's first image in the order of the epoch.
-        batch_start: u32,
-        /// Learning rate.
-        lr: f32,
-        /// `1 - beta1^step` of AdamW.
-        bias1: f32,
-        /// `sqrt(1 - beta2^step)` of AdamW.
-        bias2_sqrt: f32,
-        /// Low and high half of the run's seed.
-        seed_low: u32,
-        seed_high: u32,
-        /// Steps of an epoch.
-        epoch_steps: u32,
-    }
-}
-
-impl StepUniform {
-    /// The same with the run's seed.
-    #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "the halves of a u64")]
-    pub fn with_seed(self, seed: u64) -> Self {
-        Self {
-            seed_low: seed as u32,
-            seed_high: (seed >> 32) as u32,
-            ..self
-        }
-    }
-}
 
 /// Options of [`Recording::build`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,16 +39,21 @@ pub(super) struct Step {
     pub(super) kernel: String,
     pub(super) flops: u64,
     pub(super) bytes: u64,
+    phase: Phase,
+    /// Whether it sees values of the step: its bind group has a dynamic offset then.
+    has_step: bool,
 }
 
 /// A flat list of dispatches, ready to run.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) steps: Vec<Step>,
-    places: Vec<Option<Place>>,
-    tensors: Vec<Tensor>,
-    step_uniform: wgpu::Buffer,
-    guard: u64,
+    pub(super) places: Vec<Option<Place>>,
+    pub(super) tensors: Vec<Tensor>,
+    step_buffer: StepBuffer,
+    pub(super) scalars: wgpu::Buffer,
+    pub(super) statistics: Vec<(Var, Element)>,
+    pub(super) guard: u64,
     activation_bytes: u64,
 }
 
@@ -98,23 +69,31 @@ impl Plan {
         let guard = if options.guarded { 256 } else { 0 };
         let placement = Placement::new(&recording, !options.guarded);
         let slots = allocate(gpu, &placement, &recording, guard)?;
-        let places = place_all(gpu, store, &recording, &placement, &slots, guard)?;
-        let step_uniform = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("step"),
-            size: size_of::<StepUniform>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let (scalars, apart) = allocate_scalars(gpu, &recording, guard);
+        let scalar_places = (&scalars, apart);
+        let places = place_all(
+            gpu,
+            store,
+            &recording,
+            &placement,
+            &slots,
+            scalar_places,
+            guard,
+        )?;
+        let kernels = recording.dispatches.iter().map(Dispatch::kernel);
         let mut plan = Self {
             steps: Vec::new(),
             places,
             tensors: Vec::new(),
-            step_uniform,
+            step_buffer: StepBuffer::new(gpu, kernels),
+            scalars,
+            statistics: Vec::new(),
             guard,
             activation_bytes: placement.slots.iter().map(|s| s.bytes).sum(),
         };
         plan.resolve(gpu, &recording)?;
         plan.tensors = recording.tensors;
+        plan.statistics = recording.statistics;
         gpu.check("building the plan")?;
         Ok(plan)
     }
@@ -135,6 +114,7 @@ impl Plan {
         });
         gpu.queue.write_buffer(&params, 0, &uniforms);
         for (dispatch, offset) in recording.dispatches.iter().zip(offsets) {
+            check(dispatch)?;
             let pipeline = gpu.pipeline(dispatch.kernel, &dispatch.constants)?;
             let mut entries = Vec::new();
             if !dispatch.kernel.params.is_empty() {
@@ -145,7 +125,10 @@ impl Plan {
             let mut bytes = 0;
             for Binding(index, access) in dispatch.kernel.bindings {
                 if *access == Access::Step {
-                    entries.push(bind(*index, &self.step_uniform, 0, None));
+                    if let Some((offset, size)) = self.step_buffer.stretch(dispatch.kernel) {
+                        let size = wgpu::BufferSize::new(size);
+                        entries.push(bind(*index, &self.step_buffer.buffer, offset, size));
+                    }
                     continue;
                 }
                 let place = tensors.next().and_then(|v| self.places[v.0].as_ref());
@@ -171,6 +154,8 @@ impl Plan {
                 kernel: dispatch.kernel.label(),
                 flops: dispatch.flops,
                 bytes,
+                phase: dispatch.phase,
+                has_step: dispatch.kernel.has_step(),
             });
         }
         Ok(())
@@ -194,9 +179,17 @@ impl Plan {
         self.steps.iter().map(|s| s.flops).sum()
     }
 
-    /// Adds the whole list to `encoder`, in one compute pass.
+    /// The dispatches of `phase`. Together the phases are the whole list, in their order.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> Range<usize> {
+        let start = self.steps.partition_point(|s| s.phase < phase);
+        let end = self.steps.partition_point(|s| s.phase <= phase);
+        start..end
+    }
+
+    /// Adds the whole list to `encoder`, in one compute pass, with the values of the first step that was set.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        self.encode_part(encoder, 0..self.steps.len());
+        self.encode_part(encoder, 0..self.steps.len(), 0);
     }
 
     /// Cuts the list into at most `parts` stretches of about equal work, in order.
@@ -218,132 +211,72 @@ impl Plan {
         ranges
     }
 
-    /// Adds the dispatches of `range` to `encoder`, in one compute pass.
-    pub fn encode_part(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>) {
+    /// Adds the dispatches of `range` to `encoder`, in one compute pass, with the values of step `row` of those
+    /// that were set.
+    pub fn encode_part(&self, encoder: &mut wgpu::CommandEncoder, range: Range<usize>, row: usize) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for step in &self.steps[range] {
-            pass.set_pipeline(&step.pipeline);
-            pass.set_bind_group(0, &step.group, &[]);
-            pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
+            self.encode_dispatch(&mut pass, step, row);
         }
     }
 
-    /// Sets the values of the coming step.
-    pub fn set_step(&self, gpu: &Gpu, step: &StepUniform) {
-        gpu.queue
-            .write_buffer(&self.step_uniform, 0, bytemuck::bytes_of(step));
+    pub(super) fn encode_dispatch(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        step: &Step,
+        row: usize,
+    ) {
+        let offset = [self.step_buffer.offset(row)];
+        let offsets = if step.has_step { &offset[..] } else { &[] };
+        pass.set_pipeline(&step.pipeline);
+        pass.set_bind_group(0, &step.group, offsets);
+        pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
     }
 
-    /// Submits the list once.
-    pub fn run(&self, gpu: &Gpu, step: &StepUniform) -> wgpu::SubmissionIndex {
-        self.set_step(gpu, step);
+    /// Sets the values of the coming steps, at most [`super::STEPS_AT_ONCE`]; the first one's are those of row 0.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] names a slot without a value or with one of another type, and a kernel that has it.
+    pub fn set_steps(&self, gpu: &Gpu, steps: &[StepValues]) -> Result<()> {
+        self.step_buffer.write(gpu, steps)
+    }
+
+    /// Submits the list once, with these values.
+    ///
+    /// # Errors
+    /// As [`Self::set_steps`].
+    pub fn run(&self, gpu: &Gpu, values: &StepValues) -> Result<wgpu::SubmissionIndex> {
+        self.set_steps(gpu, std::slice::from_ref(values))?;
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         self.encode(&mut encoder);
-        gpu.queue.submit([encoder.finish()])
+        Ok(gpu.queue.submit([encoder.finish()]))
     }
 
-    fn place(&self, var: Var) -> Result<&Place> {
-        self.places[var.0].as_ref().ok_or_else(|| Error::Gpu {
-            place: self.tensors[var.0].name.clone(),
-            message: "the tensor is not part of the plan".into(),
-        })
+    /// The buffer that holds the scalars, see [`super::Recorder::scalar`].
+    pub(crate) fn scalars(&self) -> &wgpu::Buffer {
+        &self.scalars
     }
+}
 
-    /// Buffer and byte offset of `var`.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the plan does not use it.
-    pub fn location(&self, var: Var) -> Result<(&wgpu::Buffer, u64)> {
-        let place = self.place(var)?;
-        Ok((&place.buffer, place.offset))
+/// Whether a dispatch gives its kernel what that declares.
+fn check(dispatch: &Dispatch) -> Result<()> {
+    let kernel = dispatch.kernel;
+    let refuse = |message: String| Error::Gpu {
+        place: dispatch.label.clone(),
+        message,
+    };
+    if dispatch.fields != kernel.params {
+        return Err(refuse("its params are of another kernel's struct".into()));
     }
-
-    /// Writes an input; values as f32, u32 or i32.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the length differs from the tensor's.
-    pub fn write<T: bytemuck::NoUninit>(&self, gpu: &Gpu, var: Var, values: &[T]) -> Result<()> {
-        let place = self.place(var)?;
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        if bytes.len() as u64 != place.bytes {
-            let tensor = &self.tensors[var.0];
-            return Err(Error::Gpu {
-                place: tensor.name.clone(),
-                message: format!("{} bytes written to shape {:?}", bytes.len(), tensor.shape),
-            });
-        }
-        gpu.queue.write_buffer(&place.buffer, place.offset, bytes);
-        Ok(())
+    let tensors = |b: &&Binding| b.1 != Access::Step;
+    let bindings = kernel.bindings.iter().filter(tensors).count();
+    if dispatch.tensors.len() != bindings {
+        let given = dispatch.tensors.len();
+        return Err(refuse(format!(
+            "it was given {given} tensors and binds {bindings}"
+        )));
     }
-
-    /// Reads a kept tensor, or one of an arena, as f32.
-    ///
-    /// # Errors
-    /// As [`Self::read_many`].
-    pub async fn read(&self, gpu: &Gpu, var: Var) -> Result<Vec<f32>> {
-        let words = self.read_u32(gpu, var).await?;
-        Ok(words.into_iter().map(f32::from_bits).collect())
-    }
-
-    /// Reads a kept tensor of integers, such as codes.
-    ///
-    /// # Errors
-    /// As [`Self::read_many`].
-    pub async fn read_u32(&self, gpu: &Gpu, var: Var) -> Result<Vec<u32>> {
-        let mut all = self.read_many(gpu, &[var]).await?;
-        Ok(all.pop().unwrap_or_default())
-    }
-
-    /// Reads several kept tensors at once, as words: one wait for all of them.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the device fails, or when a tensor is not kept: its memory may hold another one's
-    /// values.
-    pub async fn read_many(&self, gpu: &Gpu, vars: &[Var]) -> Result<Vec<Vec<u32>>> {
-        let stretch = |var: &Var| {
-            let place = self.place(*var)?;
-            let tensor = &self.tensors[var.0];
-            let base = match tensor.storage {
-                Storage::View(base) => &self.tensors[base.0],
-                _ => tensor,
-            };
-            let reused = matches!(base.storage, Storage::Activation { kept: false });
-            if reused && self.guard == 0 {
-                return Err(Error::Gpu {
-                    place: tensor.name.clone(),
-                    message: "the tensor is read, but was not kept".into(),
-                });
-            }
-            Ok(Stretch {
-                buffer: &place.buffer,
-                offset: place.offset,
-                size: place.bytes,
-            })
-        };
-        let stretches = vars.iter().map(stretch).collect::<Result<Vec<_>>>()?;
-        read_stretches(gpu, &stretches).await
-    }
-
-    /// In a guarded plan: whether nothing was written behind any activation.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] names the tensor behind which something was written.
-    pub async fn check_guards(&self, gpu: &Gpu) -> Result<()> {
-        for (tensor, place) in self.tensors.iter().zip(&self.places) {
-            let (Storage::Activation { .. }, Some(place)) = (&tensor.storage, place) else {
-                continue;
-            };
-            let words =
-                read_buffer(gpu, &place.buffer, place.offset + place.bytes, self.guard).await?;
-            if words.iter().any(|w| *w != place.poison) {
-                return Err(Error::Gpu {
-                    place: tensor.name.clone(),
-                    message: "something was written behind its end".into(),
-                });
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 fn bind(

@@ -1,8 +1,9 @@
 //! Timing the dispatches of a plan on the device itself.
 
 use super::Gpu;
-use super::plan::{Plan, StepUniform};
+use super::plan::Plan;
 use super::readback::read_buffer;
+use super::slots::StepValues;
 use crate::error::{Error, Result};
 
 /// Time of one dispatch, as [`Plan::profile`] measures it.
@@ -24,11 +25,11 @@ impl Plan {
     /// Times every dispatch on the device, each in a pass of its own; medians over `repeats` steps.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the adapter has no timestamps.
+    /// [`Error::Gpu`] when the adapter has no timestamps, and as [`Plan::set_steps`].
     pub async fn profile(
         &self,
         gpu: &Gpu,
-        step: &StepUniform,
+        values: &StepValues,
         repeats: usize,
     ) -> Result<Vec<KernelTime>> {
         if !gpu.has_timestamps() {
@@ -51,8 +52,8 @@ impl Plan {
         });
         let mut samples = vec![Vec::new(); self.steps.len()];
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        self.set_steps(gpu, std::slice::from_ref(values))?;
         for _ in 0..repeats {
-            self.set_step(gpu, step);
             let mut encoder = gpu.device.create_command_encoder(&Default::default());
             for (i, step) in self.steps.iter().enumerate() {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
@@ -63,9 +64,7 @@ impl Plan {
                         end_of_pass_write_index: Some(2 * i as u32 + 1),
                     }),
                 });
-                pass.set_pipeline(&step.pipeline);
-                pass.set_bind_group(0, &step.group, &[]);
-                pass.dispatch_workgroups(step.groups[0], step.groups[1], step.groups[2]);
+                self.encode_dispatch(&mut pass, step, 0);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             gpu.queue.submit([encoder.finish()]);

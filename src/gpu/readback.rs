@@ -16,42 +16,50 @@ fn staging_buffer(gpu: &Gpu, size: u64) -> wgpu::Buffer {
     })
 }
 
-type Mapped = oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>;
+/// The first `size` bytes of a buffer, asked for.
+#[derive(Debug)]
+struct Mapping {
+    buffer: wgpu::Buffer,
+    size: u64,
+    done: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
 
-fn map(buffer: &wgpu::Buffer) -> Mapped {
-    let (sender, receiver) = oneshot::channel();
-    buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+fn map(buffer: &wgpu::Buffer, size: u64) -> Mapping {
+    let (sender, done) = oneshot::channel();
+    buffer.map_async(wgpu::MapMode::Read, ..size, move |result| {
         // The receiver may be gone by now; nothing is lost then.
         let _ = sender.send(result);
     });
-    receiver
+    Mapping {
+        buffer: buffer.clone(),
+        size,
+        done,
+    }
 }
 
-async fn take(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    mapped: Mapped,
-    submission: Option<wgpu::SubmissionIndex>,
-) -> Result<Vec<u32>> {
-    let failed = |message: String| match gpu.lost() {
-        Some(reason) => Error::DeviceLost(reason),
-        None => Error::Gpu {
-            place: "reading back".into(),
-            message,
-        },
-    };
-    match gpu.drive(mapped, submission).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed("the device was lost".into())),
+impl Mapping {
+    /// The words, waited for.
+    async fn take(self, gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>) -> Result<Vec<u32>> {
+        let failed = |message: String| match gpu.lost() {
+            Some(reason) => Error::DeviceLost(reason),
+            None => Error::Gpu {
+                place: "reading back".into(),
+                message,
+            },
+        };
+        match gpu.drive(self.done, submission).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => return Err(failed("the device was lost".into())),
+        }
+        let words = match self.buffer.get_mapped_range(..self.size) {
+            Ok(view) => bytemuck::pod_collect_to_vec(&view[..]),
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        self.buffer.unmap();
+        gpu.check("reading back")?;
+        Ok(words)
     }
-    let words = match buffer.get_mapped_range(..) {
-        Ok(view) => bytemuck::pod_collect_to_vec(&view[..]),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    buffer.unmap();
-    gpu.check("reading back")?;
-    Ok(words)
 }
 
 /// A stretch of a buffer, in bytes.
@@ -84,8 +92,7 @@ pub(super) async fn read_stretches(gpu: &Gpu, stretches: &[Stretch<'_>]) -> Resu
             to += s.size;
         }
         gpu.queue.submit([encoder.finish()]);
-        let mapped = map(&staging);
-        let words = take(gpu, &staging, mapped, None).await?;
+        let words = map(&staging, staging.size()).take(gpu, None).await?;
         let mut words = words.as_slice();
         for s in now {
             let (own, others) = words.split_at(s.size as usize / 4);
@@ -123,78 +130,89 @@ pub struct Staging {
 struct Flight {
     tag: u32,
     staging: Staging,
-    mapped: Mapped,
+    mapping: Mapping,
     submission: wgpu::SubmissionIndex,
 }
 
-/// A ring of staging buffers for a few scalars a step. The slots in flight are the brake too: a
-/// step needs a free one, so the host is never more than their number ahead of the device.
+/// A ring of staging buffers for the scalars of a few steps each. The slots in flight are the brake too: a
+/// submission needs a free one, so the host is never more than their number ahead of the device.
 #[derive(Debug)]
 pub struct Readback {
     free: Vec<Staging>,
     flying: VecDeque<Flight>,
+    /// Bytes of a step.
+    row: u64,
 }
 
 impl Readback {
-    /// `slots` buffers of `scalars` values each.
+    /// `slots` buffers for `rows` steps each, of which one has all of `scalars`.
     #[must_use]
-    pub fn new(gpu: &Gpu, slots: usize, scalars: usize) -> Self {
-        let size = 4 * scalars.max(1) as u64;
+    pub fn new(gpu: &Gpu, slots: usize, rows: usize, scalars: &wgpu::Buffer) -> Self {
+        let row = scalars.size();
         let free = (0..slots).map(|_| Staging {
-            buffer: staging_buffer(gpu, size),
+            buffer: staging_buffer(gpu, rows as u64 * row),
         });
         Self {
             free: free.collect(),
             flying: VecDeque::new(),
+            row,
         }
     }
 
-    /// A free slot; `None` when all are in flight, and [`Self::next`] must come first.
+    /// Whether no slot is free: [`Self::next`] must come first.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.free.is_empty()
+    }
+
+    /// A free slot. It comes back through [`Self::submitted`] and [`Self::next`] only.
     pub fn slot(&mut self) -> Option<Staging> {
         self.free.pop()
     }
 
-    /// Adds the copies of `sources` (single values) into `slot` to the commands of a step.
+    /// Adds the copy of `scalars` into `slot`, as its step `row`, to the commands of that step.
     pub fn copy(
+        &self,
         encoder: &mut wgpu::CommandEncoder,
         slot: &Staging,
-        sources: &[(&wgpu::Buffer, u64)],
+        row: usize,
+        scalars: &wgpu::Buffer,
     ) {
-        for (i, (buffer, offset)) in sources.iter().enumerate() {
-            encoder.copy_buffer_to_buffer(buffer, *offset, &slot.buffer, 4 * i as u64, 4);
-        }
+        let to = row as u64 * self.row;
+        encoder.copy_buffer_to_buffer(scalars, 0, &slot.buffer, to, self.row);
     }
 
-    /// The commands were submitted: from now on the slot is in flight under `tag`.
-    pub fn submitted(&mut self, tag: u32, slot: Staging, submission: wgpu::SubmissionIndex) {
-        let mapped = map(&slot.buffer);
+    /// The commands of `rows` steps were submitted: from now on the slot is in flight under `tag`.
+    pub fn submitted(
+        &mut self,
+        tag: u32,
+        rows: usize,
+        slot: Staging,
+        submission: wgpu::SubmissionIndex,
+    ) {
+        let mapping = map(&slot.buffer, rows as u64 * self.row);
         self.flying.push_back(Flight {
             tag,
             staging: slot,
-            mapped,
+            mapping,
             submission,
         });
     }
 
-    /// The oldest slot in flight, waited for: its tag and values. `None` when none flies.
+    /// The oldest slot in flight, waited for: its tag, and the words of each of its steps. `None` when none
+    /// flies.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device failed meanwhile.
-    pub async fn next(&mut self, gpu: &Gpu) -> Result<Option<(u32, Vec<f32>)>> {
+    pub async fn next(&mut self, gpu: &Gpu) -> Result<Option<(u32, Vec<Vec<u32>>)>> {
         let Some(flight) = self.flying.pop_front() else {
             return Ok(None);
         };
-        let words = take(
-            gpu,
-            &flight.staging.buffer,
-            flight.mapped,
-            Some(flight.submission),
-        )
-        .await?;
+        let words = flight.mapping.take(gpu, Some(flight.submission)).await;
+        // Free in any case: the next error shall tell its own reason, not that slots are missing.
         self.free.push(flight.staging);
-        Ok(Some((
-            flight.tag,
-            words.into_iter().map(f32::from_bits).collect(),
-        )))
+        let words = words?;
+        let rows = words.chunks_exact(self.row as usize / 4);
+        Ok(Some((flight.tag, rows.map(<[u32]>::to_vec).collect())))
     }
 }

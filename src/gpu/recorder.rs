@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::params::{Arena, Init, ParameterLayout, Role};
-use super::recording::{Dispatch, Recording, Storage, Tensor, Var};
+use super::layout::{Arena, Init, ParameterLayout, Role};
+use super::recording::{Dispatch, Element, Phase, Recording, Storage, Tensor, Var};
 use super::traits::Traits;
-use super::{Gpu, Kernel};
+use super::{Gpu, Kernel, Uniform};
 use crate::error::Result;
 
 /// Workgroups that cover `threads` invocations of `kernel`, folded into x and y; the kernels undo
@@ -40,7 +40,7 @@ pub(super) struct Tape {
 
 /// Records the dispatches of a computation.
 ///
-/// Operations are functions in [`crate::ops`] and [`crate::vq`] that take a recorder and [`Var`]s.
+/// Operations are functions in [`crate::ops`] and [`crate::quant`] that take a recorder and [`Var`]s.
 /// After the forward part, [`Self::seed_gradient`] and [`Self::backward`] record the other half.
 pub struct Recorder<'a> {
     pub(super) layout: &'a mut ParameterLayout,
@@ -50,6 +50,9 @@ pub struct Recorder<'a> {
     traits: Traits,
     pub(super) tape: Tape,
     pub(super) scope: Vec<String>,
+    scalars: usize,
+    statistics: Vec<(Var, Element)>,
+    phase: Phase,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -73,6 +76,9 @@ impl<'a> Recorder<'a> {
             traits: Traits::default(),
             tape: Tape::default(),
             scope: Vec::new(),
+            scalars: 0,
+            statistics: Vec::new(),
+            phase: Phase::default(),
         }
     }
 
@@ -105,6 +111,12 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn dispatches(&self) -> &[Dispatch] {
         &self.dispatches
+    }
+
+    /// Says that what follows belongs to `phase`. The phases of a step follow each other, so that one that has
+    /// gone by does not come back.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = self.phase.max(phase);
     }
 
     // ------------------------------------------------------------------------------- tensors
@@ -142,6 +154,14 @@ impl<'a> Recorder<'a> {
         self.add(name, shape, Storage::Activation { kept: false })
     }
 
+    /// A scalar that the host reads after a step. All scalars of a plan lie in one buffer, so that one copy
+    /// takes them; a kernel that reads one cannot write another one.
+    pub fn scalar(&mut self, name: &str) -> Var {
+        let name = self.scoped(name);
+        self.scalars += 1;
+        self.add(name, &[1], Storage::Scalar(self.scalars - 1))
+    }
+
     /// A tensor that the host writes before a step.
     pub fn input(&mut self, name: &str, shape: &[usize]) -> Var {
         self.add(name.to_owned(), shape, Storage::Activation { kept: true })
@@ -159,6 +179,16 @@ impl<'a> Recorder<'a> {
             *kept = true;
         }
         var
+    }
+
+    /// Says that `var` is a sum over the batch which an update of the codebook works on: kept, and exchanged
+    /// between devices that train together, see [`super::Exchange`].
+    pub fn statistic(&mut self, var: Var, element: Element) -> Var {
+        let base = self.base(var);
+        if self.statistics.iter().all(|(known, _)| *known != base) {
+            self.statistics.push((base, element));
+        }
+        self.keep(var)
     }
 
     /// The same elements as `var` in another shape, gradient included.
@@ -273,7 +303,7 @@ impl<'a> Recorder<'a> {
 
     /// Records a dispatch of `threads` invocations. `tensors` stand in the order of the kernel's
     /// bindings, the step's uniform left out.
-    pub fn dispatch<P: bytemuck::Pod>(
+    pub fn dispatch<P: Uniform>(
         &mut self,
         kernel: &'static Kernel,
         params: &P,
@@ -289,7 +319,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Records a dispatch of one workgroup for each of `count` items.
-    pub fn dispatch_per_group<P: bytemuck::Pod>(
+    pub fn dispatch_per_group<P: Uniform>(
         &mut self,
         kernel: &'static Kernel,
         params: &P,
@@ -300,7 +330,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Records a dispatch of exactly `groups` workgroups.
-    pub fn dispatch_groups<P: bytemuck::Pod>(
+    pub fn dispatch_groups<P: Uniform>(
         &mut self,
         kernel: &'static Kernel,
         params: &P,
@@ -313,10 +343,12 @@ impl<'a> Recorder<'a> {
             kernel,
             constants: Vec::new(),
             params: bytemuck::bytes_of(params).to_vec(),
+            fields: P::FIELDS,
             tensors: tensors.iter().map(|v| self.base(*v)).collect(),
             groups,
             label,
             flops: 0,
+            phase: self.phase,
         });
         &mut self.dispatches[at]
     }
@@ -327,6 +359,7 @@ impl<'a> Recorder<'a> {
         Recording {
             tensors: self.tensors,
             dispatches: self.dispatches,
+            statistics: self.statistics,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a recorder makes: tensors and dispatches, plain data.
 
-use super::Kernel;
-use super::params::Arena;
+use super::kernel::{Field, Kernel};
+use super::layout::Arena;
 
 /// A tensor of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,8 +25,33 @@ pub enum Storage {
         /// Exempt from reuse.
         kept: bool,
     },
+    /// The scalar of this index: all of a plan lie in one buffer.
+    Scalar(usize),
     /// The memory of another tensor, in another shape.
     View(Var),
+}
+
+/// What the words of a tensor are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 32-bit floats.
+    F32,
+    /// 32-bit unsigned integers.
+    U32,
+}
+
+/// The parts of a step, in the order in which they are recorded and run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// From the images to the losses; also what a quantiser changes for this very step.
+    #[default]
+    Forward,
+    /// From the losses to the gradients of all parameters.
+    Backward,
+    /// What moves by itself once all gradients are there: see [`super::Recorder::after_backward`].
+    Updates,
+    /// The optimiser.
+    Optimiser,
 }
 
 #[derive(Debug, Clone)]
@@ -48,10 +73,12 @@ pub struct Dispatch {
     pub(super) kernel: &'static Kernel,
     pub(super) constants: Vec<(&'static str, f64)>,
     pub(super) params: Vec<u8>,
+    pub(super) fields: &'static [Field],
     pub(super) tensors: Vec<Var>,
     pub(super) groups: [u32; 3],
     pub(super) label: String,
     pub(super) flops: u64,
+    pub(super) phase: Phase,
 }
 
 impl Dispatch {
@@ -79,6 +106,12 @@ impl Dispatch {
         self.groups
     }
 
+    /// The part of the step that it belongs to.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
     /// Its kernel, with the scope of the layer in front.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -103,4 +136,6 @@ impl Dispatch {
 pub struct Recording {
     pub(super) tensors: Vec<Tensor>,
     pub(super) dispatches: Vec<Dispatch>,
+    /// See [`super::Recorder::statistic`].
+    pub(super) statistics: Vec<(Var, Element)>,
 }

@@ -10,7 +10,7 @@
 //! `batch_start` is part of the step's uniform. There is no gradient.
 
 use crate::error::{Result, ShapeError};
-use crate::gpu::{GRID, Recorder, STEP, Var, kernels, uniform_struct};
+use crate::gpu::{GRID, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.
@@ -25,7 +25,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "gather", [GRID, STEP];
+    "gather", [GRID], step [batch_start: u32];
     GATHER = "gather", 64, Params::FIELDS, [Read 1, Read 2, Write 3, Step 15];
 }
 

@@ -23,8 +23,7 @@ kernels! {
 
 /// Records `out = scale * sum(parts)` and returns `out`, a scalar that can be read back.
 pub fn sum(rec: &mut Recorder<'_>, name: &str, parts: Var, scale: f32) -> Var {
-    let out = rec.temporary(name, &[1]);
-    rec.keep(out);
+    let out = rec.scalar(name);
     let params = Params {
         count: rec.len(parts) as u32,
         scale,

@@ -5,7 +5,7 @@
 //! p <- (1 - lr wd) p - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //! ```
 
-use crate::gpu::{Arena, GRID, Recorder, STEP, kernels, uniform_struct};
+use crate::gpu::{Arena, GRID, Recorder, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.
@@ -19,7 +19,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "adamw", [GRID, STEP];
+    "adamw", [GRID], step [lr: f32, bias1: f32, bias2_sqrt: f32];
     ADAMW = "adamw", 256, Params::FIELDS, [Write 1, Read 2, Write 3, Write 4, Step 15];
 }
 

@@ -6,7 +6,7 @@ pub mod sgd;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Recorder, StepUniform};
+use crate::gpu::{Phase, Recorder, StepValues};
 use crate::options::{BETA1, BETA2, EPS, MOMENTUM, WEIGHT_DECAY};
 
 /// The optimiser and its constants; the learning rate comes with each step.
@@ -112,6 +112,7 @@ impl Optimizer {
 
     /// Records the update of all parameters from all gradients.
     pub fn record(&self, rec: &mut Recorder<'_>) {
+        rec.enter(Phase::Optimiser);
         match *self {
             Self::Adamw {
                 beta1,
@@ -126,22 +127,17 @@ impl Optimizer {
         }
     }
 
-    /// The step's own values: counter, learning rate, and AdamW's bias corrections, computed in
-    /// f64.
+    /// The step's values `step` (from 1) and `lr`, and those of AdamW's bias corrections, `bias1`
+    /// = 1 - beta1^step and `bias2_sqrt` = sqrt(1 - beta2^step), computed in f64.
     #[must_use]
-    pub fn step(&self, step: u32, lr: f32) -> StepUniform {
-        let mut uniform = StepUniform {
-            step,
-            lr,
-            bias1: 1.0,
-            bias2_sqrt: 1.0,
-            ..StepUniform::default()
+    pub fn step(&self, step: u32, lr: f32) -> StepValues {
+        let values = StepValues::default().with("step", step).with("lr", lr);
+        let Self::Adamw { beta1, beta2, .. } = *self else {
+            return values;
         };
-        if let Self::Adamw { beta1, beta2, .. } = *self {
-            let power = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
-            uniform.bias1 = power(beta1) as f32;
-            uniform.bias2_sqrt = power(beta2).sqrt() as f32;
-        }
-        uniform
+        let power = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
+        values
+            .with("bias1", power(beta1) as f32)
+            .with("bias2_sqrt", power(beta2).sqrt() as f32)
     }
 }

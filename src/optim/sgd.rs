@@ -4,7 +4,7 @@
 //! v <- momentum v + g + wd p        p <- p - lr v
 //! ```
 
-use crate::gpu::{Arena, GRID, Recorder, STEP, kernels, uniform_struct};
+use crate::gpu::{Arena, GRID, Recorder, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.
@@ -16,7 +16,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "sgd", [GRID, STEP];
+    "sgd", [GRID], step [lr: f32];
     SGD = "sgd", 256, Params::FIELDS, [Write 1, Read 2, Write 3, Step 15];
 }
 

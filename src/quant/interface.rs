@@ -149,6 +149,12 @@ pub trait Quantizer: fmt::Debug + Send + Sync {
         Start::Drawn
     }
 
+    /// What its kernels are told of step `step` (from 1), by the names of their slots: a temperature, say.
+    fn step_values(&self, step: u32) -> Vec<(&'static str, f32)> {
+        let _ = step;
+        Vec::new()
+    }
+
     /// The options that multiply gradients or steps: what a run that diverges is told to lower where
     /// one of them is far above what is usual.
     fn factors(&self) -> Vec<Factor> {

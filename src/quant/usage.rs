@@ -13,7 +13,7 @@
 //! (the window is then the last epoch to within a 64th).
 
 use crate::error::Result;
-use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, STEP, Var, kernels, uniform_struct};
+use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 /// Places of the ring, the same number as in the shader.
 const BUCKETS: usize = 64;
@@ -27,7 +27,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "usage", [GRID, NUMBER, REDUCE, STEP];
+    "usage", [GRID, NUMBER, REDUCE], step [step: u32, epoch_steps: u32];
     CLEAR = "clear", 64, Params::FIELDS, [Write 2];
     COUNT = "count", 64, Params::FIELDS, [Read 1, Write 2];
     SUMMARIZE = "summarize", 256, Params::FIELDS, [Read 3, Write 4, Write 5, Write 16];
@@ -128,19 +128,12 @@ fn params(count: usize, codes: usize) -> Params {
     }
 }
 
-fn scalars<const S: usize>(rec: &mut Recorder<'_>, names: [&str; S]) -> [Var; S] {
-    names.map(|name| {
-        let var = rec.temporary(name, &[1]);
-        rec.keep(var)
-    })
-}
-
 /// Records the usage of `codes` codes by `q` `[N]`.
 pub fn usage(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Usage {
     let counts = counts(rec, q, codes);
     rec.keep(counts);
     let names = ["perplexity", "active_ratio", "top_share"];
-    let [perplexity, active_ratio, top_share] = scalars(rec, names);
+    let [perplexity, active_ratio, top_share] = names.map(|name| rec.scalar(name));
     let tensors = [counts, perplexity, active_ratio, top_share];
     let params = params(rec.len(q), codes);
     rec.dispatch_per_group(&SUMMARIZE, &params, &tensors, 1);
@@ -184,7 +177,7 @@ pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
         "age_mean",
         "age_max",
     ];
-    let [perplexity, active_ratio, age_mean, age_max] = scalars(rec, names);
+    let [perplexity, active_ratio, age_mean, age_max] = names.map(|name| rec.scalar(name));
     let tensors = [window, age, perplexity, active_ratio, age_mean, age_max];
     rec.dispatch_per_group(&SUMMARIZE_WINDOW, &params, &tensors, 1);
     Ok(Window {
@@ -200,7 +193,7 @@ pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
 
 /// Records how many of `squares` `[N]` are no finite numbers, as a scalar.
 pub fn count_bad(rec: &mut Recorder<'_>, squares: Var) -> Var {
-    let [bad] = scalars(rec, ["bad_vectors"]);
+    let bad = rec.scalar("bad_vectors");
     let params = params(rec.len(squares), 0);
     rec.dispatch_per_group(&COUNT_BAD, &params, &[squares, bad], 1);
     bad

@@ -3,7 +3,7 @@
 use super::inference::{check_values, check_vectors, not_finite};
 use crate::data::Codes;
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
 use crate::quant::Quantizer;
 
@@ -58,7 +58,7 @@ impl Encoder {
     /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Vec<Codes>> {
         self.plan.write(gpu, self.images, values)?;
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         let vars: Vec<Var> = self.quantizers.iter().flat_map(|(vars, _)| *vars).collect();
         let all = self.plan.read_many(gpu, &vars).await?;
         let mut codes = Vec::new();
@@ -147,7 +147,7 @@ impl Decoder {
         for (var, codes) in self.q.iter().zip(codes) {
             self.plan.write(gpu, *var, &codes.values)?;
         }
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         if let Some(var) = self.unclamped {
             check_values(not_finite(&self.plan.read(gpu, var).await?))?;
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepUniform, Store, Var};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
 use crate::ops::gather::{to_bytes, to_values};
 use crate::ops::loss::PixelLoss;
@@ -133,7 +133,7 @@ impl Inference {
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
-        self.plan.run(gpu, &StepUniform::default());
+        self.plan.run(gpu, &StepValues::default())?;
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()
             .chain(self.unclamped)

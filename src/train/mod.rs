@@ -11,10 +11,12 @@ mod methods;
 mod metrics;
 mod options;
 mod projection;
+mod reports;
 mod save;
 mod session;
 mod show;
 mod start;
+mod step;
 mod stored;
 
 pub use crate::data::Codes;

@@ -5,19 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::feed::Feed;
-use super::metrics::{Scalars, StepMetrics};
+use super::metrics::Scalars;
+use super::reports::Reports;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::gpu::{
-    Arena, BuildOptions, Gpu, ParameterLayout, Plan, Readback, Recorder, StepUniform, Store,
-};
+use crate::gpu::{Arena, BuildOptions, Exchange, Gpu, ParameterLayout, Plan, Recorder, Store};
 use crate::models::{Builder, Model};
 use crate::optim::Optimizer;
 use crate::options::{BATCH, LR};
 use crate::quant::Seen;
-
-/// Steps that may be in flight on the device.
-const SLOTS: usize = 3;
 
 /// What a session trains with.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,12 +49,13 @@ pub struct Session {
     pub(super) store: Store,
     pub(super) plan: Plan,
     /// The stretches of the plan that are submitted one after the other.
-    parts: Vec<Range<usize>>,
+    pub(super) parts: Vec<Range<usize>>,
     pub(super) scalars: Scalars,
     /// What can be seen of the quantisers in a step, by their names.
     pub(super) seen: Vec<(String, Seen)>,
     pub(super) feed: Feed,
-    readback: Readback,
+    pub(super) reports: Reports,
+    pub(super) exchange: Option<Box<dyn Exchange>>,
     pub(super) step: u32,
     /// The step of the checkpoint that it went on from; 0 without one.
     pub(super) began: u32,
@@ -143,7 +140,7 @@ impl Session {
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;
-        let readback = Readback::new(&gpu, SLOTS, scalars.vars().count());
+        let reports = Reports::new(&gpu, &plan, &scalars)?;
         Ok(Self {
             gpu,
             model,
@@ -154,7 +151,8 @@ impl Session {
             plan,
             scalars,
             seen,
-            readback,
+            reports,
+            exchange: None,
             step: 0,
             began: 0,
             run: None,
@@ -197,6 +195,23 @@ impl Session {
         self.parts = self.plan.parts(parts);
     }
 
+    /// Goes on with another learning rate from the next step on. Nothing is recorded anew, and steps may be in
+    /// flight.
+    ///
+    /// # Errors
+    /// [`Error::Option`] when it is out of range.
+    pub fn set_lr(&mut self, lr: f32) -> Result<()> {
+        LR.check(lr)?;
+        self.options.lr = lr;
+        Ok(())
+    }
+
+    /// Exchanges gradients and statistics with other devices in each step from now on, or no longer. A step is
+    /// submitted in two parts then. Moments, parameters and the rest are this device's own, as before.
+    pub fn set_exchange(&mut self, exchange: Option<Box<dyn Exchange>>) {
+        self.exchange = exchange;
+    }
+
     /// Goes on with other options: the step is recorded anew, and everything that has the same
     /// name (parameters, moments, running statistics) is carried over; what is new starts as in a
     /// new session. All steps must have reported, see [`Self::next_metrics`].
@@ -233,6 +248,7 @@ impl Session {
         next.began = self.began;
         next.run = self.run;
         next.submit_in_parts(self.parts.len());
+        next.exchange = self.exchange.take();
         *self = next;
         Ok(())
     }
@@ -246,77 +262,5 @@ impl Session {
     /// Steps of an epoch.
     pub(super) fn epoch_steps(&self) -> u32 {
         (self.data().train.len() / self.options.batch) as u32
-    }
-
-    /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
-    /// metrics are returned; so they lag a few steps behind.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] when a loss that came back is not finite; [`Error::Gpu`] when the
-    /// device fails.
-    pub async fn step(&mut self) -> Result<Option<StepMetrics>> {
-        let (slot, metrics) = match self.readback.slot() {
-            Some(slot) => (slot, None),
-            None => {
-                let metrics = self.next_metrics().await?;
-                let slot = self.readback.slot().ok_or_else(|| Error::Gpu {
-                    place: "training".into(),
-                    message: "no staging buffer came back".into(),
-                })?;
-                (slot, metrics)
-            }
-        };
-        let batches = self.epoch_steps();
-        self.feed
-            .order_epoch(&self.gpu, self.options.seed, self.step / batches);
-        if self.step == 0 {
-            self.start_codebooks().await?;
-        }
-        let optimizer = &self.options.optimizer;
-        let uniform = StepUniform {
-            batch_start: self.step % batches * self.options.batch as u32,
-            epoch_steps: batches,
-            ..optimizer.step(self.step + 1, self.options.lr)
-        }
-        .with_seed(self.options.seed);
-        self.plan.set_step(&self.gpu, &uniform);
-        let (last, first) = self.parts.split_last().ok_or_else(|| Error::Gpu {
-            place: "training".into(),
-            message: "the plan is empty".into(),
-        })?;
-        for part in first {
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            self.plan.encode_part(&mut encoder, part.clone());
-            self.gpu.queue.submit([encoder.finish()]);
-        }
-        let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-        self.plan.encode_part(&mut encoder, last.clone());
-        let mut sources = Vec::new();
-        for var in self.scalars.vars() {
-            sources.push(self.plan.location(var)?);
-        }
-        Readback::copy(&mut encoder, &slot, &sources);
-        let submission = self.gpu.queue.submit([encoder.finish()]);
-        self.step += 1;
-        self.readback.submitted(self.step, slot, submission);
-        Ok(metrics)
-    }
-
-    /// The metrics of the oldest step in flight, waited for; `None` when none is.
-    ///
-    /// # Errors
-    /// As [`Self::step`].
-    pub async fn next_metrics(&mut self) -> Result<Option<StepMetrics>> {
-        let Some((step, values)) = self.readback.next(&self.gpu).await? else {
-            return Ok(None);
-        };
-        let report = self.scalars.report(step, &values);
-        if report.lost.is_some() || report.bad_vectors > 0 {
-            let value = report.lost.unwrap_or(report.metrics.rec_loss);
-            // A step's loss is that of the parameters before it.
-            let moves = (step - 1).saturating_sub(self.began);
-            return Err(self.diverged("the loss", step, moves, value, report.bad_vectors));
-        }
-        Ok(Some(report.metrics))
     }
 }

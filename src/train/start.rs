@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, ParameterLayout, Recorder, StepUniform, Store};
+use crate::gpu::{BuildOptions, ParameterLayout, Recorder, Store};
 use crate::models::Builder;
 use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use crate::quant::{Seen, Start, tensor};
@@ -44,7 +44,7 @@ impl Session {
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
-        plan.run(&self.gpu, &StepUniform::default());
+        plan.run(&self.gpu, &self.step_values(1))?;
         let z = plan.read(&self.gpu, seen.z).await?;
         let rows = seen.vectors.rows_of(&z);
         let options = KMeansOptions::new(seen.codes, options.seed);

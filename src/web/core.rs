@@ -168,12 +168,23 @@ impl Core {
         self.session.submit_in_parts(parts);
     }
 
-    /// Goes on with other options (JSON, all of them); all steps must have reported.
+    /// Goes on with other options (JSON, all of them). All steps must have reported, unless only the learning
+    /// rate differs: then nothing is recorded anew.
     ///
     /// # Errors
     /// As [`Session::reconfigure`].
     pub async fn reconfigure(&mut self, options: &str) -> JsResult<()> {
         let options = parse_options(options)?;
+        let lr = options.lr;
+        let same_rate = TrainOptions {
+            lr: self.options.lr,
+            ..options.clone()
+        };
+        if same_rate == self.options {
+            self.session.set_lr(lr)?;
+            self.options = options;
+            return Ok(());
+        }
         let model = options.build_model(self.session.data().train.shape[0])?;
         self.session.reconfigure(model, options.session()).await?;
         self.options = options;

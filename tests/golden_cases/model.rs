@@ -88,9 +88,11 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     case.load_parameters(gpu, &store)?;
     let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
     plan.write(gpu, x, &case.tensor("in.x")?.values)?;
+    let lr = case.number("lr")? as f32;
     let mut trace = Vec::new();
     for step in 0..case.number("steps")? as u32 {
-        plan.run(gpu, &optimizer.step(step + 1, case.number("lr")? as f32));
+        let values = optimizer.step(step + 1, lr);
+        plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
         for scalar in [
             loss,
             cmt_loss,

@@ -1,6 +1,6 @@
 //! Kind `op`: one operation, forward and backward.
 
-use semivq::gpu::{BuildOptions, Gpu, Init, ParameterLayout, Recorder, StepUniform, Store, Var};
+use semivq::gpu::{BuildOptions, Gpu, Init, ParameterLayout, Recorder, StepValues, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNormState, batch_norm};
 use semivq::ops::conv_transpose2d::conv_transpose2d;
@@ -107,7 +107,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
     plan.write(gpu, x, &case.tensor("in.x")?.values)?;
     plan.write(gpu, second, second_values)?;
-    plan.run(gpu, &StepUniform::default());
+    plan.run(gpu, &StepValues::default())?;
     plan.check_guards(gpu).await?;
     store.check_gradient_guards(gpu).await?;
     case.compare("out.y", &plan.read(gpu, y).await?, LAYER)?;

@@ -32,7 +32,7 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     for step in 0..case.group("after").len() {
         let grad = &case.tensor(&format!("in.grad_{step}"))?.values;
         store.write(gpu, Arena::Gradients, "p", grad)?;
-        plan.run(gpu, &optimizer.step(step as u32 + 1, lr));
+        plan.run(gpu, &optimizer.step(step as u32 + 1, lr))?;
         let after = store.read(gpu, Arena::Parameters).await?;
         case.compare(&format!("after.p_{step}"), &after[0].2, LAYER)?;
     }

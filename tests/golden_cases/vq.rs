@@ -1,6 +1,6 @@
 //! Kind `vq`: the quantiser, `sum(out * grad_out) + 10 * loss (+ penalty)` differentiated.
 
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
 use semivq::quant::{Encoded, VectorQuantConfig, Vectors, tensor};
 
 use super::{Case, Fallible, LAYER};
@@ -50,11 +50,8 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
     plan.write(gpu, z, &case.tensor("in.z")?.values)?;
     plan.write(gpu, grad_out, &case.tensor("in.grad_out")?.values)?;
-    let step = StepUniform {
-        step: 1,
-        ..StepUniform::default()
-    };
-    plan.run(gpu, &step);
+    let values = StepValues::default().with("step", 1_u32);
+    plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
     plan.check_guards(gpu).await?;
     store.check_gradient_guards(gpu).await?;
     case.compare_codes("out.q", &plan.read_u32(gpu, seen.q).await?)?;

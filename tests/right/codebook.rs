@@ -56,7 +56,7 @@ pub async fn just_the_codes_in_use(gpu: &Gpu) -> Outcome {
     store.poison_gradients(gpu);
     plan.write(gpu, z_var, &z)?;
     plan.write(gpu, grad_var, &upstream)?;
-    plan.run(gpu, &optimizer.step(1, LR));
+    plan.run(gpu, &optimizer.step(1, LR))?;
     plan.check_guards(gpu).await?;
     store.check_gradient_guards(gpu).await?;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store, Var};
+use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::batch_norm::{BatchNormState, batch_norm};
 use semivq::ops::group_norm::group_norm;
@@ -42,7 +42,7 @@ async fn both_ways(
     let plan = recording.build(gpu, &store, BuildOptions::default())?;
     plan.write(gpu, input, x)?;
     plan.write(gpu, grad_y, &vec![1.0_f32; y_shape.iter().product()])?;
-    plan.run(gpu, &StepUniform::default());
+    plan.run(gpu, &StepValues::default())?;
     Ok((plan.read(gpu, y).await?, plan.read(gpu, grad).await?))
 }
 
@@ -100,7 +100,7 @@ pub async fn losses_keep_nan(gpu: &Gpu) -> Outcome {
         let plan = recording.build(gpu, &store, BuildOptions::default())?;
         plan.write(gpu, y, &[1.0_f32, f32::NAN, 3.0, 4.0])?;
         plan.write(gpu, target, &[0.0_f32; 4])?;
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         let (mean, grad) = (plan.read(gpu, mean).await?, plan.read(gpu, grad).await?);
         let same = grad[1] == slope || (grad[1].is_nan() && slope.is_nan());
         if !mean[0].is_nan() || !same || grad[0].is_nan() {
@@ -146,7 +146,7 @@ pub async fn wide_groups_keep_nan(gpu: &Gpu) -> Outcome {
         plan.write(gpu, bias, &[0.5_f32; 4])?;
         let upstream: Vec<f32> = (0..1600).map(|i| (i * 5 % 13) as f32 / 4.0).collect();
         plan.write(gpu, grad_y, &upstream)?;
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         let of_channel = |c: usize| -> f32 {
             let all = upstream.iter().enumerate();
             all.filter(|(i, _)| i / 200 % 4 == c).map(|(_, g)| g).sum()
@@ -190,12 +190,8 @@ pub async fn maxima_keep_nan(gpu: &Gpu) -> Outcome {
             let mut used = [0_u32; CODES];
             used[300] = 9;
             plan.write(gpu, counts, &used)?;
-            let uniform = StepUniform {
-                step: 1,
-                epoch_steps: 1,
-                ..StepUniform::default()
-            };
-            plan.run(gpu, &uniform);
+            let values = StepValues::default().with("step", 1_u32);
+            plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
             let got = plan.read(gpu, window.age_max).await?[0];
             if !same(got, value + 1.0) {
                 return Err(format!("{value} at {place}: {got}").into());
@@ -354,7 +350,7 @@ impl Case {
         if let Some((grad_y, values)) = upstream {
             plan.write(gpu, grad_y, values)?;
         }
-        plan.run(gpu, &StepUniform::default());
+        plan.run(gpu, &StepValues::default())?;
         plan.check_guards(gpu).await?;
         for (name, var) in outputs {
             let got = match name {

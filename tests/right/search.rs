@@ -1,6 +1,6 @@
 //! The nearest code.
 
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepUniform, Store};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
 use semivq::quant::Vectors;
 use semivq::quant::codebook::search::{reference, search};
 
@@ -31,7 +31,7 @@ async fn found(
     let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
     plan.write(gpu, z_var, z)?;
     plan.write(gpu, codebook_var, codebook)?;
-    plan.run(gpu, &StepUniform::default());
+    plan.run(gpu, &StepValues::default())?;
     plan.check_guards(gpu).await?;
     Ok(plan.read_u32(gpu, q).await?)
 }

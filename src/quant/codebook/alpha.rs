@@ -13,7 +13,7 @@
 use super::mlp::mlp;
 use super::{AlterPenalty, affine};
 use crate::error::Result;
-use crate::gpu::{NUMBER, REDUCE, Recorder, STEP, Var, kernels, uniform_struct};
+use crate::gpu::{NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of both entry points.
@@ -24,7 +24,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "alpha", [NUMBER, REDUCE, STEP];
+    "alpha", [NUMBER, REDUCE], step [step: u32];
     PENALTY = "penalty", 256, Params::FIELDS, [Read 1, Write 2, Step 15];
     PENALTY_BACKWARD = "penalty_backward", 256, Params::FIELDS, [Read 1, Write 3, Step 15];
 }
@@ -49,7 +49,7 @@ pub fn penalty(rec: &mut Recorder<'_>, alpha: Var, kind: AlterPenalty, weight: f
         weight,
     };
     let constants = [("KIND", f64::from(kind as u8))];
-    let out = rec.temporary("alpha_penalty", &[1]);
+    let out = rec.scalar("alpha_penalty");
     rec.dispatch(&PENALTY, &params, &[alpha, out], 1)
         .constants(&constants);
     rec.on_backward_root(&[alpha], move |rec| {
@@ -59,5 +59,5 @@ pub fn penalty(rec: &mut Recorder<'_>, alpha: Var, kind: AlterPenalty, weight: f
             Ok(())
         })
     });
-    rec.keep(out)
+    out
 }

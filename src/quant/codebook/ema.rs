@@ -12,7 +12,7 @@
 
 use super::clusters::Clusters;
 use crate::error::Result;
-use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{Element, GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 const EPS: f32 = 1e-5;
 
@@ -51,7 +51,8 @@ pub fn follow(
         eps: EPS,
     };
     let sizes = rec.state("cluster_size", &[shape[0]], 1.0)?;
-    let Clusters { counts, sums, .. } = *clusters;
+    let counts = rec.statistic(clusters.counts, Element::U32);
+    let sums = rec.statistic(clusters.sums, Element::F32);
     rec.after_backward(move |rec| {
         let smoothed = rec.temporary("smoothed sizes", &[shape[0], 2]);
         rec.dispatch_per_group(&TRACK, &params, &[counts, sizes, smoothed], 1);

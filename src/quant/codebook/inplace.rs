@@ -11,6 +11,9 @@
 //! That loss's gradients for the other parameters of the layer join those of the main backward
 //! pass. `moved` takes the place of C in what follows (with the same q, scale, bias and gamma), its
 //! gradient is that of C, and C becomes `moved` after the backward pass, before the optimiser.
+//!
+//! The step belongs to the forward phase, so that its sums and counts are those of the device's own
+//! batch: an exchange between devices ([`crate::gpu::Exchange`]) does not reach them.
 
 use super::clusters::Clusters;
 use crate::error::Result;

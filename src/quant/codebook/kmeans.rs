@@ -15,8 +15,8 @@ use super::clusters::move_to_means;
 use super::search;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    BuildOptions, GRID, Gpu, NUMBER, ParameterLayout, Plan, RANDOM, REDUCE, Recorder, STEP,
-    StepUniform, Store, Var, kernels, uniform_struct,
+    BuildOptions, GRID, Gpu, NUMBER, ParameterLayout, Plan, RANDOM, REDUCE, Recorder, StepValues,
+    Store, Var, kernels, uniform_struct,
 };
 use crate::ops::sum;
 use crate::options::{CLUSTERS, MAX_ITERATIONS};
@@ -40,7 +40,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "kmeans", [GRID, NUMBER, REDUCE, STEP, RANDOM];
+    "kmeans", [GRID, NUMBER, REDUCE, RANDOM], step [step: u32, seed_low: u32, seed_high: u32];
     FIRST = "first", 1, Params::FIELDS, [Write 10, Step 15];
     DRAW = "draw", 256, Params::FIELDS, [Read 3, Read 5, Write 6, Step 15];
     TRY_CANDIDATES = "try_candidates", 256, Params::FIELDS, [Read 1, Read 3, Read 7, Write 8];
@@ -157,11 +157,11 @@ async fn cluster(
         job.lloyd.write(gpu, job.centroids, &tiled)?;
         return job.finish(gpu, rows, 0).await;
     }
-    job.seed(gpu);
+    job.seed(gpu)?;
     let mut last = f64::INFINITY;
     let mut iterations = 0;
     while iterations < options.max_iterations {
-        job.lloyd.run(gpu, &StepUniform::default());
+        job.lloyd.run(gpu, &StepValues::default())?;
         iterations += 1;
         let inertia = f64::from(job.lloyd.read(gpu, job.inertia).await?[0]);
         if last - inertia <= CONVERGED * inertia {
@@ -320,23 +320,19 @@ impl Job {
     }
 
     /// The seeding, a submission a centroid.
-    fn seed(&self, gpu: &Gpu) {
-        let at = |step: usize| {
-            StepUniform {
-                step: step as u32,
-                ..StepUniform::default()
-            }
-            .with_seed(self.options.seed)
-        };
-        self.first.run(gpu, &at(0));
+    fn seed(&self, gpu: &Gpu) -> Result<()> {
+        let seeded = StepValues::default().with_seed(self.options.seed);
+        let at = |step: usize| seeded.clone().with("step", step as u32);
+        self.first.run(gpu, &at(0))?;
         for k in 1..self.options.clusters {
-            self.next.run(gpu, &at(k));
+            self.next.run(gpu, &at(k))?;
         }
+        Ok(())
     }
 
     /// Rows `x` and what they were assigned to at last.
     async fn finish(&self, gpu: &Gpu, x: &[f32], iterations: usize) -> Result<KMeans> {
-        self.assign.run(gpu, &StepUniform::default());
+        self.assign.run(gpu, &StepValues::default())?;
         let centroids = self.lloyd.read(gpu, self.centroids).await?;
         let assignments = self.assign.read_u32(gpu, self.assigned).await?;
         gpu.check("k-means")?;

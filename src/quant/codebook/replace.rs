@@ -16,7 +16,7 @@
 use super::clusters::move_to_means;
 use super::{ReplacePolicy, search};
 use crate::error::Result;
-use crate::gpu::{GRID, RANDOM, Recorder, STEP, Var, kernels, uniform_struct};
+use crate::gpu::{Element, GRID, RANDOM, Recorder, Var, kernels, uniform_struct};
 use crate::quant::usage::counts;
 use crate::quant::vectors::{VECTORS, Vectors};
 use crate::rng;
@@ -40,7 +40,7 @@ uniform_struct! {
 }
 
 kernels! {
-    "replace", [GRID, VECTORS, STEP, RANDOM];
+    "replace", [GRID, VECTORS, RANDOM], step [step: u32, seed_low: u32, seed_high: u32];
     TICK = "tick", 256, Params::FIELDS, [Read 1, Write 2, Write 3, Write 4];
     FROM_ROWS = "from_rows", 64, Params::FIELDS, [Read 5, Read 7, Write 8, Step 15];
     WEIGH_CODES = "weigh_codes", 256, Params::FIELDS, [Read 1, Write 17];
@@ -78,6 +78,7 @@ pub fn replace(
     policy: ReplacePolicy,
     on: Replacement,
 ) -> Result<()> {
+    rec.statistic(on.counts, Element::U32);
     let codes = rec.len(on.counts);
     let countdown = rec.state("countdown", &[codes], patience as f32)?;
     let params = Params {

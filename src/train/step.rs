@@ -1,0 +1,167 @@
+//! The steps of a session: what they are given, their submission, and what they report.
+
+use std::ops::Range;
+
+use super::metrics::StepMetrics;
+use super::session::{Session, SessionOptions};
+use crate::error::{Error, Result};
+use crate::gpu::{Phase, STEPS_AT_ONCE, StepValues};
+
+impl Session {
+    /// What the kernels are told of step `step` (from 1): the one place that collects it.
+    #[must_use]
+    pub fn step_values(&self, step: u32) -> StepValues {
+        let steps = self.epoch_steps();
+        let batch = step.saturating_sub(1) % steps;
+        let SessionOptions {
+            optimizer,
+            lr,
+            seed,
+            ..
+        } = &self.options;
+        let values = optimizer
+            .step(step, *lr)
+            .with("batch_start", batch * self.options.batch as u32)
+            .with("epoch_steps", steps)
+            .with_seed(*seed);
+        let quantizers = self.model.quantizers();
+        let own = quantizers.iter().flat_map(|(_, q)| q.step_values(step));
+        own.fold(values, |values, (name, value)| values.with(name, value))
+    }
+
+    /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
+    /// metrics are returned; so they lag a few steps behind.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when a loss that came back is not finite; [`Error::Gpu`] when the
+    /// device fails.
+    pub async fn step(&mut self) -> Result<Option<StepMetrics>> {
+        self.make_room().await?;
+        let metrics = self.report()?;
+        self.submit(1).await?;
+        Ok(metrics)
+    }
+
+    /// Makes `count` steps, up to [`STEPS_AT_ONCE`] of them in a submission: bit for bit what as many calls of
+    /// [`Self::step`] make, with less work for the host between short steps. `report` gets the metrics that come
+    /// back meanwhile, in order; they lag a few submissions behind. Where a submission must stay short (a browser
+    /// draws in between), so must `count`, or see [`Self::submit_in_parts`].
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn steps(&mut self, count: u32, mut report: impl FnMut(StepMetrics)) -> Result<()> {
+        let goal = self.step + count;
+        while self.step < goal {
+            self.make_room().await?;
+            while let Some(metrics) = self.report()? {
+                report(metrics);
+            }
+            // The order of the images, which the queue writes, changes between two epochs.
+            let steps = self.epoch_steps();
+            let left = steps - self.step % steps;
+            let together = if self.exchange.is_some() {
+                1
+            } else {
+                STEPS_AT_ONCE
+            };
+            let count = left.min(goal - self.step).min(together as u32);
+            self.submit(count).await?;
+        }
+        Ok(())
+    }
+
+    /// The metrics of the oldest step that has not reported, waited for; `None` when all have.
+    ///
+    /// # Errors
+    /// As [`Self::step`].
+    pub async fn next_metrics(&mut self) -> Result<Option<StepMetrics>> {
+        if self.reports.arrived.is_empty() {
+            self.reports.land(&self.gpu).await?;
+        }
+        self.report()
+    }
+
+    async fn make_room(&mut self) -> Result<()> {
+        if self.reports.readback.is_full() {
+            self.reports.land(&self.gpu).await?;
+        }
+        Ok(())
+    }
+
+    /// Submits `count` steps of one epoch together, or each in its parts. A slot must be free; nothing can fail
+    /// once it is taken.
+    async fn submit(&mut self, count: u32) -> Result<()> {
+        let epoch = self.step / self.epoch_steps();
+        self.feed.order_epoch(&self.gpu, self.options.seed, epoch);
+        if self.step == 0 {
+            self.start_codebooks().await?;
+        }
+        let first = self.step + 1;
+        let values: Vec<_> = (first..first + count)
+            .map(|s| self.step_values(s))
+            .collect();
+        self.plan.set_steps(&self.gpu, &values)?;
+        let parts = self.exchange_gradients().await?;
+        let readback = &mut self.reports.readback;
+        let slot = readback.slot().ok_or_else(|| Error::Gpu {
+            place: "training".into(),
+            message: "no staging buffer is free".into(),
+        })?;
+        let command = || self.gpu.device.create_command_encoder(&Default::default());
+        let mut encoder = command();
+        for row in 0..values.len() {
+            for (i, part) in parts.iter().enumerate() {
+                if (row, i) != (0, 0) && parts.len() > 1 {
+                    let done = std::mem::replace(&mut encoder, command());
+                    self.gpu.queue.submit([done.finish()]);
+                }
+                self.plan.encode_part(&mut encoder, part.clone(), row);
+            }
+            readback.copy(&mut encoder, &slot, row, self.plan.scalars());
+        }
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        self.step += count;
+        readback.submitted(first, values.len(), slot, submission);
+        Ok(())
+    }
+
+    /// With an exchange: submits the step up to its gradients and has them exchanged. Returns the parts that are
+    /// still to be submitted.
+    async fn exchange_gradients(&mut self) -> Result<Vec<Range<usize>>> {
+        let Some(exchange) = &mut self.exchange else {
+            return Ok(self.parts.clone());
+        };
+        let (before, after) = split(&self.parts, self.plan.phase(Phase::Backward).end);
+        for part in before {
+            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+            self.plan.encode_part(&mut encoder, part, 0);
+            self.gpu.queue.submit([encoder.finish()]);
+        }
+        let tensors = self.plan.exchanged(&self.store)?;
+        exchange.exchange(&self.gpu, &tensors).await?;
+        Ok(after)
+    }
+
+    /// The metrics of the oldest step that has arrived.
+    fn report(&mut self) -> Result<Option<StepMetrics>> {
+        let Some((step, values)) = self.reports.pop() else {
+            return Ok(None);
+        };
+        let report = self.scalars.report(step, &values);
+        if report.lost.is_some() || report.bad_vectors > 0 {
+            let value = report.lost.unwrap_or(report.metrics.rec_loss);
+            // A step's loss is that of the parameters before it.
+            let moves = (step - 1).saturating_sub(self.began);
+            return Err(self.diverged("the loss", step, moves, value, report.bad_vectors));
+        }
+        Ok(Some(report.metrics))
+    }
+}
+
+/// What of `parts` lies before dispatch `at`, and what from there on.
+fn split(parts: &[Range<usize>], at: usize) -> (Vec<Range<usize>>, Vec<Range<usize>>) {
+    let before = parts.iter().map(|p| p.start..p.end.min(at));
+    let after = parts.iter().map(|p| p.start.max(at)..p.end);
+    let some = |p: &Range<usize>| !p.is_empty();
+    (before.filter(some).collect(), after.filter(some).collect())
+}
