@@ -5,7 +5,7 @@ import { Controls } from "./controls.js";
 import { Problems } from "./problems.js";
 import type { FromWorker, Kept, Sides, ToWorker } from "./protocol.js";
 import { SIDES, type Setting, type Side, type State, fromHash, initialState, optionsOf, sidesOf, toHash } from "./settings.js";
-import type { PartialOptions, Quantiser, TrainOptions } from "./trainer.js";
+import type { PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
 import { CodeMap } from "./views/codemap.js";
 import { Codebook } from "./views/codebook.js";
 import { Images } from "./views/images.js";
@@ -28,7 +28,7 @@ let ready = false;
 /** Whether the user's own data is loaded. */
 let ownData = false;
 let kept: Kept | null = null;
-const last: Partial<Record<Side, Quantiser>> = {};
+const last: Partial<Record<Side, Quantizer>> = {};
 const numCodes: Record<Side, number> = { a: 256, b: 256 };
 const stepsOf: Record<Side, number> = { a: 0, b: 0 };
 
@@ -327,9 +327,9 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       images[message.side].draw(message.shown);
       if (message.side === mapSide.value) codeMap.update(message.shown);
       break;
-    case "quantiser":
-      last[message.side] = message.quantiser;
-      codebooks[message.side].draw(message.quantiser, message.step);
+    case "quantizer":
+      last[message.side] = message.quantizer;
+      codebooks[message.side].draw(message.quantizer, message.step);
       break;
     case "evaluation": {
       const { l1, mse, perplexity, images: count } = message.evaluation;

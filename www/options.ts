@@ -34,7 +34,7 @@ export const METHODS: readonly Method[] = [
 ];
 
 /** Options of the quantiser, under the names of the command line; the method sets most of them. */
-export interface QuantiserOptions {
+export interface QuantizerOptions {
   /** Features of a vector. Default: 32. */
   feature_size: number;
   /** Codes of the codebook. Default: 256. */
@@ -117,13 +117,13 @@ export interface TrainOptions {
   /** Weight of the commitment loss. Default: 10. */
   commitment_weight: number;
   /** The quantiser. */
-  vq: QuantiserOptions;
+  vq: QuantizerOptions;
   /** The optimiser. */
   optimizer: OptimizerOptions;
 }
 
 /** Some options; what is missing comes from the method, then from the defaults. */
-export type PartialOptions = Partial<Omit<TrainOptions, "vq">> & { vq?: Partial<QuantiserOptions> };
+export type PartialOptions = Partial<Omit<TrainOptions, "vq">> & { vq?: Partial<QuantizerOptions> };
 
 /** The controls of the options, in the page's order; `key` is the option's name. */
 export const CONTROLS = [

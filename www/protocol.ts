@@ -1,5 +1,5 @@
 /** What the page and the worker say to each other. */
-import type { Evaluation, Metrics, MethodInfo, PartialOptions, Quantiser, TrainOptions } from "./trainer.js";
+import type { Evaluation, Metrics, MethodInfo, PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
 import type { Side } from "./settings.js";
 
 /** What makes a run: the options of each side that is shown. */
@@ -64,7 +64,7 @@ export type FromWorker =
   | { kind: "built"; side: Side; built: Built; data: DataInfo; history: Metrics[] }
   | { kind: "metrics"; side: Side; metrics: Metrics[] }
   | { kind: "shown"; side: Side; shown: Shown }
-  | { kind: "quantiser"; side: Side; step: number; quantiser: Quantiser }
+  | { kind: "quantizer"; side: Side; step: number; quantizer: Quantizer }
   | { kind: "evaluation"; side: Side; evaluation: Evaluation }
   | { kind: "state"; running: boolean; busy: string; imagesPerSecond: number; slices: number }
   | { kind: "decoded"; request: number; image: Uint8Array }

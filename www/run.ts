@@ -2,7 +2,7 @@
 import { History } from "./history.js";
 import type { Built, DataInfo, Shown } from "./protocol.js";
 import type { SavedSide } from "./store.js";
-import { type GpuDevice, type Metrics, type PartialOptions, type Quantiser, Trainer, type TrainingData } from "./trainer.js";
+import { type GpuDevice, type Metrics, type PartialOptions, type Quantizer, Trainer, type TrainingData } from "./trainer.js";
 
 /** Vectors of the last batch that the page draws. */
 const POINTS = 1500;
@@ -60,7 +60,7 @@ export class Run {
   }
 
   /** Test images with their reconstructions and codes, and what the quantiser holds. */
-  async views(): Promise<{ shown: Shown; quantiser: Quantiser }> {
+  async views(): Promise<{ shown: Shown; quantizer: Quantizer }> {
     const { shape } = this.trainer.data;
     const { images, codes } = await this.trainer.view(this.#originals);
     const [, h, w] = shape;
@@ -68,6 +68,6 @@ export class Run {
       shape, images, codes, originals: this.#originals, count: this.#count,
       cells: codes.length > 0 ? [h / 4, w / 4] : [0, 0],
     };
-    return { shown, quantiser: await this.trainer.quantiser(POINTS) };
+    return { shown, quantizer: await this.trainer.quantizer(POINTS) };
   }
 }

@@ -7,9 +7,9 @@
  * ```
  */
 import init, { Core, Data, Device, complete, describe, join, methods } from "./core/semivq.js";
-import type { Method, PartialOptions, QuantiserOptions, TrainOptions } from "./options.js";
+import type { Method, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
 
-export type { Method, OptimizerOptions, PartialOptions, QuantiserOptions, TrainOptions } from "./options.js";
+export type { Method, OptimizerOptions, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
 
 /** What a step reports. */
 export interface Metrics {
@@ -44,11 +44,11 @@ export interface MethodInfo {
   name: Method;
   summary: string;
   paper: string;
-  vq: QuantiserOptions;
+  vq: QuantizerOptions;
 }
 
 /** What the quantiser holds; all empty before the first step. */
-export interface Quantiser {
+export interface Quantizer {
   /** Vectors of each code over the last epoch's worth of them `[K]`. */
   counts: Float32Array;
   /** Steps since each code was used last `[K]`. */
@@ -325,9 +325,9 @@ export class Trainer {
   }
 
   /** What the quantiser holds, with at most `points` vectors of the last batch. */
-  quantiser(points = 2000): Promise<Quantiser> {
+  quantizer(points = 2000): Promise<Quantizer> {
     return this.#queued(async () => {
-      const seen = await this.#core.quantiser(points);
+      const seen = await this.#core.quantizer(points);
       const result = {
         counts: seen.counts(),
         ages: seen.ages(),

@@ -149,9 +149,9 @@ async function resume(saved: store.SavedSession) {
 async function views(side: Side) {
   const run = running[side];
   if (!run) return;
-  const { shown, quantiser } = await run.views();
+  const { shown, quantizer } = await run.views();
   post({ kind: "shown", side, shown }, [shown.images.buffer, shown.codes.buffer]);
-  post({ kind: "quantiser", side, step: run.step, quantiser });
+  post({ kind: "quantizer", side, step: run.step, quantizer });
 }
 
 async function allViews() {

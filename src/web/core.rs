@@ -36,7 +36,7 @@ impl View {
 /// What the quantiser holds.
 #[wasm_bindgen]
 #[derive(Debug, Default)]
-pub struct Quantiser {
+pub struct Quantizer {
     counts: Vec<f32>,
     ages: Vec<f32>,
     vectors: Vec<f32>,
@@ -47,7 +47,7 @@ pub struct Quantiser {
 }
 
 #[wasm_bindgen]
-impl Quantiser {
+impl Quantizer {
     /// Vectors of each code over the last epoch's worth of them `[K]`.
     #[must_use]
     pub fn counts(&self) -> Vec<f32> {
@@ -271,9 +271,9 @@ impl Core {
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
-    pub async fn quantiser(&mut self, points: usize) -> JsResult<Quantiser> {
+    pub async fn quantizer(&mut self, points: usize) -> JsResult<Quantizer> {
         let Some(seen) = self.session.inspect(0).await? else {
-            return Ok(Quantiser::default());
+            return Ok(Quantizer::default());
         };
         let usage = self.session.code_usage(0).await?;
         let features = seen.features;
@@ -291,7 +291,7 @@ impl Core {
             }
         };
         let (counts, ages) = usage.map_or_else(Default::default, |u| (u.counts, u.ages));
-        Ok(Quantiser {
+        Ok(Quantizer {
             counts,
             ages,
             vectors,

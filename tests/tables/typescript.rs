@@ -11,7 +11,7 @@ const HEAD: &str = "\
 
 const PARTIAL: &str = "
 /** Some options; what is missing comes from the method, then from the defaults. */
-export type PartialOptions = Partial<Omit<TrainOptions, \"vq\">> & { vq?: Partial<QuantiserOptions> };
+export type PartialOptions = Partial<Omit<TrainOptions, \"vq\">> & { vq?: Partial<QuantizerOptions> };
 ";
 
 /// `text` as a literal.
@@ -146,14 +146,14 @@ export type Method =\n  | {};
 export const METHODS: readonly Method[] = [\n  {},\n];
 
 /** Options of the quantiser, under the names of the command line; the method sets most of them. */
-export interface QuantiserOptions {{\n{}}}
+export interface QuantizerOptions {{\n{}}}
 
 /** The optimiser and its constants. */
 export type OptimizerOptions ={};
 
 /** What a run is: the same object as the command line's `config.json`. */
 export interface TrainOptions {{\n{}  /** The quantiser. */
-  vq: QuantiserOptions;
+  vq: QuantizerOptions;
   /** The optimiser. */
   optimizer: OptimizerOptions;
 }}

@@ -1,7 +1,7 @@
 /** What the quantiser holds: usage of the codes, vectors and codes on one plane, the scale of the features. */
 import { Curve, colourOf } from "../charts.js";
 import type { Side } from "../settings.js";
-import type { Quantiser } from "../trainer.js";
+import type { Quantizer } from "../trainer.js";
 import { element, fit, picture } from "./pixels.js";
 
 const median = (values: readonly number[]) => {
@@ -16,7 +16,7 @@ class Usage {
   #drawn = picture("Codes sorted by use");
   #note = element("p", { className: "note" });
   #order: number[] = [];
-  #last: Quantiser | undefined;
+  #last: Quantizer | undefined;
 
   constructor(host: HTMLElement, private readonly side: Side) {
     host.append(element("h4", { textContent: "Use of the codes, sorted" }), element("div", {}, this.#drawn.canvas), this.#note);
@@ -42,7 +42,7 @@ class Usage {
     this.#drawn.canvas.setAttribute("aria-label", `Codes sorted by use: ${this.#note.textContent}`);
   }
 
-  draw(q: Quantiser) {
+  draw(q: Quantizer) {
     this.#last = q;
     this.#order = [...q.counts.keys()].sort((i, j) => (q.counts[j] ?? 0) - (q.counts[i] ?? 0));
     const { canvas, context } = this.#drawn;
@@ -65,8 +65,8 @@ class Usage {
 /** Codes and vectors on the plane of the vectors' largest deviations; moves from one state to the next. */
 class Plane {
   #drawn = picture("Vectors and codes on one plane");
-  #from: Quantiser | undefined;
-  #to: Quantiser | undefined;
+  #from: Quantizer | undefined;
+  #to: Quantizer | undefined;
   #started = 0;
   #frame = 0;
   #box: [number, number, number, number] | undefined;
@@ -80,7 +80,7 @@ class Plane {
     );
   }
 
-  draw(q: Quantiser) {
+  draw(q: Quantizer) {
     this.#from = this.#to ?? q;
     this.#to = q;
     this.#started = performance.now();
@@ -95,7 +95,7 @@ class Plane {
   };
 
   /** The box of everything, which follows slowly. */
-  #limits(q: Quantiser): [number, number, number, number] {
+  #limits(q: Quantizer): [number, number, number, number] {
     let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
     const take = (points: Float32Array) => {
       for (let i = 0; i + 1 < points.length; i += 2) {
@@ -184,7 +184,7 @@ class Scale {
     this.#box.hidden = true;
   }
 
-  draw(q: Quantiser, step: number) {
+  draw(q: Quantizer, step: number) {
     const isGamma = q.gamma.length > 0;
     const values = Array.from(isGamma ? q.gamma : q.scale);
     this.#box.hidden = values.length === 0;
@@ -235,7 +235,7 @@ export class Codebook {
     this.#scale.reset();
   }
 
-  draw(q: Quantiser, step: number) {
+  draw(q: Quantizer, step: number) {
     const some = q.counts.length > 0;
     this.#full.hidden = !some && step > 0;
     this.#empty.hidden = some || step === 0;
