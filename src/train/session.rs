@@ -258,6 +258,9 @@ impl Session {
     /// [`Error::Diverged`] when a loss that came back is not finite; [`Error::Gpu`] when the
     /// device fails; [`Error::File`] when streamed images cannot be read.
     pub async fn step(&mut self) -> Result<Option<StepMetrics>> {
+        // First, because it can fail, and a slot that is taken must be used.
+        self.feed
+            .prepare(&self.gpu, self.options.seed, self.step..self.step + 1)?;
         let (slot, metrics) = match self.readback.slot() {
             Some(slot) => (slot, None),
             None => {
@@ -269,8 +272,6 @@ impl Session {
                 (slot, metrics)
             }
         };
-        self.feed
-            .prepare(&self.gpu, self.options.seed, self.step..self.step + 1)?;
         if self.step == 0 {
             self.start_codebooks().await?;
         }
