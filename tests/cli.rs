@@ -156,6 +156,21 @@ fn codes_there_and_back(folder: &Path) -> Result<(), Failed> {
         1,
         "encode images of one size at a time",
     )?;
+    // What divides the sizes is asked of the model, before anything is written.
+    let odd = semivq::data::Images {
+        shape: [1, 5, 4],
+        pixels: vec![9; 20],
+        labels: None,
+    };
+    semivq::run::pictures::write_image(&folder.join("odd.png"), &odd, 0)?;
+    for args in [
+        ["encode", "a", "odd.png", "--out", "none.npy"],
+        ["reconstruct", "a", "odd.png", "--out", "none"],
+    ] {
+        let want = "odd.png: is 4 x 5; width and height must be divisible by 4: crop or resize it";
+        run(&args, 1, want)?;
+        ensure(!folder.join(args[4]).exists(), "something was written")?;
+    }
     let plain = "train --data data --batch 8 --steps 2 --no-vq --out b";
     good(folder, &plain.split(' ').collect::<Vec<_>>())?;
     run(&["encode", "b"], 2, "no quantiser")

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::Error;
-use semivq::data::{Dataset, Images, synthetic};
+use semivq::data::{Dataset, Images, Source, synthetic};
 use semivq::gpu::Gpu;
 use semivq::train::{Method, Session, StepMetrics, TrainOptions};
 
@@ -21,16 +21,16 @@ type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
 /// `train` images of the built-in set.
 fn data(train: usize) -> Dataset {
     let all = synthetic::glyphs(5);
-    let first = |images: &Images, count: usize| Images {
-        shape: images.shape,
-        pixels: images.range(0, count).to_vec(),
+    let first = |source: &dyn Source, count: usize| Images {
+        shape: source.shape(),
+        pixels: source.read_range(0..count).unwrap(),
         labels: None,
     };
-    Dataset {
-        name: "a few glyphs".into(),
-        train: first(&all.train, train),
-        test: first(&all.test, 4),
-    }
+    Dataset::new(
+        "a few glyphs",
+        first(&all.train, train),
+        first(&all.test, 4),
+    )
 }
 
 fn options(method: Method) -> TrainOptions {
@@ -57,7 +57,7 @@ fn replacing(method: Method) -> TrainOptions {
 
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, images: usize) -> semivq::Result<Session> {
     let data = data(images);
-    let model = options.build_model(data.train.shape[0])?;
+    let model = options.build_model(data.shape()[0])?;
     Session::new(Arc::clone(gpu), model, data, options.session())
 }
 

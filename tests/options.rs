@@ -23,11 +23,7 @@ fn data() -> Dataset {
         pixels: (0..count * 64).map(|i| (i / 3 * 37 % 256) as u8).collect(),
         labels: None,
     };
-    Dataset {
-        name: "stripes".into(),
-        train: images(8),
-        test: images(2),
-    }
+    Dataset::new("stripes", images(8), images(2))
 }
 
 /// `more` over `base`, objects key by key.

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use semivq::data::{Dataset, Images, synthetic};
+use semivq::data::{Dataset, Images, Source, synthetic};
 use semivq::gpu::{
     Access, Binding, BuildOptions, Gpu, Init, Kernel, ParameterLayout, Recorder, Shader, Slot,
     StepValues, Store, Var,
@@ -207,16 +207,12 @@ impl Model for TwoHeads {
 
 fn data() -> Dataset {
     let all = synthetic::glyphs(3);
-    let first = |images: &Images, count| Images {
-        shape: images.shape,
-        pixels: images.range(0, count).to_vec(),
+    let first = |source: &dyn Source, count: usize| Images {
+        shape: source.shape(),
+        pixels: source.read_range(0..count).unwrap(),
         labels: None,
     };
-    Dataset {
-        train: first(&all.train, 16),
-        test: first(&all.test, 5),
-        ..all
-    }
+    Dataset::new("a few glyphs", first(&all.train, 16), first(&all.test, 5))
 }
 
 fn session(gpu: &Arc<Gpu>, model: impl Model + 'static) -> semivq::Result<Session> {

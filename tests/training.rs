@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::Error;
-use semivq::data::{Dataset, Images, synthetic};
+use semivq::data::{Dataset, Images, Source, synthetic};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
 use semivq::models::{Builder, Model, Simple, SimpleOptions};
 use semivq::ops::loss::PixelLoss;
@@ -17,19 +17,23 @@ use semivq::train::{Method, Session, StepMetrics, TrainOptions};
 
 type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
 
+/// The first `count` images of `source`.
+fn first(source: &dyn Source, count: usize) -> Images {
+    Images {
+        shape: source.shape(),
+        pixels: source.read_range(0..count).unwrap(),
+        labels: None,
+    }
+}
+
 /// The first images of the built-in set.
 fn data(train: usize, test: usize) -> Dataset {
     let all = synthetic::glyphs(5);
-    let first = |images: &Images, count: usize| Images {
-        shape: images.shape,
-        pixels: images.range(0, count).to_vec(),
-        labels: None,
-    };
-    Dataset {
-        name: "a few glyphs".into(),
-        train: first(&all.train, train),
-        test: first(&all.test, test),
-    }
+    Dataset::new(
+        "a few glyphs",
+        first(&all.train, train),
+        first(&all.test, test),
+    )
 }
 
 fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
@@ -47,7 +51,7 @@ fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Result<Session> {
     Session::new(
         Arc::clone(gpu),
-        options.build_model(data.train.shape[0])?,
+        options.build_model(data.shape()[0])?,
         data,
         options.session(),
     )
@@ -297,28 +301,32 @@ fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
         data(8, 4),
         "`batch` must be between 1 and the 8 training images",
     )?;
-    let mut narrow = data(8, 4);
-    for part in [&mut narrow.train, &mut narrow.test] {
-        part.shape = [1, 14, 56];
-    }
+    let few = || first(&data(8, 4).train, 8);
+    let narrow = || Images {
+        shape: [1, 14, 56],
+        ..few()
+    };
     refused(
         &options(Method::Vq, 8, 1e-3),
-        narrow,
-        "must be divisible by 4",
+        Dataset::new("narrow", narrow(), narrow()),
+        "images are 14 x 56; height and width must be divisible by 4, because the model halves them twice",
     )?;
-    let empty = Dataset {
-        train: Images {
-            pixels: Vec::new(),
-            ..data(8, 4).train
-        },
-        ..data(8, 4)
+    let none = Images {
+        pixels: Vec::new(),
+        ..few()
     };
-    refused(&options(Method::Vq, 8, 1e-3), empty, "no images")?;
-    let mut large = data(8, 4);
-    large.train.pixels = large.train.pixels.repeat(512);
+    refused(
+        &options(Method::Vq, 8, 1e-3),
+        Dataset::new("none", none, few()),
+        "no images",
+    )?;
+    let many = Images {
+        pixels: few().pixels.repeat(512),
+        ..few()
+    };
     refused(
         &options(Method::Vq, 4096, 1e-3),
-        large,
+        Dataset::new("many", many, few()),
         "max_storage_buffer_binding_size",
     )?;
     let wide = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| vq.num_codes = 3_000_000)?;

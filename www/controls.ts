@@ -9,6 +9,7 @@ export class Controls {
   #errors = new Map<string, HTMLElement>();
   #summaries = new Map<string, HTMLElement>();
   #methods: MethodInfo[] = [];
+  #granularity = 1;
 
   constructor(
     hosts: { shared: HTMLElement; a: HTMLElement; b: HTMLElement; page: HTMLElement },
@@ -51,7 +52,7 @@ export class Controls {
     error.setAttribute("role", "alert");
     input.setAttribute("aria-describedby", `${help.id} ${error.id}`);
     input.addEventListener("change", () => {
-      const parsed = parseValue(setting, input.value);
+      const parsed = parseValue(setting, input.value, this.#granularity);
       const wrong = "error" in parsed;
       error.textContent = wrong ? parsed.error : "";
       input.setAttribute("aria-invalid", String(wrong));
@@ -81,6 +82,15 @@ export class Controls {
   set methods(methods: MethodInfo[]) {
     this.#methods = methods;
     this.#summarise();
+  }
+
+  /** What divides the height and the width of the model's images. */
+  set granularity(granularity: number) {
+    this.#granularity = granularity;
+    for (const setting of SETTINGS) {
+      if (setting.type !== "number" || !setting.granular) continue;
+      for (const name of namesOf(setting)) this.#inputs.get(name)?.setAttribute("step", String(granularity));
+    }
   }
 
   /** The methods' sentences. */

@@ -292,6 +292,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
     case "ready":
       ready = true;
       controls.methods = message.methods;
+      controls.granularity = message.granularity;
       at("adapter").textContent = message.software ? `${message.adapter || "software adapter"} (runs on the processor: slow)` : message.adapter || "GPU";
       if (message.kept) {
         offer(message.kept);

@@ -60,7 +60,7 @@ export type ToWorker =
   | { kind: "evaluate" };
 
 export type FromWorker =
-  | { kind: "ready"; adapter: string; software: boolean; methods: MethodInfo[]; kept: Kept | null }
+  | { kind: "ready"; adapter: string; software: boolean; methods: MethodInfo[]; granularity: number; kept: Kept | null }
   | { kind: "built"; side: Side; built: Built; data: DataInfo; history: Metrics[] }
   | { kind: "metrics"; side: Side; metrics: Metrics[] }
   | { kind: "shown"; side: Side; shown: Shown }

@@ -63,10 +63,9 @@ export class Run {
   async views(): Promise<{ shown: Shown; quantizer: Quantizer }> {
     const { shape } = this.trainer.data;
     const { images, codes } = await this.trainer.view(this.#originals);
-    const [, h, w] = shape;
     const shown: Shown = {
       shape, images, codes, originals: this.#originals, count: this.#count,
-      cells: codes.length > 0 ? [h / 4, w / 4] : [0, 0],
+      cells: codes.length > 0 ? this.trainer.describe().cells : [0, 0],
     };
     return { shown, quantizer: await this.trainer.quantizer(POINTS) };
   }

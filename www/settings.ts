@@ -28,6 +28,8 @@ interface NumberSetting extends Common {
   max: number;
   step: number | "any";
   whole?: true;
+  /** A multiple of what the model's strides ask for. */
+  granular?: true;
 }
 
 interface ChoiceSetting extends Common {
@@ -48,7 +50,7 @@ export const SETTINGS: readonly Setting[] = [
   ...CONTROLS,
   { key: "data", label: "Data", scope: "shared", type: "choice", initial: "glyphs", choices: ["glyphs", "own"], help: "The images: built-in glyphs, or your own files, which stay on this machine." },
   { key: "colour", label: "Images as", scope: "page", type: "choice", initial: "grey", choices: ["grey", "colour"], help: "How image files that you drop are read; also fixes the model's channels." },
-  { key: "size", label: "Image size", scope: "page", type: "number", initial: 32, min: 8, max: 256, step: 4, whole: true, help: "Image files that you drop are cropped to a centred square and resized to this many pixels, a multiple of 4." },
+  { key: "size", label: "Image size", scope: "page", type: "number", initial: 32, min: 8, max: 256, step: 1, whole: true, granular: true, help: "Image files that you drop are cropped to a centred square and resized to this many pixels." },
   { key: "scale", label: "Curves", scope: "page", type: "choice", initial: "linear", choices: ["linear", "log"], help: "Scale of the losses and the perplexity." },
   { key: "hidden", label: "When hidden", scope: "page", type: "choice", initial: "go on", choices: ["go on", "pause"], help: "What training does while another tab is in front." },
 ];
@@ -87,8 +89,8 @@ export function initialState(): State {
   return state;
 }
 
-/** A text as a value, or why it is none. */
-export function parseValue(setting: Setting, text: string): { value: Value } | { error: string } {
+/** A text as a value, or why it is none; `granularity` is the model's, 1 until the core has told it. */
+export function parseValue(setting: Setting, text: string, granularity = 1): { value: Value } | { error: string } {
   const trimmed = text.trim();
   if (trimmed === "") {
     return setting.initial === null
@@ -104,10 +106,10 @@ export function parseValue(setting: Setting, text: string): { value: Value } | {
   const fits =
     Number.isFinite(number) && number >= setting.min && number <= setting.max &&
     (!setting.whole || Number.isInteger(number)) &&
-    (setting.key !== "size" || number % 4 === 0);
+    (!setting.granular || number % granularity === 0);
   return fits
     ? { value: number }
-    : { error: `${setting.label} must be a ${setting.whole ? "whole " : ""}number from ${setting.min} to ${setting.max}${setting.key === "size" ? ", a multiple of 4" : ""}` };
+    : { error: `${setting.label} must be a ${setting.whole ? "whole " : ""}number from ${setting.min} to ${setting.max}${setting.granular ? `, a multiple of ${granularity}` : ""}` };
 }
 
 /** The state as the address's hash: all settings, those left to the method left out. */

@@ -6,7 +6,7 @@
  * const metrics = await trainer.step(100);
  * ```
  */
-import init, { Core, Data, Device, complete, describe, join, methods } from "./core/semivq.js";
+import init, { Core, Data, Device, complete, describe, granularity, join, methods } from "./core/semivq.js";
 import type { Method, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
 
 export type { Method, OptimizerOptions, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
@@ -83,6 +83,12 @@ export async function listMethods(): Promise<MethodInfo[]> {
 export async function completeOptions(options: PartialOptions): Promise<TrainOptions> {
   await load();
   return JSON.parse(complete(JSON.stringify(options)));
+}
+
+/** What divides the height and the width of the images of the options' model. */
+export async function sizesOf(options: PartialOptions = {}): Promise<number> {
+  await load();
+  return granularity(JSON.stringify(options));
 }
 
 /** Step and options of a checkpoint. */
@@ -195,6 +201,11 @@ export class TrainingData {
     return new TrainingData(Data.parts(name, train, test, ...shape));
   }
 
+  /** Throws where the options' model does not take images of this size. */
+  checkSize(options: PartialOptions = {}): void {
+    this.inner.check_size(JSON.stringify(options));
+  }
+
   /** All bytes of one part. */
   part(which: "train" | "test"): Uint8Array {
     return this.inner.part(which === "test");
@@ -294,8 +305,8 @@ export class Trainer {
     return JSON.parse(this.#core.options());
   }
 
-  /** Steps done, parameters, GPU dispatches a step. */
-  describe(): { step: number; parameters: number; dispatches: number } {
+  /** Steps done, parameters, GPU dispatches a step, [H, W] of an image's codes. */
+  describe(): { step: number; parameters: number; dispatches: number; cells: [number, number] } {
     return JSON.parse(this.#core.describe());
   }
 

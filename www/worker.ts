@@ -4,7 +4,7 @@ import type { FromWorker, ProblemKind, Sides, ToWorker } from "./protocol.js";
 import { Run } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import * as store from "./store.js";
-import { GpuDevice, TrainingData, describeCheckpoint, joinCheckpoint, listMethods } from "./trainer.js";
+import { GpuDevice, TrainingData, describeCheckpoint, joinCheckpoint, listMethods, sizesOf } from "./trainer.js";
 
 /** Aim for one submission to the GPU, ms. */
 const SLICE = 40;
@@ -349,6 +349,7 @@ async function handle(message: ToWorker): Promise<void> {
     case "data": {
       report("reading the files");
       const { data: set, skipped } = await readFiles(message.files, message);
+      set.checkSize();
       going = false;
       await freeAll();
       own = set;
@@ -476,6 +477,7 @@ async function start() {
     mayKeep = ownsStore && saved === undefined;
     post({
       kind: "ready", adapter: gpu.name, software: gpu.software, methods: await listMethods(),
+      granularity: await sizesOf(),
       kept: saved ? { hash: saved.hash, time: saved.time, step: saved.step } : null,
     });
   } catch (error) {

@@ -133,7 +133,7 @@ pub async fn step(
     let started = Instant::now();
     let mut session = Session::new(
         Arc::clone(gpu),
-        options.build_model(data.train.shape[0])?,
+        options.build_model(data.shape()[0])?,
         data,
         options.session(),
     )?;
@@ -169,7 +169,7 @@ pub async fn against(
     data: &Dataset,
 ) -> Result<(Spread, Spread)> {
     let open = |options: &TrainOptions| {
-        let model = options.build_model(data.train.shape[0])?;
+        let model = options.build_model(data.shape()[0])?;
         Session::new(Arc::clone(gpu), model, data.clone(), options.session())
     };
     let (mut a, mut b) = (open(options)?, open(baseline)?);

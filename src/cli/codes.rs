@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::data::{Codes, Images, npy, png};
-use semivq::run::{self, io_error, pictures};
+use semivq::data::{Codes, Images, npy};
+use semivq::run::{self, Saved, io_error, pictures};
 use semivq::{Error, Result};
 
 use super::{DeviceArgs, saved};
@@ -14,7 +14,7 @@ use super::{DeviceArgs, saved};
 pub struct EncodeArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// PNG images of one size, height and width divisible by 4. Default: the run's test images
+    /// PNG images of one size, whose height and width the model's strides divide. Default: the run's test images
     images: Vec<PathBuf>,
     /// Folder with IDX files, whose test images are encoded. Default: what the run was trained on
     #[arg(long, value_name = "DIR", conflicts_with = "images")]
@@ -36,10 +36,10 @@ pub struct DecodeArgs {
 }
 
 /// All images in one, which they must fit by their size.
-fn joined(paths: &[PathBuf], channels: usize) -> Result<Images> {
+fn joined(saved: &Saved, paths: &[PathBuf]) -> Result<Images> {
     let mut all: Option<Images> = None;
     for path in paths {
-        let image = png::read(path, channels)?;
+        let image = saved::image(saved, path)?;
         let Some(all) = &mut all else {
             all = Some(image);
             continue;
@@ -72,7 +72,7 @@ fn only(codes: Vec<Codes>) -> Result<Codes> {
 pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
     let saved = saved::read(&args.run)?;
     let codes = if let Some(first) = args.images.first() {
-        let images = joined(&args.images, saved.channels()?)?;
+        let images = joined(&saved, &args.images)?;
         let session = saved.session_without_data(device.open().await?)?;
         let codes = session.encode(&images).await;
         only(codes.map_err(|e| saved::about(first, e))?)?

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::data::{Images, png};
+use semivq::data::Images;
 use semivq::run::{self, io_error, pictures};
 use semivq::train::Evaluation;
 use semivq::{Error, Result};
@@ -27,7 +27,7 @@ pub struct EvalArgs {
 pub struct ReconstructArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// PNG images; height and width divisible by 4
+    /// PNG images, of a height and width that the model's strides divide
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Folder for the results [default: RUN/reconstructed, or FILE-reconstructed]
@@ -78,11 +78,10 @@ pub async fn reconstruct(device: &DeviceArgs, args: &ReconstructArgs) -> Result<
         }
         targets.push(target);
     }
-    let channels = saved.channels()?;
     let images: Vec<Images> = args
         .images
         .iter()
-        .map(|path| png::read(path, channels))
+        .map(|path| saved::image(&saved, path))
         .collect::<Result<_>>()?;
     let session = saved.session_without_data(device.open().await?)?;
     std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use semivq::data::Dataset;
+use semivq::data::{Dataset, Images, png};
 use semivq::run::{self, CHECKPOINT, Saved};
 use semivq::{Error, Result};
 
@@ -37,6 +37,21 @@ pub fn data(saved: &Saved, given: Option<&Path>) -> Result<Dataset> {
         }
     }
     saved.data(given)
+}
+
+/// The PNG image at `path`, of a size that the model takes.
+pub fn image(saved: &Saved, path: &Path) -> Result<Images> {
+    let image = png::read(path, saved.channels()?)?;
+    let ([_, height, width], by) = (image.shape, saved.options.model.granularity());
+    if width.is_multiple_of(by) && height.is_multiple_of(by) {
+        return Ok(image);
+    }
+    Err(Error::file(
+        path,
+        format!(
+            "is {width} x {height}; width and height must be divisible by {by}: crop or resize it"
+        ),
+    ))
 }
 
 /// [`Error::Config`] when there is a run in `dir` already.

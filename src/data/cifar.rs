@@ -3,9 +3,13 @@
 //! CIFAR-10 has one label byte, CIFAR-100 two (coarse, fine). Source: the description on the page
 //! of Krizhevsky's data sets.
 
+use std::path::Path;
+
 use super::Images;
 use crate::error::{Error, Result};
 
+/// `[C, H, W]`
+pub(super) const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
 
 /// Images from the bytes of a file such as `data_batch_1.bin`; `name` is for errors.
@@ -13,32 +17,58 @@ const PIXELS: usize = 3 * 32 * 32;
 /// # Errors
 /// [`Error::File`] when the size fits neither CIFAR-10 nor CIFAR-100, or a label does not exist.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Images> {
-    let fits = |labels: usize, classes: u8| {
-        let record = labels + PIXELS;
-        !bytes.is_empty()
-            && bytes.len().is_multiple_of(record)
-            && bytes.chunks(record).all(|r| r[labels - 1] < classes)
-    };
-    let labels = match (fits(1, 10), fits(2, 100)) {
-        (true, _) => 1,
-        (_, true) => 2,
-        _ => {
-            return Err(Error::file(
-                name,
-                format!(
-                    "holds {} bytes, which are no whole records of CIFAR-10 (3073 bytes, label 0 to 9) or \
-                     CIFAR-100 (3074, label 0 to 99)",
-                    bytes.len()
-                ),
-            ));
-        }
-    };
-    let records = || bytes.chunks(labels + PIXELS);
+    let size = bytes.len() as u64;
+    let (labels, classes) = labels(Path::new(name), size, |at| Ok(bytes[at as usize]))?;
+    let records = bytes.chunks(labels + PIXELS);
     Ok(Images {
-        shape: [3, 32, 32],
-        pixels: records().flat_map(|r| &r[labels..]).copied().collect(),
-        labels: Some(records().map(|r| r[labels - 1]).collect()),
+        shape: SHAPE,
+        pixels: records.flat_map(|r| &r[labels..]).copied().collect(),
+        labels: Some(classes),
     })
+}
+
+/// Labels of a record in the file of `size` bytes at `path`, and each image's (the finer one); `byte` reads the
+/// byte at a place.
+///
+/// # Errors
+/// As [`parse`]; those of `byte`.
+pub(super) fn labels(
+    path: &Path,
+    size: u64,
+    mut byte: impl FnMut(u64) -> Result<u8>,
+) -> Result<(usize, Vec<u8>)> {
+    'kinds: for (labels, classes) in [(1, 10), (2, 100)] {
+        let record = labels + PIXELS as u64;
+        if size == 0 || !size.is_multiple_of(record) {
+            continue;
+        }
+        let mut all = Vec::new();
+        for i in 0..size / record {
+            let label = byte(i * record + labels - 1)?;
+            if label >= classes {
+                continue 'kinds;
+            }
+            all.push(label);
+        }
+        return Ok((labels as usize, all));
+    }
+    Err(Error::file(
+        path,
+        format!(
+            "holds {size} bytes, which are no whole records of CIFAR-10 (3073 bytes, label 0 to 9) or CIFAR-100 \
+             (3074, label 0 to 99)"
+        ),
+    ))
+}
+
+/// [`Error::File`] when the records of `path`, `size` bytes long, are not as those of the files `before`.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn same_kind(before: &mut Option<usize>, size: usize, path: &Path) -> Result<()> {
+    if *before.get_or_insert(size) == size {
+        return Ok(());
+    }
+    let message = "is of the other CIFAR (10 or 100 classes) than the files beside it";
+    Err(Error::file(path, message))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! `test_batch.bin` of CIFAR-10, `train.bin` and `test.bin` of CIFAR-100.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Dataset, Images, cifar, file};
-use crate::error::{Error, Result};
+use super::{Dataset, Files, Images, Reading, Source, cifar, file};
+use crate::error::Result;
 
 /// Larger than any file of them.
 const LARGEST: u64 = 1 << 30;
@@ -43,24 +44,27 @@ pub(super) fn files(folder: &Path) -> [Vec<PathBuf>; 2] {
 }
 
 /// The images of `files`, one after the other.
-fn read(files: &[PathBuf]) -> Result<Images> {
+fn read(files: &[PathBuf], reading: Reading) -> Result<Arc<dyn Source>> {
+    let size = || -> Result<u64> {
+        let sizes = files.iter().map(|path| Ok(file::open(path)?.1));
+        sizes.sum()
+    };
+    if reading.in_place(size)? {
+        return Ok(Arc::new(Files::cifar(files)?));
+    }
     let (mut pixels, mut labels, mut record) = (Vec::new(), Vec::new(), None);
     for path in files {
         let bytes = file::read(path, LARGEST)?;
         let images = cifar::parse(&path.display().to_string(), &bytes)?;
-        let size = bytes.len() / images.len();
-        if *record.get_or_insert(size) != size {
-            let message = "is of the other CIFAR (10 or 100 classes) than the files beside it";
-            return Err(Error::file(path, message));
-        }
+        cifar::same_kind(&mut record, bytes.len() / images.len(), path)?;
         pixels.extend(images.pixels);
         labels.extend(images.labels.unwrap_or_default());
     }
-    Ok(Images {
-        shape: [3, 32, 32],
+    Ok(Arc::new(Images {
+        shape: cifar::SHAPE,
         pixels,
         labels: Some(labels),
-    })
+    }))
 }
 
 /// The set in `files`, train and test, one of which may be empty: then a test part is held out.
@@ -71,16 +75,17 @@ pub(super) fn dataset(
     name: &Path,
     [train, test]: &[Vec<PathBuf>; 2],
     seed: u64,
+    reading: Reading,
 ) -> Result<Dataset> {
     let name = name.display().to_string();
     if train.is_empty() || test.is_empty() {
-        let images = read(if train.is_empty() { test } else { train })?;
-        return Dataset::hold_out(&name, &images, seed);
+        let images = read(if train.is_empty() { test } else { train }, reading)?;
+        return Dataset::hold_out(&name, images, seed);
     }
     let dataset = Dataset {
         name,
-        train: read(train)?,
-        test: read(test)?,
+        train: read(train, reading)?,
+        test: read(test, reading)?,
     };
     dataset.validate()?;
     Ok(dataset)
@@ -88,8 +93,7 @@ pub(super) fn dataset(
 
 #[cfg(test)]
 mod tests {
-
-    use crate::data::read;
+    use crate::data::{Dataset, read};
 
     fn records(labels: usize, count: u8) -> Vec<u8> {
         let record = |i: u8| [vec![i % 10; labels], vec![i; 3 * 32 * 32]].concat();
@@ -105,10 +109,10 @@ mod tests {
         let held_out = read(folder.path(), 0).unwrap();
         assert_eq!((held_out.train.len(), held_out.test.len()), (18, 2));
         let file = read(&folder.path().join("test.bin"), 0).unwrap();
-        assert_eq!(
-            (file.train.pixels, file.test.pixels),
-            (held_out.train.pixels, held_out.test.pixels)
-        );
+        let all = |set: &Dataset| {
+            [&set.train, &set.test].map(|part| part.read_range(0..part.len()).unwrap())
+        };
+        assert_eq!(all(&file), all(&held_out));
         put("train.bin", records(2, 30));
         let pair = read(folder.path(), 0).unwrap();
         assert_eq!((pair.train.len(), pair.test.len()), (30, 20));
@@ -129,7 +133,7 @@ mod tests {
         let batches = read(folder.path(), 0).unwrap();
         assert_eq!((batches.train.len(), batches.test.len()), (11, 3));
         assert_eq!(
-            batches.train.range(5, 6)[0],
+            batches.train.read_range(5..6).unwrap()[0],
             0,
             "the second batch comes second"
         );

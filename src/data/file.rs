@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-#[cfg(not(target_arch = "wasm32"))]
 use std::io::Read as _;
 use std::path::Path;
 
@@ -32,7 +31,6 @@ pub(super) fn open(path: &Path) -> Result<(File, u64)> {
 }
 
 /// The bytes of `path`, refused above `largest` of them before any is read.
-#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn read(path: &Path, largest: u64) -> Result<Vec<u8>> {
     let (file, size) = open(path)?;
     if size > largest {

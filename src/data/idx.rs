@@ -3,18 +3,24 @@
 //! A big-endian header (magic `0x0000 08 dd` for bytes in dd dimensions, then the sizes), then the
 //! bytes. Source: the description on the MNIST page of `LeCun`, Cortes and Burges.
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, ErrorKind, Read};
 use std::path::Path;
 
+use super::Images;
+#[cfg(not(target_arch = "wasm32"))]
+use super::file;
 use super::gunzip::Gunzip;
-use super::{Images, file};
 use crate::error::{Error, Result};
 
+#[cfg(not(target_arch = "wasm32"))]
 pub use super::idx_folder::read_folder;
 
-/// The most bytes of pixels that a file may promise: a header that promises more is no data set but
+/// The most bytes of pixels that a file may promise that is read into memory: a header that promises more is no data set but
 /// a bomb or damage, and is refused before anything is read.
 pub const LARGEST: u64 = if usize::BITS > 32 { 1 << 32 } else { 1 << 30 };
+
+/// What a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Bytes that one byte of a gzip file can stand for at most (deflate's longest match is 258 bytes
 /// in two bits), rounded up.
@@ -29,6 +35,7 @@ const HUNDREDFOLD: u64 = 100;
 ///
 /// # Errors
 /// [`Error::File`], see [`read_folder`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read_images(path: &Path) -> Result<Images> {
     let (sizes, pixels) = read(path, 3)?;
     to_images(path, &sizes, pixels)
@@ -38,6 +45,7 @@ pub fn read_images(path: &Path) -> Result<Images> {
 ///
 /// # Errors
 /// [`Error::File`], see [`read_folder`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
     Ok(read(path, 1)?.1)
 }
@@ -45,7 +53,7 @@ pub fn read_labels(path: &Path) -> Result<Vec<u8>> {
 /// Images from the bytes of a file, plain or gzip; `name` is for errors.
 ///
 /// # Errors
-/// [`Error::File`], see [`read_folder`].
+/// [`Error::File`] names the file and what is wrong with it.
 pub fn parse_images(name: &str, bytes: &[u8]) -> Result<Images> {
     let (sizes, pixels) = read_from(Path::new(name), bytes, bytes.len() as u64, 3)?;
     to_images(Path::new(name), &sizes, pixels)
@@ -54,27 +62,64 @@ pub fn parse_images(name: &str, bytes: &[u8]) -> Result<Images> {
 /// Labels from the bytes of a file, plain or gzip; `name` is for errors.
 ///
 /// # Errors
-/// [`Error::File`], see [`read_folder`].
+/// [`Error::File`] names the file and what is wrong with it.
 pub fn parse_labels(name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(read_from(Path::new(name), bytes, bytes.len() as u64, 1)?.1)
 }
 
 fn to_images(path: &Path, sizes: &[usize], pixels: Vec<u8>) -> Result<Images> {
-    let (height, width) = (sizes[1], sizes[2]);
-    if sizes[0] > 0 && (height == 0 || width == 0) {
-        let message = format!("its header says {sizes:?}: images of {height} x {width} pixels");
-        return Err(Error::file(path, message));
-    }
     Ok(Images {
-        shape: [1, height, width],
+        shape: shape_of(path, sizes)?,
         pixels,
         labels: None,
     })
 }
 
+/// `[1, H, W]` of the images of a file whose header says `sizes`.
+fn shape_of(path: &Path, sizes: &[usize]) -> Result<[usize; 3]> {
+    let (height, width) = (sizes[1], sizes[2]);
+    if sizes[0] > 0 && (height == 0 || width == 0) {
+        let message = format!("its header says {sizes:?}: images of {height} x {width} pixels");
+        return Err(Error::file(path, message));
+    }
+    Ok([1, height, width])
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 fn read(path: &Path, dimensions: usize) -> Result<(Vec<usize>, Vec<u8>)> {
     let (file, size) = file::open(path)?;
-    read_from(path, BufReader::new(file), size, dimensions)
+    read_from(path, std::io::BufReader::new(file), size, dimensions)
+}
+
+/// Bytes of a file of images that can be read where they lie; none of one that is compressed.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn plain_size(path: &Path) -> Result<u64> {
+    let (file, size) = file::open(path)?;
+    let mut start = Vec::new();
+    let read = file.take(2).read_to_end(&mut start);
+    read.map_err(|e| unreadable(path, &e))?;
+    Ok(if start == GZIP { 0 } else { size })
+}
+
+/// What the header of a file of images at `path` says: how many, `[1, H, W]`, and where the first one begins.
+/// They fill the file to its end, at byte `size`.
+///
+/// # Errors
+/// [`Error::File`] names the file and what is wrong with it.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn layout(path: &Path, file: impl Read, size: u64) -> Result<(usize, [usize; 3], u64)> {
+    let (sizes, total, header) = read_header(path, file, 3)?;
+    let held = size.saturating_sub(header);
+    if total != Some(held) {
+        let total = total.map_or("more than 2^64".into(), |n| n.to_string());
+        return Err(Error::file(
+            path,
+            format!(
+                "its header says {sizes:?}, {total} bytes, but it holds {held}; fetch the file again"
+            ),
+        ));
+    }
+    Ok((sizes[0], shape_of(path, &sizes)?, header))
 }
 
 /// `size` is that of the file, in bytes.
@@ -85,21 +130,19 @@ fn read_from(
     dimensions: usize,
 ) -> Result<(Vec<usize>, Vec<u8>)> {
     let start = reader.fill_buf().map_err(|e| unreadable(path, &e))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
+    if start.starts_with(&GZIP) {
         parse(path, Gunzip::new(reader), size, DEFLATE, dimensions)
     } else {
         parse(path, reader, size, 1, dimensions)
     }
 }
 
-/// The reader gives at most `fold` bytes for each of the `size` bytes of the file.
-fn parse(
+/// The sizes that a header names, their product where it is no more than 2^64, and the header's own bytes.
+fn read_header(
     path: &Path,
     mut reader: impl Read,
-    size: u64,
-    fold: u64,
     dimensions: usize,
-) -> Result<(Vec<usize>, Vec<u8>)> {
+) -> Result<(Vec<usize>, Option<u64>, u64)> {
     let fail = |message: String| Err(Error::file(path, message));
     let mut header = vec![0; 4 + 4 * dimensions];
     if let Err(error) = reader.read_exact(&mut header) {
@@ -132,6 +175,19 @@ fn parse(
     let promised = sizes
         .iter()
         .try_fold(1_u64, |n, s| n.checked_mul(*s as u64));
+    Ok((sizes, promised, header.len() as u64))
+}
+
+/// The reader gives at most `fold` bytes for each of the `size` bytes of the file.
+fn parse(
+    path: &Path,
+    mut reader: impl Read,
+    size: u64,
+    fold: u64,
+    dimensions: usize,
+) -> Result<(Vec<usize>, Vec<u8>)> {
+    let fail = |message: String| Err(Error::file(path, message));
+    let (sizes, promised, header) = read_header(path, &mut reader, dimensions)?;
     let total = match promised {
         Some(total) if total <= LARGEST => total,
         _ => {
@@ -145,7 +201,7 @@ fn parse(
     if total > most {
         return fail(format!(
             "its header says {sizes:?}, {total} bytes, but it holds {} at most; fetch the file again",
-            most.saturating_sub(header.len() as u64)
+            most.saturating_sub(header)
         ));
     }
     if total > LARGE && total / HUNDREDFOLD > size {

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::{Dataset, Images, idx};
+use super::{Dataset, Files, Images, Reading, Source, idx};
 use crate::error::{Error, Result};
 
 /// Names that an error lists at most.
@@ -57,6 +58,11 @@ impl Name {
 /// [`Error::File`] names the file, what is wrong with it, and what was expected; where none or
 /// several fit, what the folder holds.
 pub fn read_folder(folder: &Path) -> Result<Dataset> {
+    read_folder_by(folder, Reading::Auto)
+}
+
+/// As [`read_folder`], with images in memory or in their files as `reading` says.
+pub(super) fn read_folder_by(folder: &Path, reading: Reading) -> Result<Dataset> {
     if !folder.is_dir() {
         return Err(Error::file(
             folder,
@@ -68,15 +74,14 @@ pub fn read_folder(folder: &Path) -> Result<Dataset> {
     let set = content.only_set()?;
     let dataset = Dataset {
         name: folder.display().to_string(),
-        train: content.part(&set, true)?,
-        test: content.part(&set, false)?,
+        train: content.part(&set, true, reading)?,
+        test: content.part(&set, false, reading)?,
     };
     dataset.validate()?;
     Ok(dataset)
 }
 
 /// Whether a file in `folder` is called like one of images.
-#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn holds_images(folder: &Path) -> bool {
     let content = Content::of(folder);
     content.is_ok_and(|content| content.idx.keys().any(|name| name.kind == Kind::Images))
@@ -149,7 +154,7 @@ impl<'a> Content<'a> {
     }
 
     /// The train (or test) images of `set`.
-    fn part(&self, set: &str, train: bool) -> Result<Images> {
+    fn part(&self, set: &str, train: bool, reading: Reading) -> Result<Arc<dyn Source>> {
         let prefix = if set.is_empty() {
             String::new()
         } else {
@@ -169,22 +174,33 @@ impl<'a> Content<'a> {
             );
             return Err(Error::file(self.folder.join(wanted), message));
         };
-        let mut images = idx::read_images(path)?;
-        if let Some(path) = self.find(set, train, Kind::Labels)? {
-            let labels = idx::read_labels(path)?;
-            if labels.len() != images.len() {
-                return Err(Error::file(
-                    path,
-                    format!(
-                        "holds {} labels for {} images; the two files do not belong together",
-                        labels.len(),
-                        images.len()
-                    ),
-                ));
-            }
-            images.labels = Some(labels);
+        let labels = self.find(set, train, Kind::Labels)?;
+        if reading.in_place(|| idx::plain_size(path))? {
+            let images = Files::idx(path)?;
+            let labels = Self::labels(labels, images.len())?;
+            return Ok(Arc::new(images.with_labels(labels)));
         }
-        Ok(images)
+        let images = idx::read_images(path)?;
+        let labels = Self::labels(labels, images.len())?;
+        Ok(Arc::new(Images { labels, ..images }))
+    }
+
+    /// The labels in `path`, if there is such a file, of `images` images.
+    fn labels(path: Option<&Path>, images: usize) -> Result<Option<Vec<u8>>> {
+        let Some(path) = path else {
+            return Ok(None);
+        };
+        let labels = idx::read_labels(path)?;
+        if labels.len() != images {
+            return Err(Error::file(
+                path,
+                format!(
+                    "holds {} labels for {images} images; the two files do not belong together",
+                    labels.len()
+                ),
+            ));
+        }
+        Ok(Some(labels))
     }
 
     /// The file to take for one part; `t10k` and `test` side by side are two test parts.
@@ -239,6 +255,11 @@ mod tests {
         read_folder(folder.path()).map_err(|e| e.to_string())
     }
 
+    fn first_pixels(set: &Dataset) -> (u8, u8) {
+        let first = |part: &dyn Source| part.read_range(0..1).unwrap()[0];
+        (first(&set.train), first(&set.test))
+    }
+
     /// Names as the publishers have them: the pages of MNIST, EMNIST (NIST), QMNIST and
     /// Fashion-MNIST, and what Kaggle's archive of MNIST unpacks to.
     #[test]
@@ -258,9 +279,10 @@ mod tests {
         ] {
             let labels = train.replace("images", "labels").replace("idx3", "idx1");
             let set = read(&[train, test, &labels, "readme.txt"]).unwrap();
-            assert_eq!((set.train.pixels[0], set.test.pixels[0]), (0, 1), "{train}");
-            assert_eq!(set.train.labels, Some(vec![2, 2]), "{train}");
-            assert_eq!(set.test.labels, None, "{train}");
+            assert_eq!(first_pixels(&set), (0, 1), "{train}");
+            let labels = [0, 1].map(|i| set.train.label(i));
+            assert_eq!(labels, [Some(2); 2], "{train}");
+            assert_eq!(set.test.label(0), None, "{train}");
         }
     }
 
@@ -274,7 +296,7 @@ mod tests {
             "t10k-images.idx3-ubyte",
         ])
         .unwrap();
-        assert_eq!((set.train.pixels[0], set.test.pixels[0]), (2, 4));
+        assert_eq!(first_pixels(&set), (2, 4));
     }
 
     #[test]

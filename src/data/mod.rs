@@ -1,43 +1,62 @@
-//! Data sets: images as bytes, a train and a test part.
+//! Data sets: images as bytes, a train and a test part, each a [`Source`].
 
 pub mod cifar;
 #[cfg(not(target_arch = "wasm32"))]
 mod cifar_folder;
 mod codes;
+#[cfg(not(target_arch = "wasm32"))]
 mod file;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
 mod gunzip;
 pub mod idx;
+#[cfg(not(target_arch = "wasm32"))]
 mod idx_folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
 #[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
 pub mod png;
+mod source;
 pub mod synthetic;
 
+use std::sync::Arc;
+
 pub use codes::Codes;
+#[cfg(not(target_arch = "wasm32"))]
+pub use files::{Files, IN_MEMORY, Reading};
+pub use source::{Source, Subset};
 
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
 /// The data set at `path`: a folder of IDX files or of CIFAR's binary files, or one of the latter alone. Where
-/// there is no test part, one is held out by `seed`.
+/// there is no test part, one is held out by `seed`. Files above [`IN_MEMORY`] are read where they lie.
 ///
 /// # Errors
 /// [`Error::File`] names what is missing or damaged, and what the folder holds.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn read(path: &std::path::Path, seed: u64) -> Result<Dataset> {
+    read_by(path, seed, Reading::Auto)
+}
+
+/// As [`read`], with images in memory or in their files as `reading` says.
+///
+/// # Errors
+/// As [`read`]; [`Error::File`] also when a file that is to be read in place is compressed.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_by(path: &std::path::Path, seed: u64, reading: Reading) -> Result<Dataset> {
     if cifar_folder::is_file(path) {
         let files = [vec![path.to_path_buf()], Vec::new()];
-        return cifar_folder::dataset(path, &files, seed);
+        return cifar_folder::dataset(path, &files, seed, reading);
     }
     let files = cifar_folder::files(path);
     if files.iter().all(Vec::is_empty) || idx_folder::holds_images(path) {
-        return idx::read_folder(path);
+        return idx_folder::read_folder_by(path, reading);
     }
-    cifar_folder::dataset(path, &files, seed)
+    cifar_folder::dataset(path, &files, seed, reading)
 }
 
-/// Images of one size.
+/// Images of one size in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// `[C, H, W]`
@@ -74,42 +93,37 @@ impl Images {
     }
 }
 
-impl Images {
-    /// The images at `indices`, in that order.
-    fn pick(&self, indices: &[u32]) -> Self {
-        let chosen = indices.iter().map(|i| *i as usize);
-        Self {
-            shape: self.shape,
-            pixels: chosen
-                .clone()
-                .flat_map(|i| self.range(i, i + 1).iter().copied())
-                .collect(),
-            labels: self
-                .labels
-                .as_ref()
-                .map(|labels| chosen.map(|i| labels[i]).collect()),
-        }
-    }
-}
-
 /// A train and a test part of the same image size.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     /// What it is, for reports and errors: `built-in glyphs`, or the folder.
     pub name: String,
     /// What is trained on.
-    pub train: Images,
+    pub train: Arc<dyn Source>,
     /// What is evaluated on.
-    pub test: Images,
+    pub test: Arc<dyn Source>,
 }
 
 impl Dataset {
+    /// The set of two parts.
+    pub fn new(
+        name: impl Into<String>,
+        train: impl Source + 'static,
+        test: impl Source + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            train: Arc::new(train),
+            test: Arc::new(test),
+        }
+    }
+
     /// A set from images without a test part: a tenth of them, but at least one and at most 1000,
     /// becomes it, drawn by `seed`.
     ///
     /// # Errors
     /// [`Error::Data`] when there are fewer than two images, or as [`Self::validate`].
-    pub fn hold_out(name: &str, images: &Images, seed: u64) -> Result<Self> {
+    pub fn hold_out(name: &str, images: impl Source + 'static, seed: u64) -> Result<Self> {
         let count = images.len();
         if count < 2 {
             return Err(Error::Data {
@@ -121,45 +135,80 @@ impl Dataset {
         }
         let order = Stream::named(seed, "hold out").permutation(count as u32);
         let (test, train) = order.split_at((count / 10).clamp(1, 1000));
-        let set = Self {
-            name: name.to_owned(),
-            train: images.pick(train),
-            test: images.pick(test),
-        };
+        let images: Arc<dyn Source> = Arc::new(images);
+        let set = Self::new(
+            name,
+            Subset::new(Arc::clone(&images), train.to_vec())?,
+            Subset::new(images, test.to_vec())?,
+        );
         set.validate()?;
         Ok(set)
     }
 
-    /// Whether it can be trained on: not empty, one size, height and width divisible by 4.
+    /// `[C, H, W]` of an image.
+    #[must_use]
+    pub fn shape(&self) -> [usize; 3] {
+        self.train.shape()
+    }
+
+    /// Whether it can be trained on: not empty, one size; what size a model takes is for it to say, see
+    /// [`Self::check_size`].
     ///
     /// # Errors
     /// [`Error::Data`] names the set and what is wrong with it.
     pub fn validate(&self) -> Result<()> {
-        let refuse = |message: String| {
-            Err(Error::Data {
-                name: self.name.clone(),
-                message,
-            })
-        };
         for (part, images) in [("train", &self.train), ("test", &self.test)] {
             if images.is_empty() {
-                return refuse(format!("the {part} part has no images"));
+                return Err(self.refuse(format!("the {part} part has no images")));
+            }
+            if u32::try_from(images.len()).is_err() {
+                let count = images.len();
+                return Err(self.refuse(format!(
+                    "the {part} part has {count} images, at most {} can be told apart",
+                    u32::MAX
+                )));
             }
         }
-        let [_, height, width] = self.train.shape;
-        if self.train.shape != self.test.shape {
-            return refuse(format!(
-                "train images are {:?} and test images {:?} [C, H, W]; they must have one size",
-                self.train.shape, self.test.shape
-            ));
+        let (train, test) = (self.train.shape(), self.test.shape());
+        if train != test {
+            return Err(self.refuse(format!(
+                "train images are {train:?} and test images {test:?} [C, H, W]; they must have one size"
+            )));
         }
-        if height == 0 || width == 0 || !height.is_multiple_of(4) || !width.is_multiple_of(4) {
-            return refuse(format!(
-                "images are {height} x {width}; height and width must be divisible by 4, because the model halves \
-                 them twice: crop or pad them"
-            ));
+        if train.contains(&0) {
+            return Err(self.refuse(format!(
+                "images are {train:?} [C, H, W]: they have no pixels"
+            )));
         }
         Ok(())
+    }
+
+    /// Whether a model takes its images, whose height and width `granularity` must divide.
+    ///
+    /// # Errors
+    /// [`Error::Data`] names the set, the size of its images and what they must be divisible by.
+    pub fn check_size(&self, granularity: usize) -> Result<()> {
+        let [_, height, width] = self.shape();
+        if height.is_multiple_of(granularity) && width.is_multiple_of(granularity) {
+            return Ok(());
+        }
+        let does = match (granularity.is_power_of_two(), granularity.trailing_zeros()) {
+            (true, 1) => "halves them".to_owned(),
+            (true, 2) => "halves them twice".to_owned(),
+            (true, n) => format!("halves them {n} times"),
+            _ => format!("divides them by {granularity}"),
+        };
+        Err(self.refuse(format!(
+            "images are {height} x {width}; height and width must be divisible by {granularity}, because the model \
+             {does}: crop or pad them"
+        )))
+    }
+
+    fn refuse(&self, message: String) -> Error {
+        Error::Data {
+            name: self.name.clone(),
+            message,
+        }
     }
 }
 
@@ -174,12 +223,73 @@ mod tests {
             pixels: (0..40_u8).flat_map(|i| [i; 16]).collect(),
             labels: Some((0..40).collect()),
         };
-        let set = Dataset::hold_out("forty", &images, 3).unwrap();
+        let set = Dataset::hold_out("forty", images, 3).unwrap();
         assert_eq!((set.train.len(), set.test.len()), (36, 4));
-        let mut seen: Vec<u8> = set.train.labels.clone().unwrap();
-        seen.extend(set.test.labels.clone().unwrap());
-        assert_eq!(set.test.pixels[0], set.test.labels.as_ref().unwrap()[0]);
+        let mut seen = Vec::new();
+        for part in [&set.train, &set.test] {
+            let pixels = part.read_range(0..part.len()).unwrap();
+            for (i, image) in pixels.chunks(16).enumerate() {
+                assert_eq!(image, [part.label(i).unwrap(); 16]);
+                seen.push(image[0]);
+            }
+        }
         seen.sort_unstable();
         assert_eq!(seen, (0..40).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn sizes_are_the_models_to_say() {
+        let of = |height: usize, width: usize| {
+            let images = Images {
+                shape: [1, height, width],
+                pixels: vec![0; height * width],
+                labels: None,
+            };
+            Dataset::new("one", images.clone(), images)
+        };
+        for (height, width, by, want) in [
+            (8, 12, 4, None),
+            (7, 5, 1, None),
+            (9, 12, 3, None),
+            (
+                8,
+                10,
+                4,
+                Some(
+                    "8 x 10; height and width must be divisible by 4, because the model halves them twice: crop or pad them",
+                ),
+            ),
+            (
+                7,
+                8,
+                2,
+                Some("divisible by 2, because the model halves them: crop"),
+            ),
+            (
+                8,
+                12,
+                8,
+                Some("divisible by 8, because the model halves them 3 times: crop"),
+            ),
+            (
+                9,
+                10,
+                3,
+                Some("divisible by 3, because the model divides them by 3: crop"),
+            ),
+        ] {
+            of(height, width).validate().unwrap();
+            let error = of(height, width)
+                .check_size(by)
+                .err()
+                .map(|e| e.to_string());
+            match (want, error) {
+                (None, None) => {}
+                (Some(want), Some(error)) => assert!(error.contains(want), "{error}"),
+                (want, error) => panic!("{want:?}, {error:?}"),
+            }
+        }
+        let error = of(0, 4).validate().unwrap_err().to_string();
+        assert!(error.contains("no images"), "{error}");
     }
 }

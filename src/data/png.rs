@@ -57,11 +57,6 @@ pub fn parse(path: &Path, bytes: &[u8], channels: usize) -> Result<Images> {
         Err(Panicked) => return refuse("is a damaged PNG image; save it again".into()),
     };
     let (width, height) = (image.width() as usize, image.height() as usize);
-    if !width.is_multiple_of(4) || !height.is_multiple_of(4) {
-        return refuse(format!(
-            "is {width} x {height}; width and height must be divisible by 4: crop or resize it"
-        ));
-    }
     let on_white = image.into_rgba8();
     let mut pixels = vec![0; channels * width * height];
     for (i, pixel) in on_white.pixels().enumerate() {
@@ -208,6 +203,8 @@ mod tests {
     fn damage_is_one_line_without_a_panic() {
         let read = |bytes: &[u8]| parse(Path::new("x.png"), bytes, 1);
         assert_eq!(read(&palette(4, 4, 6)).unwrap().pixels, [9; 16]);
+        // What size a model takes is not the file's to know.
+        assert_eq!(read(&palette(4, 5, 6)).unwrap().shape, [1, 5, 4]);
         let good = palette(4, 4, 6);
         let mut wrong_sum = good.clone();
         wrong_sum[8 + 8 + 13] ^= 1;
@@ -220,10 +217,6 @@ mod tests {
                 "is 65535 x 65535, at most 16777216 pixels",
             ),
             (palette(u32::MAX, u32::MAX, 6), "is no readable PNG image"),
-            (
-                palette(4, 5, 6),
-                "is 4 x 5; width and height must be divisible by 4",
-            ),
             (good[..good.len() - 30].to_vec(), "is no readable PNG image"),
             (wrong_sum, "while decoding IHDR chunk.)"),
             (b"GIF89a".to_vec(), "is no readable PNG image"),

@@ -123,11 +123,7 @@ pub fn glyphs(seed: u64) -> Dataset {
             labels: Some(labels),
         }
     };
-    Dataset {
-        name: "built-in glyphs".into(),
-        train: part("train", TRAIN),
-        test: part("test", TEST),
-    }
+    Dataset::new("built-in glyphs", part("train", TRAIN), part("test", TEST))
 }
 
 fn draw(pixels: &mut Vec<u8>, class: usize, random: &Stream) {

@@ -42,6 +42,14 @@ impl ModelOptions {
         }
     }
 
+    /// What divides the height and the width of its model's images, see [`Model::granularity`].
+    #[must_use]
+    pub fn granularity(&self) -> usize {
+        match self {
+            Self::Simple(_) => Simple::GRANULARITY,
+        }
+    }
+
     /// The model around `quantizer`, for images of `channels` channels.
     #[must_use]
     pub fn build(&self, quantizer: Arc<dyn Quantizer>, channels: usize) -> Box<dyn Model> {

@@ -58,6 +58,8 @@ const HALVE: usize = 2;
 impl Simple {
     /// The model's name.
     pub const NAME: &str = "simple";
+    /// What divides the height and the width of its images.
+    pub const GRANULARITY: usize = HALVE * HALVE;
 
     /// The model around `quantizer`, for images of one channel.
     #[must_use]
@@ -86,7 +88,7 @@ impl Model for Simple {
     }
 
     fn granularity(&self) -> usize {
-        HALVE * HALVE
+        Self::GRANULARITY
     }
 
     fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)> {

@@ -14,7 +14,7 @@
 //! for lr in [1e-3, 3e-4] {
 //!     let options = TrainOptions { lr, steps: Some(500), ..TrainOptions::default() };
 //!     let data = load_data(&options, None, Path::new(""))?;
-//!     let model = options.build_model(data.train.shape[0])?;
+//!     let model = options.build_model(data.shape()[0])?;
 //!     let mut session = Session::new(Arc::clone(&gpu), model, data, options.session())?;
 //!     let folder = RunFolder::create(Some(Path::new(&format!("grid/lr-{lr}"))), false, options.method)?;
 //!     folder.write_config(&options)?;

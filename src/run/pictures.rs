@@ -46,14 +46,14 @@ pub async fn reconstructions(dir: &Path, session: &Session, count: usize) -> Res
     const GAP: usize = 2;
     let test = &session.data().test;
     let count = count.min(test.len());
-    let [channels, height, width] = test.shape;
+    let [channels, height, width] = test.shape();
     let originals = Images {
-        shape: test.shape,
-        pixels: test.range(0, count).to_vec(),
+        shape: test.shape(),
+        pixels: test.read_range(0..count)?,
         labels: None,
     };
     let first = Images {
-        pixels: test.range(0, 1).to_vec(),
+        pixels: originals.range(0, 1).to_vec(),
         ..originals.clone()
     };
     write_image(&dir.join(TEST_IMAGE), &first, 0)?;

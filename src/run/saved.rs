@@ -96,7 +96,7 @@ impl Saved {
     /// takes others.
     pub fn data(&self, given: Option<&Path>) -> Result<Dataset> {
         let data = load_data(&self.options, given, &self.file)?;
-        let (have, want) = (data.train.shape[0], self.channels()?);
+        let (have, want) = (data.shape()[0], self.channels()?);
         if have != want {
             let message = format!("has images of {have} channels, the model takes {want}");
             return Err(Error::Data {
@@ -129,18 +129,14 @@ impl Saved {
     /// # Errors
     /// As [`Self::session`].
     pub fn session_without_data(&self, gpu: Arc<Gpu>) -> Result<Session> {
-        let shape = [self.channels()?, 32, 32];
+        let side = 32_usize.next_multiple_of(self.options.model.granularity());
+        let shape = [self.channels()?, side, side];
         let blank = || Images {
             shape,
             pixels: vec![0; shape.iter().product()],
             labels: None,
         };
-        let data = Dataset {
-            name: "no images".into(),
-            train: blank(),
-            test: blank(),
-        };
-        self.session(gpu, data)
+        self.session(gpu, Dataset::new("no images", blank(), blank()))
     }
 }
 
@@ -334,25 +330,30 @@ pub fn locate(stored: &str, near: &Path) -> PathBuf {
     found.unwrap_or_else(|| stored.to_path_buf())
 }
 
-/// The data set in `given`, or that of the options.
+/// The data set in `given`, or that of the options; of images that their model takes.
 ///
 /// # Errors
-/// [`Error::File`] names the folder that is not there any more, and what to do.
+/// [`Error::File`] names the folder that is not there any more, and what to do; [`Error::Data`] as
+/// [`Dataset::check_size`].
 pub fn load_data(options: &TrainOptions, given: Option<&Path>, near: &Path) -> Result<Dataset> {
-    if let Some(folder) = given {
-        return data::read(folder, options.seed);
-    }
-    let Some(stored) = &options.data else {
-        return Ok(synthetic::glyphs(options.seed));
+    let folder = match (given, &options.data) {
+        (Some(folder), _) => folder.to_path_buf(),
+        (None, Some(stored)) => {
+            let folder = locate(stored, near);
+            if !folder.exists() {
+                let message = format!(
+                    "was trained on the images in {stored}, which is not here; if they were moved, name theirs \
+                     with `data`"
+                );
+                return Err(Error::file(near, message));
+            }
+            folder
+        }
+        (None, None) => return Ok(synthetic::glyphs(options.seed)),
     };
-    let folder = locate(stored, near);
-    if !folder.exists() {
-        let message = format!(
-            "was trained on the images in {stored}, which is not here; if they were moved, name theirs with `data`"
-        );
-        return Err(Error::file(near, message));
-    }
-    data::read(&folder, options.seed)
+    let data = data::read(&folder, options.seed)?;
+    data.check_size(options.model.granularity())?;
+    Ok(data)
 }
 
 /// A session of `options`.
@@ -360,6 +361,6 @@ pub fn load_data(options: &TrainOptions, given: Option<&Path>, near: &Path) -> R
 /// # Errors
 /// As [`Session::new`].
 pub fn open_session(gpu: Arc<Gpu>, options: &TrainOptions, data: Dataset) -> Result<Session> {
-    let model = options.build_model(data.train.shape[0])?;
+    let model = options.build_model(data.shape()[0])?;
     Session::new(gpu, model, data, options.session())
 }

@@ -1,23 +1,64 @@
-//! The images of each step: the training images in buffers on the device, and their order.
+//! The images of each step on the device: all of them, or those of the steps to come, written before each.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::gpu::{Gpu, Recorder, Var};
+use crate::gpu::{Gpu, Recorder, STEPS_AT_ONCE, Var};
 use crate::ops::gather::{Page, gather};
 use crate::rng::Stream;
 
-/// Training images on a device, as many buffers as a binding's greatest size asks for.
+/// Bytes of training images up to which all of them are kept on the device: what a GPU of some years ago, and a tab
+/// of a browser, can spare.
+pub const RESIDENT: u64 = if cfg!(target_arch = "wasm32") {
+    512 << 20
+} else {
+    2 << 30
+};
+
+/// Bytes that are read and written at once where all images go to the device.
+const CHUNK: usize = 8 << 20;
+
+/// Where the training images are during training. What is trained is the same, bit for bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Feeding {
+    /// On the device up to [`RESIDENT`] bytes, otherwise streamed.
+    #[default]
+    Auto,
+    /// On the device, in as many buffers as a binding's greatest size asks for.
+    Resident,
+    /// In their source, from which those of each step are read and written to the device before it.
+    Streamed,
+}
+
+/// Training images on a device.
 #[derive(Debug, Clone)]
 pub(super) struct Feed {
     data: Arc<Dataset>,
-    /// Images of the data set, and the buffer that holds them.
-    pages: Vec<(Range<usize>, wgpu::Buffer)>,
+    /// Images of a step.
+    batch: usize,
+    way: Way,
+    /// Which of the images on the device the places of a batch take.
     order: wgpu::Buffer,
-    /// The epoch whose order is on the device.
+    /// The epoch of the order.
     epoch: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Resident {
+        /// Images of the data set, and the buffer that holds them.
+        pages: Vec<(Range<usize>, wgpu::Buffer)>,
+    },
+    Streamed {
+        /// As many batches as steps may be in a submission, taken as they lie.
+        images: wgpu::Buffer,
+        /// How many that are: as fit a binding, up to [`STEPS_AT_ONCE`].
+        batches: usize,
+        /// The order of the data set's images.
+        order: Vec<u32>,
+    },
 }
 
 /// The images of each page of `count` images of `stride` bytes, of which `allowed` bytes fit in one.
@@ -27,27 +68,63 @@ fn pages(count: usize, stride: usize, allowed: u64) -> Vec<Range<usize>> {
     starts.map(|first| first..count.min(first + each)).collect()
 }
 
+/// Writes `bytes` at byte `offset`, a multiple of four, padded to whole words.
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: usize, mut bytes: Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    gpu.queue.write_buffer(buffer, offset as u64, &bytes);
+}
+
 impl Feed {
-    /// Writes the training images of `data` to the device.
+    /// Makes room for the training images of `data`, of which a step takes `batch`; where all are to be on the
+    /// device they are read and written to it.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] when an image, or the order of all, is larger than the device binds.
-    pub fn new(gpu: &Gpu, data: Arc<Dataset>) -> Result<Self> {
-        let images = &data.train;
-        let label = format!("the training images of `{}`", data.name);
+    /// [`crate::Error::Limit`] when an image, the images of a step, or the order of all is larger than the device
+    /// binds; those of [`crate::data::Source::read`].
+    pub fn new(gpu: &Gpu, data: Arc<Dataset>, batch: usize, feeding: Feeding) -> Result<Self> {
+        let (count, stride) = (data.train.len(), data.train.stride());
         let allowed = gpu.limits().max_storage_buffer_binding_size;
-        let pages = pages(images.len(), images.stride(), allowed)
-            .into_iter()
-            .map(|page| {
-                let buffer = gpu.storage(&label, images.range(page.start, page.end))?;
-                Ok((page, buffer))
-            })
-            .collect::<Result<_>>()?;
+        let resident = match feeding {
+            Feeding::Auto => {
+                let (images, order) = (count as u64 * stride as u64, 4 * count as u64);
+                images <= RESIDENT && order <= allowed
+            }
+            Feeding::Resident => true,
+            Feeding::Streamed => false,
+        };
+        let label = format!("the training images of `{}`", data.name);
+        let order = |count| gpu.zeros("the order of the images", count);
+        let (order, way) = if resident {
+            let pages = pages(count, stride, allowed)
+                .into_iter()
+                .map(|page| {
+                    let buffer = gpu.zeros(&label, (page.len() * stride).div_ceil(4))?;
+                    fill(gpu, &data, page.clone(), &buffer)?;
+                    Ok((page, buffer))
+                })
+                .collect::<Result<_>>()?;
+            (order(count)?, Way::Resident { pages })
+        } else {
+            let fit = usize::try_from(allowed).unwrap_or(usize::MAX) / (batch * stride).max(1);
+            let batches = fit.clamp(1, STEPS_AT_ONCE);
+            let held = batches * batch;
+            let order = order(held)?;
+            let places: Vec<u32> = (0..held as u32).collect();
+            gpu.queue
+                .write_buffer(&order, 0, bytemuck::cast_slice(&places));
+            let way = Way::Streamed {
+                images: gpu.zeros(&label, (held * stride).div_ceil(4))?,
+                batches,
+                order: Vec::new(),
+            };
+            (order, way)
+        };
         Ok(Self {
-            order: gpu.zeros("the order of the images", images.len())?,
-            pages,
-            epoch: None,
             data,
+            batch,
+            way,
+            order,
+            epoch: None,
         })
     }
 
@@ -56,35 +133,111 @@ impl Feed {
         &self.data
     }
 
+    /// Whether images are streamed.
+    pub fn streams(&self) -> bool {
+        matches!(self.way, Way::Streamed { .. })
+    }
+
+    /// Steps of an epoch.
+    pub fn epoch_steps(&self) -> u32 {
+        (self.data.train.len() / self.batch) as u32
+    }
+
     /// Records the batch of a step, `[batch, C, H, W]` with pixels in `range`.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when an image is not a multiple of four bytes.
-    pub fn record(&self, rec: &mut Recorder<'_>, batch: usize, range: (f32, f32)) -> Result<Var> {
-        let [c, h, w] = self.data.train.shape;
-        let stride = self.data.train.stride();
-        let order = rec.external("order", &[self.data.train.len()], &self.order);
-        let pages: Vec<_> = self
-            .pages
-            .iter()
-            .map(|(page, buffer)| Page {
-                images: rec.external("data set", &[page.len() * stride / 4], buffer),
-                first: page.start,
-                count: page.len(),
-            })
-            .collect();
-        gather(rec, &pages, order, &[batch, c, h, w], range)
+    pub fn record(&self, rec: &mut Recorder<'_>, range: (f32, f32)) -> Result<Var> {
+        let [c, h, w] = self.data.shape();
+        let words = |images: usize| [images * self.data.train.stride() / 4];
+        let (held, pages) = match &self.way {
+            Way::Resident { pages } => {
+                let page = |(page, buffer): &(Range<usize>, _)| Page {
+                    images: rec.external("data set", &words(page.len()), buffer),
+                    first: page.start,
+                    count: page.len(),
+                };
+                (self.data.train.len(), pages.iter().map(page).collect())
+            }
+            Way::Streamed {
+                images, batches, ..
+            } => {
+                let held = batches * self.batch;
+                let page = Page {
+                    images: rec.external("data set", &words(held), images),
+                    first: 0,
+                    count: held,
+                };
+                (held, vec![page])
+            }
+        };
+        let order = rec.external("order", &[held], &self.order);
+        gather(rec, &pages, order, &[self.batch, c, h, w], range)
     }
 
-    /// Writes the order of the images of `epoch`, unless it is there already.
-    pub fn order_epoch(&mut self, gpu: &Gpu, seed: u64, epoch: u32) {
+    /// Puts what the steps `steps` (from 0, of one epoch, and at most [`Self::together`]) need on the device, behind
+    /// everything that was submitted.
+    ///
+    /// # Errors
+    /// Those of [`crate::data::Source::read`].
+    pub fn prepare(&mut self, gpu: &Gpu, seed: u64, steps: Range<u32>) -> Result<()> {
+        let epoch = steps.start / self.epoch_steps();
         if self.epoch != Some(epoch) {
-            let order = Stream::new(seed, epoch).permutation(self.data.train.len() as u32);
-            gpu.queue
-                .write_buffer(&self.order, 0, bytemuck::cast_slice(&order));
+            let all = Stream::new(seed, epoch).permutation(self.data.train.len() as u32);
+            match &mut self.way {
+                Way::Resident { .. } => {
+                    let words = bytemuck::cast_slice(&all);
+                    gpu.queue.write_buffer(&self.order, 0, words);
+                }
+                Way::Streamed { order, .. } => *order = all,
+            }
             self.epoch = Some(epoch);
         }
+        let Way::Streamed { images, order, .. } = &self.way else {
+            return Ok(());
+        };
+        let stride = self.data.train.stride();
+        for step in steps {
+            let first = (step % self.epoch_steps()) as usize * self.batch;
+            let mut bytes = vec![0; self.batch * stride];
+            let own = &order[first..first + self.batch];
+            self.data.train.read(own, &mut bytes)?;
+            write(gpu, images, self.batch_start(step) as usize * stride, bytes);
+        }
+        Ok(())
     }
+
+    /// Steps that can be in a submission.
+    pub fn together(&self) -> usize {
+        match self.way {
+            Way::Resident { .. } => STEPS_AT_ONCE,
+            Way::Streamed { batches, .. } => batches,
+        }
+    }
+
+    /// Where in the order on the device the batch of `step` (from 0) begins.
+    pub fn batch_start(&self, step: u32) -> u32 {
+        let batches = match self.way {
+            Way::Resident { .. } => self.epoch_steps(),
+            Way::Streamed { batches, .. } => batches as u32,
+        };
+        step % batches * self.batch as u32
+    }
+}
+
+/// Reads the images of `page` and writes them to `buffer`.
+fn fill(gpu: &Gpu, data: &Dataset, page: Range<usize>, buffer: &wgpu::Buffer) -> Result<()> {
+    let stride = data.train.stride();
+    // A multiple of four images is one of four bytes.
+    let each = (CHUNK / stride).max(1).next_multiple_of(4);
+    for first in page.clone().step_by(each) {
+        let images = first..page.end.min(first + each);
+        let offset = (first - page.start) * stride;
+        write(gpu, buffer, offset, data.train.read_range(images)?);
+        // So that what was written so far need not lie in memory a second time until the first step.
+        gpu.queue.submit([]);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub use crate::data::Codes;
 pub use codes::{Decoder, Encoder};
 pub use effect::Idle;
 pub use every::CheckpointEvery;
+pub use feed::{Feeding, RESIDENT};
 pub use inference::{Evaluation, Inference};
 pub use methods::Method;
 pub use metrics::StepMetrics;

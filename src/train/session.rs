@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::feed::Feed;
+use super::feed::{Feed, Feeding};
 use super::metrics::Scalars;
 use super::reports::Reports;
 use crate::data::Dataset;
@@ -72,39 +72,36 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// [`Error::Data`] when the images are of a size that the model cannot take.
-fn check_size(model: &dyn Model, data: &Dataset) -> Result<()> {
-    let [_, height, width] = data.train.shape;
-    let by = model.granularity();
-    if height.is_multiple_of(by) && width.is_multiple_of(by) {
-        return Ok(());
-    }
-    Err(Error::Data {
-        name: data.name.clone(),
-        message: format!(
-            "images are {height} x {width}; height and width must be divisible by {by}, because the model {} \
-             divides them by that: crop or pad them",
-            model.name()
-        ),
-    })
-}
-
 impl Session {
     /// Records the training step and draws the parameters.
     ///
     /// # Errors
     /// [`Error::Config`] when the batch is larger than the data set, [`Error::Option`] when an option
-    /// is out of range, [`Error::Limit`] when a tensor is too large for the device, [`crate::ShapeError`] when the
-    /// images do not fit the model.
+    /// is out of range, [`Error::Limit`] when a tensor is too large for the device, [`Error::Data`] when the images
+    /// are of a size that the model cannot take, [`Error::File`] when they cannot be read.
     pub fn new(
         gpu: Arc<Gpu>,
         model: Box<dyn Model>,
         data: impl Into<Arc<Dataset>>,
         options: SessionOptions,
     ) -> Result<Self> {
+        Self::with_feeding(gpu, model, data, options, Feeding::Auto)
+    }
+
+    /// As [`Self::new`], with the training images on the device or streamed to it as `feeding` says.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_feeding(
+        gpu: Arc<Gpu>,
+        model: Box<dyn Model>,
+        data: impl Into<Arc<Dataset>>,
+        options: SessionOptions,
+        feeding: Feeding,
+    ) -> Result<Self> {
         let data = data.into();
         data.validate()?;
-        check_size(model.as_ref(), &data)?;
+        data.check_size(model.granularity())?;
         if options.batch == 0 || options.batch > data.train.len() {
             return Err(Error::Config(format!(
                 "`batch` must be between 1 and the {} training images of `{}`, not {}",
@@ -113,11 +110,11 @@ impl Session {
                 options.batch
             )));
         }
-        let feed = Feed::new(&gpu, data)?;
+        let feed = Feed::new(&gpu, data, options.batch, feeding)?;
         Self::record(gpu, model, feed, options)
     }
 
-    /// Records the step over images that are on the device already.
+    /// Records the step over images that are ready.
     fn record(
         gpu: Arc<Gpu>,
         model: Box<dyn Model>,
@@ -127,7 +124,7 @@ impl Session {
         options.validate()?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
-        let batch = feed.record(&mut rec, options.batch, model.pixel_range())?;
+        let batch = feed.record(&mut rec, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let seen = net.seen().to_vec();
@@ -181,6 +178,12 @@ impl Session {
     #[must_use]
     pub fn data(&self) -> &Dataset {
         self.feed.data()
+    }
+
+    /// Whether the training images are streamed to the device, because it does not hold all of them.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.feed.streams()
     }
 
     /// What it trains with.
@@ -261,6 +264,6 @@ impl Session {
 
     /// Steps of an epoch.
     pub(super) fn epoch_steps(&self) -> u32 {
-        (self.data().train.len() / self.options.batch) as u32
+        self.feed.epoch_steps()
     }
 }

@@ -3,7 +3,7 @@
 use super::Session;
 use super::codes::{Decoder, Encoder, no_codes};
 use super::inference::{Evaluation, Inference, Inferred, Tally, check_values, not_finite};
-use crate::data::{Codes, Images};
+use crate::data::{Codes, Images, Source};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
 use crate::ops::gather::{to_bytes, to_values};
@@ -164,8 +164,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
-    /// [`Inference::run`].
-    pub async fn evaluate(&self, images: &Images) -> Result<Evaluation> {
+    /// [`Inference::run`]; those of [`Source::read`].
+    pub async fn evaluate(&self, images: &dyn Source) -> Result<Evaluation> {
         let quantizers = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
         let mut tally = Tally::new(quantizers.collect());
         self.infer(images, |count, inferred| tally.add(count, &inferred))
@@ -174,15 +174,19 @@ impl Session {
     }
 
     /// Hands on what the model makes of `images`, batch by batch.
-    async fn infer(&self, images: &Images, mut each: impl FnMut(usize, Inferred)) -> Result<()> {
-        let [c, h, w] = images.shape;
+    async fn infer(
+        &self,
+        images: &dyn Source,
+        mut each: impl FnMut(usize, Inferred),
+    ) -> Result<()> {
+        let [c, h, w] = images.shape();
         let mut batches = Batches::default();
         let mut start = 0;
         while start < images.len() {
             let make = |count| self.inference(&[count, c, h, w]);
             let (count, inference) = batches.next(images.len() - start, make)?;
-            let bytes = images.range(start, start + count);
-            let inferred = inference.run(&self.gpu, bytes).await?;
+            let bytes = images.read_range(start..start + count)?;
+            let inferred = inference.run(&self.gpu, &bytes).await?;
             inferred.check()?;
             each(count, inferred);
             start += count;
@@ -194,8 +198,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::NotFinite`] when they hold NaN or infinity; as [`Inference::new`] and
-    /// [`Inference::run`].
-    pub async fn reconstruct(&self, images: &Images) -> Result<Images> {
+    /// [`Inference::run`]; those of [`Source::read`].
+    pub async fn reconstruct(&self, images: &dyn Source) -> Result<Images> {
         let mut pixels = Vec::new();
         let range = self.model.pixel_range();
         self.infer(images, |_, inferred| {
@@ -203,7 +207,7 @@ impl Session {
         })
         .await?;
         Ok(Images {
-            shape: images.shape,
+            shape: images.shape(),
             pixels,
             labels: None,
         })
@@ -212,9 +216,9 @@ impl Session {
     /// The codes of `images` in evaluation mode, those of each quantiser.
     ///
     /// # Errors
-    /// As [`Encoder::new`] and [`Encoder::run`].
-    pub async fn encode(&self, images: &Images) -> Result<Vec<Codes>> {
-        let [c, h, w] = images.shape;
+    /// As [`Encoder::new`] and [`Encoder::run`]; those of [`Source::read`].
+    pub async fn encode(&self, images: &dyn Source) -> Result<Vec<Codes>> {
+        let [c, h, w] = images.shape();
         let mut all: Vec<Codes> = Vec::new();
         let mut batches = Batches::default();
         let mut start = 0;
@@ -222,8 +226,8 @@ impl Session {
             let model = self.model.as_ref();
             let make = |count| Encoder::new(&self.gpu, &self.store, model, &[count, c, h, w]);
             let (count, encoder) = batches.next(images.len() - start, make)?;
-            let bytes = images.range(start, start + count);
-            let values = to_values(bytes, self.model.pixel_range());
+            let bytes = images.read_range(start..start + count)?;
+            let values = to_values(&bytes, self.model.pixel_range());
             let codes = encoder.run(&self.gpu, &values).await?;
             if all.is_empty() {
                 all = codes;

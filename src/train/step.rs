@@ -5,14 +5,13 @@ use std::ops::Range;
 use super::metrics::StepMetrics;
 use super::session::{Session, SessionOptions};
 use crate::error::{Error, Result};
-use crate::gpu::{Phase, STEPS_AT_ONCE, StepValues};
+use crate::gpu::{Phase, StepValues};
 
 impl Session {
     /// What the kernels are told of step `step` (from 1): the one place that collects it.
     #[must_use]
     pub fn step_values(&self, step: u32) -> StepValues {
         let steps = self.epoch_steps();
-        let batch = step.saturating_sub(1) % steps;
         let SessionOptions {
             optimizer,
             lr,
@@ -21,7 +20,7 @@ impl Session {
         } = &self.options;
         let values = optimizer
             .step(step, *lr)
-            .with("batch_start", batch * self.options.batch as u32)
+            .with("batch_start", self.feed.batch_start(step.saturating_sub(1)))
             .with("epoch_steps", steps)
             .with_seed(*seed);
         let quantizers = self.model.quantizers();
@@ -42,7 +41,7 @@ impl Session {
         Ok(metrics)
     }
 
-    /// Makes `count` steps, up to [`STEPS_AT_ONCE`] of them in a submission: bit for bit what as many calls of
+    /// Makes `count` steps, up to [`crate::gpu::STEPS_AT_ONCE`] of them in a submission: bit for bit what as many calls of
     /// [`Self::step`] make, with less work for the host between short steps. `report` gets the metrics that come
     /// back meanwhile, in order; they lag a few submissions behind. Where a submission must stay short (a browser
     /// draws in between), so must `count`, or see [`Self::submit_in_parts`].
@@ -62,7 +61,7 @@ impl Session {
             let together = if self.exchange.is_some() {
                 1
             } else {
-                STEPS_AT_ONCE
+                self.feed.together()
             };
             let count = left.min(goal - self.step).min(together as u32);
             self.submit(count).await?;
@@ -91,8 +90,8 @@ impl Session {
     /// Submits `count` steps of one epoch together, or each in its parts. A slot must be free; nothing can fail
     /// once it is taken.
     async fn submit(&mut self, count: u32) -> Result<()> {
-        let epoch = self.step / self.epoch_steps();
-        self.feed.order_epoch(&self.gpu, self.options.seed, epoch);
+        let coming = self.step..self.step + count;
+        self.feed.prepare(&self.gpu, self.options.seed, coming)?;
         if self.step == 0 {
             self.start_codebooks().await?;
         }

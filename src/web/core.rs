@@ -118,7 +118,7 @@ impl Core {
         let given = options;
         let options = parse_options(given)?;
         say_idle(given, &options);
-        let model = options.build_model(data.set.train.shape[0])?;
+        let model = options.build_model(data.set.shape()[0])?;
         let gpu = Arc::clone(&device.gpu);
         let session = Session::new(gpu, model, Arc::clone(&data.set), options.session())?;
         Ok(Self {
@@ -136,13 +136,15 @@ impl Core {
         json!(self.options).to_string()
     }
 
-    /// JSON: steps done, numbers of parameters and dispatches.
+    /// JSON: steps done, numbers of parameters and dispatches, `[H, W]` of an image's codes.
     #[must_use]
     pub fn describe(&self) -> String {
         let session = &self.session;
+        let [_, height, width] = session.data().shape();
+        let by = self.options.model.granularity();
         json!({
             "step": session.steps_done(), "parameters": session.parameter_count(),
-            "dispatches": session.plan().dispatches(),
+            "dispatches": session.plan().dispatches(), "cells": [height / by, width / by],
         })
         .to_string()
     }
@@ -185,7 +187,7 @@ impl Core {
             self.options = options;
             return Ok(());
         }
-        let model = options.build_model(self.session.data().train.shape[0])?;
+        let model = options.build_model(self.session.data().shape()[0])?;
         self.session.reconfigure(model, options.session()).await?;
         self.options = options;
         // They stand on the arenas of the former plan.
@@ -196,7 +198,7 @@ impl Core {
 
     fn inference(&mut self, count: usize) -> Result<&Inference> {
         if self.shown.as_ref().is_none_or(|(n, _)| *n != count) {
-            let [c, h, w] = self.session.data().train.shape;
+            let [c, h, w] = self.session.data().shape();
             let inference = self.session.inference(&[count, c, h, w])?;
             self.shown = Some((count, inference));
         }
@@ -216,7 +218,7 @@ impl Core {
             return Err(Error::Config(format!(
                 "{} bytes are no whole number of images of {:?} [C, H, W]",
                 pixels.len(),
-                self.session.data().train.shape
+                self.session.data().shape()
             ))
             .into());
         }

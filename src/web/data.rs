@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::JsResult;
-use crate::data::{Dataset, Images, cifar, idx, synthetic};
+use super::{JsResult, parse_options};
+use crate::data::{Dataset, Images, Source, cifar, idx, synthetic};
 
 /// A data set.
 #[wasm_bindgen]
@@ -33,7 +33,7 @@ impl Data {
     /// [`Error::File`] or [`Error::Data`] as an exception.
     pub fn idx(name: &str, bytes: &[u8], seed: f64) -> JsResult<Self> {
         let images = idx::parse_images(name, bytes)?;
-        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+        Ok(Self::new(Dataset::hold_out(name, images, seed as u64)?))
     }
 
     /// Two IDX files.
@@ -46,11 +46,11 @@ impl Data {
         test_name: &str,
         test: &[u8],
     ) -> JsResult<Self> {
-        let set = Dataset {
-            name: train_name.to_owned(),
-            train: idx::parse_images(train_name, train)?,
-            test: idx::parse_images(test_name, test)?,
-        };
+        let set = Dataset::new(
+            train_name,
+            idx::parse_images(train_name, train)?,
+            idx::parse_images(test_name, test)?,
+        );
         set.validate()?;
         Ok(Self::new(set))
     }
@@ -61,7 +61,7 @@ impl Data {
     /// [`Error::File`] or [`Error::Data`] as an exception.
     pub fn cifar(name: &str, bytes: &[u8], seed: f64) -> JsResult<Self> {
         let images = cifar::parse(name, bytes)?;
-        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+        Ok(Self::new(Dataset::hold_out(name, images, seed as u64)?))
     }
 
     /// Images as bytes, one after the other, channels first; a test part is held out.
@@ -81,7 +81,7 @@ impl Data {
             pixels,
             labels: None,
         };
-        Ok(Self::new(Dataset::hold_out(name, &images, seed as u64)?))
+        Ok(Self::new(Dataset::hold_out(name, images, seed as u64)?))
     }
 
     /// The two parts as they were given back by [`Self::part`].
@@ -101,13 +101,18 @@ impl Data {
             pixels,
             labels: None,
         };
-        let set = Dataset {
-            name: name.to_owned(),
-            train: part(train),
-            test: part(test),
-        };
+        let set = Dataset::new(name, part(train), part(test));
         set.validate()?;
         Ok(Self::new(set))
+    }
+
+    /// Whether the model that `options` (JSON, some of them) describe takes images of this size.
+    ///
+    /// # Errors
+    /// [`Error::Data`] as an exception; [`Error::Config`] as one where the options cannot be read.
+    pub fn check_size(&self, options: &str) -> JsResult<()> {
+        let model = parse_options(options)?.model;
+        Ok(self.set.check_size(model.granularity())?)
     }
 
     /// JSON: name, shape `[C, H, W]`, numbers of train and test images.
@@ -115,27 +120,31 @@ impl Data {
     pub fn describe(&self) -> String {
         let set = &self.set;
         json!({
-            "name": set.name, "shape": set.train.shape, "train": set.train.len(), "test": set.test.len(),
+            "name": set.name, "shape": set.shape(), "train": set.train.len(), "test": set.test.len(),
         })
         .to_string()
     }
 
     /// All bytes of the train (or test) part.
-    #[must_use]
-    pub fn part(&self, test: bool) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Those of [`Source::read`] as an exception.
+    pub fn part(&self, test: bool) -> JsResult<Vec<u8>> {
         let part = if test {
             &self.set.test
         } else {
             &self.set.train
         };
-        part.pixels.clone()
+        Ok(part.read_range(0..part.len())?)
     }
 
     /// `count` test images from `start`, as far as there are any.
-    #[must_use]
-    pub fn test_images(&self, start: usize, count: usize) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// Those of [`Source::read`] as an exception.
+    pub fn test_images(&self, start: usize, count: usize) -> JsResult<Vec<u8>> {
         let test = &self.set.test;
         let end = (start + count).min(test.len());
-        test.range(start.min(end), end).to_vec()
+        Ok(test.read_range(start.min(end)..end)?)
     }
 }

@@ -88,6 +88,15 @@ pub fn complete(options: &str) -> JsResult<String> {
     Ok(json!(options).to_string())
 }
 
+/// What divides the height and the width of the images of the model that `options` (JSON, some of them) describe.
+///
+/// # Errors
+/// [`Error::Config`] as an exception.
+#[wasm_bindgen]
+pub fn granularity(options: &str) -> JsResult<usize> {
+    Ok(parse_options(options)?.model.granularity())
+}
+
 /// Step and options (JSON) of a checkpoint's bytes.
 ///
 /// # Errors
