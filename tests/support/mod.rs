@@ -8,6 +8,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub mod command;
 pub mod harness;
+pub mod layer;
 
 #[cfg(not(target_arch = "wasm32"))]
 use semivq::gpu::AdapterChoice;
