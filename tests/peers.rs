@@ -13,7 +13,7 @@ use semivq::gpu::{Arena, Gpu, Role, StepUniform};
 use semivq::quant::VectorQuantConfig;
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use support::layer::Layer;
-use support::share_of_tolerance;
+use support::share_by_rows;
 
 /// That of the golden files.
 const RELATIVE: f64 = 2e-5;
@@ -54,7 +54,9 @@ impl Case {
     }
 
     fn check(&self, name: &str, got: &[f32]) -> Result<(), Failed> {
-        let share = share_of_tolerance(got, self.tensor(name)?, RELATIVE, ABSOLUTE);
+        let (shape, want) = self.tensors.get(name).ok_or(format!("no {name}"))?;
+        let rows = if shape.len() > 1 { shape[0] } else { 1 };
+        let share = share_by_rows(got, want, rows, RELATIVE, ABSOLUTE);
         if share > 1.0 {
             return Err(format!("{name} at {share:.2} of the tolerance").into());
         }
@@ -102,6 +104,8 @@ fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
             ..StepUniform::default()
         };
         plan.run(gpu, &uniform);
+        pollster::block_on(plan.check_guards(gpu))?;
+        pollster::block_on(store.check_gradient_guards(gpu))?;
         let q = pollster::block_on(plan.read_u32(gpu, seen.q))?;
         if q != case.codes[&suffix("out.q", step)] {
             return Err(format!("step {step}: the codes differ").into());

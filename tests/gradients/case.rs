@@ -6,7 +6,7 @@ use semivq::gpu::{
 use semivq::ops::reference::Reference;
 
 use super::support::harness::Failed;
-use super::support::{normals, share_of_tolerance};
+use super::support::{normals, share_by_rows};
 
 type Record = Box<dyn Fn(&mut Recorder<'_>, &[Var]) -> semivq::Result<Var> + Send + Sync>;
 type Check = Box<dyn Fn(&[Vec<f32>]) -> Result<(), Failed> + Send + Sync>;
@@ -135,21 +135,23 @@ pub async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     plan.run(gpu, &StepUniform::default());
     plan.check_guards(gpu).await?;
     let (want_y, want_grads) = (case.reference)(&inputs, &upstream);
-    let check = |what: String, got: &[f32], want: &[f32]| {
-        let share = share_of_tolerance(got, want, 2e-5, 1e-6);
+    let check = |what: String, got: &[f32], want: &[f32], shape: &[usize]| {
+        let rows = if shape.len() > 1 { shape[0] } else { 1 };
+        let share = share_by_rows(got, want, rows, 2e-5, 1e-6);
         if share > 1.0 {
             Err(format!("{what} at {share:.2} of the tolerance"))
         } else {
             Ok(())
         }
     };
-    check("y".into(), &plan.read(gpu, y).await?, &want_y)?;
+    check("y".into(), &plan.read(gpu, y).await?, &want_y, &shape)?;
     for (i, (grad, want)) in grads.iter().zip(&want_grads).enumerate() {
         match grad {
             Some(grad) => check(
                 format!("gradient of input {i}"),
                 &plan.read(gpu, *grad).await?,
                 want,
+                &case.shapes[i],
             )?,
             None if want.is_empty() => {}
             None => return Err(format!("input {i} got no gradient").into()),

@@ -12,7 +12,7 @@ use super::combinations::Combination;
 use super::reference::{self, Named, Outcome};
 use super::support::harness::Failed;
 use super::support::layer::{COMMITMENT, Layer};
-use super::support::share_of_tolerance;
+use super::support::share_by_rows;
 use super::tape::Ad;
 use super::{lasting, normals, rows, run_step};
 
@@ -237,8 +237,13 @@ pub async fn agrees(gpu: &Gpu, number: usize, combination: &Combination) -> Resu
 }
 
 fn check(name: &str, got: &[f32], want: &[f64]) -> Result<(), Failed> {
+    check_rows(name, got, want, 1)
+}
+
+/// Each row relative to its own largest value.
+fn check_rows(name: &str, got: &[f32], want: &[f64], rows: usize) -> Result<(), Failed> {
     let narrow: Vec<f32> = want.iter().map(|v| *v as f32).collect();
-    let share = share_of_tolerance(got, &narrow, RELATIVE, ABSOLUTE);
+    let share = share_by_rows(got, &narrow, rows, RELATIVE, ABSOLUTE);
     if share > 1.0 {
         return Err(format!("{name} at {share:.2} of the tolerance").into());
     }
@@ -261,24 +266,28 @@ async fn compare(
     let in_rows = async |var| -> semivq::Result<Vec<f32>> {
         Ok(step.vectors.rows_of(&layer.plan.read(gpu, var).await?))
     };
+    let count = step.vectors.count();
     let q: Vec<u32> = outcome.q.iter().map(|k| *k as u32).collect();
     if layer.plan.read_u32(gpu, seen.q).await? != q {
         return Err("the codes differ".into());
     }
-    check(
+    check_rows(
         "z",
         &in_rows(seen.z).await?,
         &flat(outcome.z.iter().flatten()),
+        count,
     )?;
-    check(
+    check_rows(
         "z_q",
         &in_rows(seen.z_q).await?,
         &flat(outcome.z_q.iter().flatten()),
+        count,
     )?;
-    check(
+    check_rows(
         "out",
         &in_rows(layer.out).await?,
         &flat(outcome.out.iter().flatten()),
+        count,
     )?;
     let distance = seen.tensor(tensor::DISTANCE).ok_or("no distance")?;
     check("d", &read(distance).await?, &outcome.d)?;
@@ -307,8 +316,9 @@ async fn compare(
     }
     check("grad z", &read(layer.grad_z).await?, &want.grad_z)?;
     let gradients = layer.store.read(gpu, semivq::gpu::Arena::Gradients).await?;
-    for (name, _, got) in gradients {
-        check(&format!("grad {name}"), &got, &want.grads[&name])?;
+    for (name, shape, got) in gradients {
+        let rows = if shape.len() > 1 { shape[0] } else { 1 };
+        check_rows(&format!("grad {name}"), &got, &want.grads[&name], rows)?;
     }
     let after = lasting(gpu, layer).await?;
     for (name, want) in &outcome.after {
@@ -318,7 +328,12 @@ async fn compare(
         if name == "codebook.weight" {
             replaced(step, &outcome.due, got, &mut want)?;
         }
-        check(&what, got, &want)?;
+        let rows = if name == "codebook.weight" {
+            seen.codes
+        } else {
+            1
+        };
+        check_rows(&what, got, &want, rows)?;
     }
     if !step.training && after != *step.values {
         return Err("evaluation changed what the layer holds".into());
