@@ -101,7 +101,7 @@ fn forward(
     let j = (item % columns) * 4u;
     let i = (item / columns) % HEIGHT;
     let b = item / (columns * HEIGHT);
-    let o = group.y * 8u;
+    let o = group.y * OCTET;
     let plane = min(b, params.batch - 1u) * params.in_channels * plane_size();
     var tile: Tile;
     for (var first = 0u; first < params.in_channels * K * K; first += TAPS) {
@@ -185,7 +185,7 @@ fn forward_3x3(
     let j = (item % columns) * 4u;
     let i = ((item / columns) % rows) * 4u;
     let b = item / (columns * rows);
-    let o = group.y * 8u;
+    let o = group.y * OCTET;
     let size = plane_size();
     let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
     let columns_at = columns_of(j);
@@ -246,7 +246,7 @@ fn forward_3x3_wide(
     let j = (item % columns) * 8u;
     let i = ((item / columns) % rows) * 4u;
     let b = item / (columns * rows);
-    let o = group.y * 8u;
+    let o = group.y * OCTET;
     let size = plane_size();
     let top = select(i32(i) - i32(params.padding), i32(i) / 2 - 1, UP == 2u);
     let left = columns_of(j);

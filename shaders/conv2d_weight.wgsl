@@ -65,7 +65,7 @@ fn totals(local: u32, v0: vec4<f32>, v1: vec4<f32>, v2: vec4<f32>, v3: vec4<f32>
 //   grad_w[o,c,u,v] = sum_{b,i,j} grad_y[b,o,i,j] * x[b,c, i*S+u-P, j*S+v-P];  grad_bias = sum grad_y
 @compute @workgroup_size(64)
 fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let o = group.z * 8u;
+    let o = group.z * OCTET;
     let t = group.y;
     let size = plane_size();
     let columns = (WIDTH + 3u) / 4u;
@@ -95,7 +95,7 @@ fn backward_weight(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
 // Kernel 3, stride 1, few channels: all nine taps of one input and eight output channels a workgroup.
 @compute @workgroup_size(64)
 fn backward_weight_3x3(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let o = group.z * 8u;
+    let o = group.z * OCTET;
     let c = group.y;
     let size = plane_size();
     let columns = (WIDTH + 3u) / 4u;
@@ -207,7 +207,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     let lanes = params.lanes;
     let octets = THREADS / lanes;
     let first_c = group.y * lanes;
-    let first_o = group.z * octets * 8u;
+    let first_o = group.z * octets * OCTET;
     let lane = local % lanes;
     let c = first_c + lane;
     let octet = local / lanes;
@@ -235,7 +235,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
                 let column = at % COLUMNS;
                 let quad = (at / COLUMNS) % 2u;
                 let row = at / (2u * COLUMNS);          // octet * 2 + row of the pair
-                let o = first_o + (row / 2u) * 8u + quad * 4u;
+                let o = first_o + (row / 2u) * OCTET + quad * 4u;
                 let h = i + row % 2u;
                 held[gradients + (row * COLUMNS + column) * 2u + quad] =
                     vec4(gradient_at(o, b, h, j + column), gradient_at(o + 1u, b, h, j + column),
@@ -269,7 +269,7 @@ fn backward_weight_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
         }
     }
     if (c >= params.in_channels) { return; }
-    let o = first_o + octet * 8u;
+    let o = first_o + octet * OCTET;
     store_tap(group.x, o, c * 9u, t0);
     store_tap(group.x, o, c * 9u + 1u, t1);
     store_tap(group.x, o, c * 9u + 2u, t2);

@@ -85,9 +85,9 @@ fn rows(
     @builtin(local_invocation_index) local: u32,
 ) {
     let channel_pairs = (params.in_channels + 1u) / 2u;
-    let at = place(linear_group(group, groups) * 16u + local, channel_pairs * ((params.out_channels + 7u) / 8u));
+    let at = place(linear_group(group, groups) * 16u + local, channel_pairs * ((params.out_channels + OCTET - 1u) / OCTET));
     let c = 2u * (at.part % channel_pairs);
-    let o = 8u * (at.part / channel_pairs);
+    let o = OCTET * (at.part / channel_pairs);
     let size = plane_size();
     let strips = (WIDTH + 3u) / 4u;
     let next = select(0u, size, c + 1u < params.in_channels);
@@ -194,10 +194,10 @@ fn doubled_rows(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let octets = (params.in_channels + 7u) / 8u;
+    let octets = (params.in_channels + OCTET - 1u) / OCTET;
     let at = place(linear_group(group, groups) * 16u + local, params.out_channels * octets);
     let o = at.part % params.out_channels;
-    let c = 8u * (at.part / params.out_channels);
+    let c = OCTET * (at.part / params.out_channels);
     let size = plane_size();
     let height = HEIGHT / 2u;
     let width = WIDTH / 2u;

@@ -53,3 +53,58 @@ pub fn candidates() -> Vec<Vec<CandidateInfo>> {
         crate::quant::codebook::search::candidates(),
     ]
 }
+
+/// A number that a shader and its Rust side both have: a `const` of the WGSL file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SharedConstant {
+    /// The shader.
+    pub shader: &'static str,
+    /// The constant's name in it.
+    pub name: &'static str,
+    /// Its value on the Rust side.
+    pub value: f64,
+}
+
+/// The numbers that are written down twice; `tests/contracts.rs` compares them with the shaders'.
+#[must_use]
+pub fn shared_constants() -> Vec<SharedConstant> {
+    use crate::ops::activation::Activation;
+    use crate::ops::conv2d;
+    use crate::quant::codebook::{AlterPenalty, kmeans, search, search_doubtful};
+    use crate::quant::{norm, usage};
+
+    let convolutions = ["conv2d", "conv2d_weight", "conv2d_weight_wide"];
+    let searches = ["search", "search_wide", "search_doubtful"];
+    let mut all = vec![
+        ("activation", "GELU", f64::from(Activation::Gelu as u8)),
+        ("activation", "ELU", f64::from(Activation::Elu as u8)),
+        ("activation", "RELU", f64::from(Activation::Relu as u8)),
+        (
+            "activation",
+            "SIGMOID",
+            f64::from(Activation::Sigmoid as u8),
+        ),
+        ("activation", "CLAMP", f64::from(Activation::Clamp as u8)),
+        ("alpha", "DEFAULT", f64::from(AlterPenalty::Default as u8)),
+        ("alpha", "BETWEEN1", f64::from(AlterPenalty::Between1 as u8)),
+        ("bench", "ROUNDS", crate::bench::ROUNDS as f64),
+        ("kmeans", "MAX_TRIALS", kmeans::MAX_TRIALS as f64),
+        ("norm", "MAX", norm::MAX),
+        ("search_doubtful", "TILE", search_doubtful::TILE as f64),
+        ("usage", "BUCKETS", usage::BUCKETS as f64),
+    ];
+    for shader in convolutions {
+        all.push((shader, "OCTET", conv2d::OCTET as f64));
+        all.push((shader, "THREADS", conv2d::THREADS as f64));
+    }
+    for shader in searches {
+        all.push((shader, "BLOCK", search::BLOCK as f64));
+        all.push((shader, "CHUNK", search::CHUNK as f64));
+    }
+    let shared = |(shader, name, value)| SharedConstant {
+        shader,
+        name,
+        value,
+    };
+    all.into_iter().map(shared).collect()
+}

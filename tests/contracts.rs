@@ -2,6 +2,9 @@
 //! side. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "contracts/constants.rs"]
+mod constants;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use naga::back::pipeline_constants::process_overrides;

@@ -2,7 +2,7 @@
 //!
 //! Reads every case under `tests/golden`, or under `$SEMIVQ_GOLDEN`, and compares every tensor by
 //! name; one line a case with its largest share of the tolerance. The tolerance is on the largest
-//! error over a tensor and stands here once a kind. Codes agree exactly. Each case runs with every kernel that
+//! error over a row of a tensor and stands in `golden_cases` once a kind. Codes agree exactly. Each case runs with every kernel that
 //! could do its work, whichever the adapter would get.
 
 mod golden_cases;

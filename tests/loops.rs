@@ -1,5 +1,6 @@
 //! No kernel asks an invocation for more loop iterations than the slowest known driver grants: every
-//! dispatch of what can be recorded, up to the sizes that fit a binding, is counted. No GPU is needed.
+//! dispatch of what can be recorded, up to the sizes that fit a binding, is counted, and names overrides that its
+//! shader has. No GPU is needed.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "loops/count.rs"]
@@ -122,6 +123,11 @@ impl Table {
                 .modules
                 .entry(kernel.shader.name)
                 .or_insert_with(|| naga::front::wgsl::parse_str(&kernel.shader.text()).unwrap());
+            for (name, _) in dispatch.overrides() {
+                let mut own = module.overrides.iter();
+                let found = own.any(|(_, o)| o.name.as_deref() == Some(*name));
+                assert!(found, "{} has no override {name}", kernel.shader.name);
+            }
             let count = worst(module, dispatch);
             let sizes: Vec<String> = kernel
                 .params

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use safetensors::{Dtype, SafeTensors};
-use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, Role, StepValues, Store};
+use semivq::gpu::{Arena, Gpu, Role, StepValues};
+use semivq::quant::VectorQuantConfig;
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
-use semivq::quant::{Encoded, VectorQuantConfig};
-use support::share_of_tolerance;
+use support::layer::Layer;
+use support::share_by_rows;
 
 /// That of the golden files.
 const RELATIVE: f64 = 2e-5;
@@ -53,7 +54,9 @@ impl Case {
     }
 
     fn check(&self, name: &str, got: &[f32]) -> Result<(), Failed> {
-        let share = share_of_tolerance(got, self.tensor(name)?, RELATIVE, ABSOLUTE);
+        let (shape, want) = self.tensors.get(name).ok_or(format!("no {name}"))?;
+        let rows = if shape.len() > 1 { shape[0] } else { 1 };
+        let share = share_by_rows(got, want, rows, RELATIVE, ABSOLUTE);
         if share > 1.0 {
             return Err(format!("{name} at {share:.2} of the tolerance").into());
         }
@@ -62,32 +65,19 @@ impl Case {
 }
 
 /// Each step of a case: `out`, `q`, `loss`, all gradients, and what the step leaves.
-fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
+fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let case = Case::read(name)?;
     let config: VectorQuantConfig = serde_json::from_value(case.config.clone())?;
-    let quantizer = config.build()?;
     let steps = if name == "ema" { 3 } else { 1 };
     let suffix = |what: &str, step: usize| match steps {
         1 => what.to_owned(),
         _ => format!("{what}_{step}"),
     };
     let shape = &case.tensors[&suffix("in.z", 0)].0;
-    let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
-    let z = rec.input("z", shape);
-    rec.require_gradient(z);
-    let quantized = quantizer.apply(&mut rec, Encoded::from(z), 10.0)?;
-    let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
-    let cmt_loss = seen.scalar("cmt_loss").ok_or("no loss")?;
-    rec.keep(out);
-    let grad_out = rec.input("grad_out", shape);
-    rec.seed_gradient(out, grad_out);
-    rec.backward()?;
-    let grad_z = rec.gradient(z).ok_or("no gradient of z")?;
-    rec.keep(grad_z);
-    let recording = rec.finish();
-    let store = Store::new(gpu, layout, 0)?;
-    store.poison_gradients(gpu);
+    let layer = Layer::new(gpu, &config, shape, true, true)?;
+    let Layer {
+        store, plan, seen, ..
+    } = &layer;
     let of_the_model = store.layout().buffers().iter();
     let of_the_model = of_the_model.filter(|b| b.role == Role::Model);
     let buffers: Vec<String> = of_the_model.map(|b| b.name.clone()).collect();
@@ -101,22 +91,27 @@ fn layer(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     if loaded != store.layout().parameters().len() + buffers.len() {
         return Err("the case does not hold all parameters".into());
     }
-    let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
     let read = |var| pollster::block_on(plan.read(gpu, var));
     for step in 0..steps {
-        plan.write(gpu, z, case.tensor(&suffix("in.z", step))?)?;
-        plan.write(gpu, grad_out, case.tensor(&suffix("in.grad_out", step))?)?;
+        plan.write(gpu, layer.z, case.tensor(&suffix("in.z", step))?)?;
+        plan.write(
+            gpu,
+            layer.grad_out,
+            case.tensor(&suffix("in.grad_out", step))?,
+        )?;
         let values = StepValues::default().with("step", step as u32 + 1);
         plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
+        pollster::block_on(plan.check_guards(gpu))?;
+        pollster::block_on(store.check_gradient_guards(gpu))?;
         let q = pollster::block_on(plan.read_u32(gpu, seen.q))?;
         if q != case.codes[&suffix("out.q", step)] {
             return Err(format!("step {step}: the codes differ").into());
         }
-        case.check(&suffix("out.out", step), &read(out)?)?;
-        case.check(&suffix("grad.z", step), &read(grad_z)?)?;
+        case.check(&suffix("out.out", step), &read(layer.out)?)?;
+        case.check(&suffix("grad.z", step), &read(layer.grad_z)?)?;
         let loss = suffix("out.loss", step);
         if case.tensors.contains_key(&loss) {
-            case.check(&loss, &read(cmt_loss)?)?;
+            case.check(&loss, &read(layer.loss)?)?;
         }
         let after = pollster::block_on(store.read(gpu, Arena::Buffers))?;
         for (name, _, values) in after {
@@ -233,7 +228,7 @@ fn main() {
     };
     let mut trials: Vec<Trial> = ["ema", "rotation", "simvq", "fsq", "fsq_projected"]
         .into_iter()
-        .map(|name| test(name, layer))
+        .map(|name| test(name, steps))
         .collect();
     trials.push(test(
         "k-means clusters as well as scikit-learn",

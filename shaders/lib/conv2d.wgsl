@@ -1,7 +1,7 @@
 // What the convolution's two files share: the uniform, and reading x with zeros around it.
 
 override K: u32 = 3u;           // kernel size
-override TILE: u32 = 8u;        // output channels of a thread, min(O, 8): the rest of a tile is dead code
+override TILE: u32 = OCTET;     // output channels of a thread, min(O, OCTET): the rest of a tile is dead code
 
 // Size of y where threads are dealt out to it: divisions by constants are cheap.
 override HEIGHT: u32 = 1u;
@@ -33,6 +33,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 
 const THREADS: u32 = 64u;
+const OCTET: u32 = 8u;          // most output channels of a thread
 
 // Elements of a channel of x.
 fn plane_size() -> u32 {

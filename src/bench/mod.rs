@@ -20,8 +20,10 @@ kernels! {
     COPY = "copy", 64, &[], [Read 1, Write 2];
 }
 
-/// Multiply-adds of a thread of the first micro-kernel: rounds, statements, lanes.
-const MULTIPLY_ADDS: u64 = 256 * 8 * 4;
+/// Rounds of a thread of the first micro-kernel.
+pub(crate) const ROUNDS: u64 = 256;
+/// Its multiply-adds: rounds, statements, lanes.
+const MULTIPLY_ADDS: u64 = ROUNDS * 8 * 4;
 /// Its threads on a GPU and on a CPU: some tenths of a millisecond, some tens.
 const THREADS: [usize; 2] = [1 << 22, 1 << 16];
 /// Floats of the copy: 64 MiB.

@@ -163,9 +163,9 @@ pub(super) const CONV2D: (&str, &str) = (
 );
 
 /// Threads of every workgroup of the convolution.
-pub(super) const THREADS: usize = 64;
+pub(crate) const THREADS: usize = 64;
 /// Output channels of a thread.
-pub(super) const OCTET: usize = 8;
+pub(crate) const OCTET: usize = 8;
 
 /// What the choice of a forward kernel depends on.
 struct Form {

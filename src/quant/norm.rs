@@ -17,7 +17,7 @@ use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
 use crate::ops::reference::{Real, Reference};
 
 /// Longest vector that [`Length::Limited`] lets through.
-const MAX: f64 = 10.0;
+pub(crate) const MAX: f64 = 10.0;
 
 /// What becomes of a vector's length.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -15,8 +15,8 @@
 use crate::error::Result;
 use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
-/// Places of the ring, the same number as in the shader.
-const BUCKETS: usize = 64;
+/// Places of the ring.
+pub(crate) const BUCKETS: usize = 64;
 
 uniform_struct! {
     /// Uniform of all entry points.

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use safetensors::{Dtype, SafeTensors};
 use semivq::gpu::{Arena, Gpu, Role, Store};
 
-use crate::support::share_of_tolerance;
+use crate::support::{share_by_rows, share_of_tolerance};
 
-/// `relative * max|reference| + absolute` on the largest error of a tensor.
+/// `relative * max|reference| + absolute` on the largest error of a row of a tensor.
 #[derive(Clone, Copy)]
 pub struct Tolerance {
     relative: f64,
@@ -134,18 +134,52 @@ impl Case {
             .collect()
     }
 
+    /// Compares each row of a tensor (its first axis) relative to that row's own largest value.
     pub fn compare(&mut self, name: &str, got: &[f32], tolerance: Tolerance) -> Fallible<()> {
-        let want = &self.tensor(name)?.values;
-        let share = share_of_tolerance(got, want, tolerance.relative, tolerance.absolute);
-        if share > 1.0 {
-            self.problems
-                .push(format!("{name} at {share:.2} of the tolerance"));
-        }
-        if share > self.worst.0 {
-            self.worst = (share, name.to_owned());
+        let tensor = self.tensor(name)?;
+        let rows = if tensor.shape.len() > 1 {
+            tensor.shape[0]
+        } else {
+            1
+        };
+        let Tolerance { relative, absolute } = tolerance;
+        let share = share_by_rows(got, &tensor.values, rows, relative, absolute);
+        self.note(name, share);
+        self.checked.insert(name.to_owned());
+        Ok(())
+    }
+
+    /// Compares each column of a table by itself, relative to its own largest value.
+    pub fn compare_columns(
+        &mut self,
+        name: &str,
+        got: &[f32],
+        tolerance: Tolerance,
+    ) -> Fallible<()> {
+        let table = self.tensor(name)?;
+        let [_, columns] = table.shape[..] else {
+            return Err(format!("{name} is no table").into());
+        };
+        let column = |values: &[f32], at: usize| -> Vec<f32> {
+            values.iter().copied().skip(at).step_by(columns).collect()
+        };
+        for at in 0..columns {
+            let (got, want) = (column(got, at), column(&self.tensor(name)?.values, at));
+            let share = share_of_tolerance(&got, &want, tolerance.relative, tolerance.absolute);
+            self.note(&format!("{name}, column {at}"), share);
         }
         self.checked.insert(name.to_owned());
         Ok(())
+    }
+
+    fn note(&mut self, what: &str, share: f64) {
+        if share > 1.0 {
+            self.problems
+                .push(format!("{what} at {share:.2} of the tolerance"));
+        }
+        if share > self.worst.0 {
+            self.worst = (share, what.to_owned());
+        }
     }
 
     pub fn compare_codes(&mut self, name: &str, got: &[u32]) -> Fallible<()> {

@@ -1,9 +1,10 @@
 //! Kind `vq`: the quantiser, `sum(out * grad_out) + 10 * loss (+ penalty)` differentiated.
 
-use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
-use semivq::quant::{Encoded, VectorQuantConfig, Vectors, tensor};
+use semivq::gpu::{Gpu, StepValues};
+use semivq::quant::{VectorQuantConfig, Vectors, tensor};
 
 use super::{Case, Fallible, LAYER};
+use crate::support::layer::Layer;
 
 /// `[G, F]` of alpha, which the layer keeps as `[F, G]`.
 fn transposed(values: &[f32], groups: usize) -> Vec<f32> {
@@ -28,28 +29,15 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
         config.penalty_weight = 1.0;
     }
     let groups = config.affine_groups;
-    let quantizer = config.build()?;
-    let mut layout = ParameterLayout::guarded();
-    let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
     let shape = case.tensor("in.z")?.shape.clone();
-    let latent = quantizer.latent();
-    let vectors = Vectors::new(&shape, latent.axis, latent.features)?;
-    let z = rec.input("z", &shape);
-    rec.require_gradient(z);
-    let quantized = quantizer.apply(&mut rec, Encoded::from(z), 10.0)?;
-    let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
-    let grad_out = rec.input("grad_out", &shape);
-    rec.seed_gradient(out, grad_out);
-    rec.backward()?;
-    let grad_z = rec.gradient(z).ok_or("no gradient of z")?;
-    rec.keep(grad_z);
-    let recording = rec.finish();
-    let store = Store::new(gpu, layout, 0)?;
-    store.poison_gradients(gpu);
-    case.load_parameters(gpu, &store)?;
-    let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
-    plan.write(gpu, z, &case.tensor("in.z")?.values)?;
-    plan.write(gpu, grad_out, &case.tensor("in.grad_out")?.values)?;
+    let vectors = Vectors::new(&shape, config.dim, config.feature_size)?;
+    let layer = Layer::new(gpu, &config, &shape, training, true)?;
+    case.load_parameters(gpu, &layer.store)?;
+    let Layer {
+        store, plan, seen, ..
+    } = &layer;
+    plan.write(gpu, layer.z, &case.tensor("in.z")?.values)?;
+    plan.write(gpu, layer.grad_out, &case.tensor("in.grad_out")?.values)?;
     let values = StepValues::default().with("step", 1_u32);
     plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
     plan.check_guards(gpu).await?;
@@ -62,12 +50,12 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let z_q = vectors.rows_of(&plan.read(gpu, seen.z_q).await?);
     case.compare("out.z_q", &z_q, LAYER)?;
     for (name, var) in [
-        ("out.out", out),
+        ("out.out", layer.out),
         ("out.d", seen.tensor(tensor::DISTANCE).ok_or("no distance")?),
-        ("out.loss", seen.scalar("cmt_loss").ok_or("no loss")?),
+        ("out.loss", layer.loss),
         ("out.perplexity", seen.usage.perplexity),
         ("out.active_ratio", seen.usage.active_ratio),
-        ("grad.z", grad_z),
+        ("grad.z", layer.grad_z),
     ] {
         case.compare(name, &plan.read(gpu, var).await?, LAYER)?;
     }
@@ -78,5 +66,5 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     if let Some(penalty) = seen.scalar("alpha_penalty") {
         case.compare("out.penalty", &plan.read(gpu, penalty).await?, LAYER)?;
     }
-    case.compare_store(gpu, &store, true, true, LAYER).await
+    case.compare_store(gpu, store, true, true, LAYER).await
 }

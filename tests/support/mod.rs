@@ -8,6 +8,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 pub mod command;
 pub mod harness;
+pub mod layer;
 
 #[cfg(not(target_arch = "wasm32"))]
 use semivq::gpu::AdapterChoice;
@@ -81,4 +82,16 @@ pub fn share_of_tolerance(got: &[f32], want: &[f32], relative: f64, absolute: f6
         if e.is_nan() { f64::INFINITY } else { e }
     });
     error.fold(0.0, f64::max) / (relative * largest + absolute)
+}
+
+/// The same with each of `rows` rows (images, channels, codes) relative to its own largest value: small ones
+/// do not hide behind a large one.
+pub fn share_by_rows(got: &[f32], want: &[f32], rows: usize, relative: f64, absolute: f64) -> f64 {
+    if got.len() != want.len() || !want.len().is_multiple_of(rows) {
+        return f64::INFINITY;
+    }
+    let len = (want.len() / rows).max(1);
+    let pairs = got.chunks(len).zip(want.chunks(len));
+    let shares = pairs.map(|(got, want)| share_of_tolerance(got, want, relative, absolute));
+    shares.fold(0.0, f64::max)
 }

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeMap;
 
+mod numbers;
+mod stages;
+
+use numbers::{c, dot, length, limited, sg, tanh, unit};
 use semivq::ops::reference::Real;
-use semivq::quant::codebook::{CodebookNorm, Distance, Estimator, GammaPolicy};
-use semivq::quant::{Norm, VectorQuantConfig, Vectors};
+use semivq::quant::codebook::{CodebookNorm, Distance, Estimator};
+use semivq::quant::{VectorQuantConfig, Vectors};
 
 pub type Named<T> = BTreeMap<String, Vec<T>>;
 type Rows<T> = Vec<Vec<T>>;
@@ -17,8 +21,8 @@ pub struct Layer<'a, T> {
     pub vectors: Vectors,
     /// Parameters and buffers by name.
     pub values: &'a Named<T>,
-    /// What the in-place step adds to the codebook for the second look.
-    pub step: Option<Vec<f64>>,
+    /// Of the in-place step, after it; what is left of the layer sees the codebook that it has moved.
+    pub velocity: Option<Vec<f64>>,
 }
 
 /// What comes out.
@@ -28,268 +32,20 @@ pub struct Outcome<T> {
     pub out: Rows<T>,
     pub d: Vec<f64>,
     pub q: Vec<usize>,
-    /// How much nearer the code is than the second nearest.
-    pub margin: f64,
+    /// How much nearer each vector's code is than the second nearest.
+    pub margins: Vec<f64>,
     pub loss: T,
     /// Of the in-place optimiser, with the codes before its step.
     pub inplace_loss: T,
     /// `[F, G]`
     pub scale: Option<Vec<T>>,
-    /// Buffers and codebook after the step, where it changes them.
+    /// Buffers and codebook after the step, where it changes them; but for the rows of codes that are due.
     pub after: Named<f64>,
-}
-
-fn c<T: Real>(v: f64) -> T {
-    T::of(v)
-}
-
-fn sg<T: Real>(v: T) -> T {
-    c(v.to_f64())
-}
-
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).map(|(a, b)| *a * *b).sum()
-}
-
-fn length<T: Real>(a: &[T]) -> T {
-    dot(a, a).sqrt()
-}
-
-fn times<T: Real>(a: &[T], factor: T) -> Vec<T> {
-    a.iter().map(|v| *v * factor).collect()
-}
-
-fn unit<T: Real>(row: &[T], eps: f64) -> Vec<T> {
-    let l = length(row);
-    times(row, c::<T>(1.0) / if l.to_f64() > eps { l } else { c(eps) })
-}
-
-fn limited<T: Real>(row: &[T]) -> Vec<T> {
-    let l = length(row);
-    times(row, c::<T>(l.to_f64().min(10.0)) / (l + c(1e-8)))
-}
-
-fn elu<T: Real>(v: T) -> T {
-    if v.to_f64() > 0.0 {
-        v
-    } else {
-        v.exp() - c(1.0)
-    }
-}
-
-fn tanh<T: Real>(v: T) -> T {
-    let e = (v + v).exp();
-    (e - c(1.0)) / (e + c(1.0))
-}
-
-/// Mean and biased variance.
-fn moments<T: Real>(values: &[T]) -> (T, T) {
-    let n = c(values.len() as f64);
-    let mean = values.iter().copied().sum::<T>() / n;
-    let squares: T = values.iter().map(|v| (*v - mean) * (*v - mean)).sum();
-    (mean, squares / n)
+    /// Codes that the step replaces.
+    pub due: Vec<bool>,
 }
 
 impl<T: Real> Layer<'_, T> {
-    fn value(&self, name: &str) -> &[T] {
-        self.values
-            .get(name)
-            .unwrap_or_else(|| panic!("the layer has no {name}"))
-    }
-
-    fn matrix(&self, name: &str, columns: usize) -> Rows<T> {
-        self.value(name)
-            .chunks(columns)
-            .map(<[T]>::to_vec)
-            .collect()
-    }
-
-    /// Batch norm of each column; running values into `after`.
-    fn batch_norm(&self, x: &mut Rows<T>, name: &str, after: &mut Named<f64>) {
-        let (weight, bias) = (
-            self.value(&format!("{name}.weight")),
-            self.value(&format!("{name}.bias")),
-        );
-        let (mean_name, var_name) = (
-            format!("{name}.running_mean"),
-            format!("{name}.running_var"),
-        );
-        let running = (self.value(&mean_name), self.value(&var_name));
-        let (mut means, mut vars) = (Vec::new(), Vec::new());
-        for f in 0..weight.len() {
-            let column: Vec<T> = x.iter().map(|row| row[f]).collect();
-            let n = column.len() as f64;
-            let (mean, var) = if self.training {
-                moments(&column)
-            } else {
-                (running.0[f], running.1[f])
-            };
-            for row in x.iter_mut() {
-                row[f] = (row[f] - mean) / (var + c(1e-5)).sqrt() * weight[f] + bias[f];
-            }
-            means.push(0.9 * running.0[f].to_f64() + 0.1 * mean.to_f64());
-            vars.push(0.9 * running.1[f].to_f64() + 0.1 * var.to_f64() * n / (n - 1.0));
-        }
-        if self.training {
-            after.insert(mean_name, means);
-            after.insert(var_name, vars);
-        }
-    }
-
-    fn mlp(&self, mut x: Rows<T>, name: &str, after: &mut Named<f64>) -> Rows<T> {
-        for i in 1..=3 {
-            let w = self.matrix(&format!("{name}._liner{i}.weight"), x[0].len());
-            let bias = self.value(&format!("{name}._liner{i}.bias"));
-            let linear = |row: &Vec<T>| -> Vec<T> {
-                let outputs = w.iter().zip(bias);
-                outputs.map(|(w, b)| dot(row, w) + *b).collect()
-            };
-            x = x.iter().map(linear).collect();
-            self.batch_norm(&mut x, &format!("{name}._norm{i}"), after);
-            x = x
-                .iter()
-                .map(|row| row.iter().map(|v| elu(*v)).collect())
-                .collect();
-        }
-        x
-    }
-
-    /// Norm over blocks of vectors and channels that belong together.
-    fn group_norm(&self, z: &mut Rows<T>, groups: usize, eps: f64) {
-        let (features, positions) = (self.config.feature_size, self.vectors.positions);
-        let size = features / groups;
-        for image in z.chunks_mut(positions) {
-            for g in 0..groups {
-                let channels = g * size..(g + 1) * size;
-                let block = image.iter().flat_map(|row| row[channels.clone()].to_vec());
-                let (mean, var) = moments(&block.collect::<Vec<T>>());
-                for row in image.iter_mut() {
-                    for v in &mut row[channels.clone()] {
-                        *v = (*v - mean) / (var + c(eps)).sqrt();
-                    }
-                }
-            }
-        }
-    }
-
-    fn normalized(&self, mut z: Rows<T>, after: &mut Named<f64>) -> Rows<T> {
-        match self.config.norm {
-            Norm::None => {}
-            Norm::L2 => z = z.iter().map(|row| unit(row, 1e-6)).collect(),
-            Norm::L2c => z = z.iter().map(|row| limited(row)).collect(),
-            Norm::Bn => self.batch_norm(&mut z, "norm_layer", after),
-            Norm::In => self.group_norm(&mut z, self.config.feature_size, 1e-5),
-            Norm::Gn => {
-                self.group_norm(&mut z, 32, 1e-6);
-                let (w, b) = (
-                    self.value("norm_layer.weight"),
-                    self.value("norm_layer.bias"),
-                );
-                for row in &mut z {
-                    for (f, v) in row.iter_mut().enumerate() {
-                        *v = *v * w[f] + b[f];
-                    }
-                }
-            }
-        }
-        z
-    }
-
-    /// Scale and bias, each `[G][F]`, and C' from them.
-    fn transform(&self, z: &Rows<T>, raw: &Rows<T>, after: &mut Named<f64>) -> (Rows<T>, Rows<T>) {
-        let (features, groups) = (self.config.feature_size, self.config.affine_groups);
-        let lr = f64::from(self.config.affine_lr);
-        if !self.config.use_learnable_std && !self.config.using_statistics {
-            let scaled = |name: &str, base: f64| -> Rows<T> {
-                let rows = self.matrix(&format!("affine_transform.{name}"), features);
-                let one = |v: &T| c::<T>(base) + c::<T>(lr) * *v;
-                rows.iter().map(|r| r.iter().map(one).collect()).collect()
-            };
-            return (scaled("scale", 1.0), scaled("bias", 0.0));
-        }
-        let column = |rows: &[Vec<T>], f: usize| -> (f64, f64) {
-            let values: Vec<f64> = rows.iter().map(|row| row[f].to_f64()).collect();
-            moments(&values)
-        };
-        let first =
-            self.value("affine_transform.running_statistics_initialized")[0].to_f64() == 0.0;
-        let m = if first { 1.0 } else { 0.1 };
-        let size = raw.len() / groups;
-        let mut running: Vec<Vec<f64>> = Vec::new();
-        for (i, name) in ["ze_mean", "ze_var", "c_mean", "c_var"]
-            .into_iter()
-            .enumerate()
-        {
-            let name = format!("affine_transform.running_{name}");
-            let mut values: Vec<f64> = self.value(&name).iter().map(|v| v.to_f64()).collect();
-            if self.training {
-                for (at, value) in values.iter_mut().enumerate() {
-                    let (g, f) = (at / features, at % features);
-                    let of_z = column(z, f);
-                    let of_c = column(&raw[g * size..(g + 1) * size], f);
-                    let now = [of_z.0, of_z.1, of_c.0, of_c.1][i];
-                    *value = m * now + (1.0 - m) * *value;
-                }
-                after.insert(name, values.clone());
-            }
-            running.push(values);
-        }
-        let (mut scale, mut bias) = (Vec::new(), Vec::new());
-        for g in 0..groups {
-            let at = |f: usize| g * features + f;
-            let s: Vec<f64> = (0..features)
-                .map(|f| (running[1][at(f)] / (running[3][at(f)] + 1e-8)).sqrt())
-                .collect();
-            let b = (0..features).map(|f| running[0][at(f)] - s[f] * running[2][at(f)]);
-            bias.push(b.map(c).collect::<Vec<T>>());
-            scale.push(s.into_iter().map(c).collect::<Vec<T>>());
-        }
-        if self.config.use_learnable_std {
-            let all = [raw.as_slice(), scale.as_slice(), bias.as_slice()].concat();
-            let rows = (0..features).map(|f| all.iter().map(|row| row[f]).collect());
-            let alpha = self.mlp(rows.collect(), "affine_transform.mlp_std", after);
-            scale = (0..groups)
-                .map(|g| alpha.iter().map(|row| row[g]).collect())
-                .collect();
-        }
-        (scale, bias)
-    }
-
-    fn apply(raw: &Rows<T>, scale: &Rows<T>, bias: &Rows<T>) -> Rows<T> {
-        let size = raw.len() / scale.len();
-        let row = |(k, row): (usize, &Vec<T>)| {
-            let (s, b) = (&scale[k / size], &bias[k / size]);
-            (0..row.len()).map(|f| b[f] + s[f] * row[f]).collect()
-        };
-        raw.iter().enumerate().map(row).collect()
-    }
-
-    /// Gamma of each code.
-    fn gamma(&self, book: &Rows<T>, after: &mut Named<f64>) -> Rows<T> {
-        let features = self.config.feature_size;
-        let column = |f: usize| book.iter().map(|row| row[f]).collect::<Vec<T>>();
-        if self.config.gamma_policy == GammaPolicy::Default {
-            let rows = (0..features).map(column).collect();
-            let gamma = self.mlp(rows, "gamma_learner._layer", after);
-            let row: Vec<T> = gamma.iter().map(|g| g[0]).collect();
-            return vec![row; book.len()];
-        }
-        let [w, b, v, e] = ["0.weight", "0.bias", "2.weight", "2.bias"]
-            .map(|name| self.value(&format!("gamma_learner._layer.{name}")));
-        let relu = |u: T| if u.to_f64() > 0.0 { u } else { c(0.0) };
-        let stats: Vec<(T, T)> = (0..features).map(|f| moments(&column(f))).collect();
-        let one = |row: &Vec<T>| -> Vec<T> {
-            let of = |f: usize| {
-                let column = [stats[f].0, row[f], stats[f].1];
-                let hidden =
-                    |i: usize| relu(w[2 * f] * column[i] + w[2 * f + 1] * column[i + 1] + b[f]);
-                v[2 * f] * hidden(0) + v[2 * f + 1] * hidden(1) + e[f]
-            };
-            (0..features).map(of).collect()
-        };
-        book.iter().map(one).collect()
-    }
-
     /// The layer on the rows of z.
     pub fn run(&self, z: Rows<T>) -> Outcome<T> {
         let config = self.config;
@@ -338,7 +94,7 @@ impl<T: Real> Layer<'_, T> {
             rows.map(|(c, g)| c.iter().zip(g).map(|(c, g)| *c + *g).collect())
                 .collect()
         };
-        let (q, d, margin) = self.search(&z, &book);
+        let (q, d, margins) = self.search(&z, &book);
         let pick = |table: &Rows<T>| q.iter().map(|k| table[*k].clone()).collect::<Rows<T>>();
         let mean_square = |a: &Rows<T>, b: &Rows<T>| -> T {
             let pairs = a.iter().flatten().zip(b.iter().flatten());
@@ -353,7 +109,8 @@ impl<T: Real> Layer<'_, T> {
         let first = pick(&offset(&book));
         let inplace_loss = mean_square(&first, &still(&z));
         let mut z_q = first;
-        if let Some(step) = &self.step {
+        let step = self.step();
+        if let Some(step) = &step {
             let moved: Rows<T> = raw
                 .iter()
                 .zip(step.chunks(config.feature_size))
@@ -383,33 +140,22 @@ impl<T: Real> Layer<'_, T> {
                 .collect()
         });
         let out = out.collect();
-        if self.training {
-            let counts = |k: usize| q.iter().filter(|code| **code == k).count() as f64;
-            let mut codebook = stored.clone();
-            if let Some(step) = &self.step {
+        let due = if self.training {
+            let mut codebook = stored;
+            if let Some(step) = &step {
                 codebook = codebook.iter().zip(step).map(|(v, s)| v + s).collect();
             }
-            if let Some(decay) = config.ema_decay {
-                let (decay, codes) = (f64::from(decay), config.num_codes as f64);
-                let new = |k: usize| decay + (1.0 - decay) * counts(k);
-                let total: f64 = (0..config.num_codes).map(new).sum();
-                for (at, value) in codebook.iter_mut().enumerate() {
-                    let (k, f) = (at / config.feature_size, at % config.feature_size);
-                    let mine = q.iter().zip(&z).filter(|(code, _)| **code == k);
-                    let sum: f64 = mine.map(|(_, z)| z[f].to_f64()).sum();
-                    let size = (new(k) + 1e-5) / (total + codes * 1e-5) * total;
-                    *value = (decay * *value + (1.0 - decay) * sum) / size;
-                }
-            }
-            after.insert("codebook.weight".into(), codebook);
-        }
+            self.moved(codebook, &z, &q, &mut after)
+        } else {
+            Vec::new()
+        };
         Outcome {
             z,
             z_q,
             out,
             d,
             q,
-            margin,
+            margins,
             loss,
             inplace_loss,
             scale: transform.map(|(scale, _)| {
@@ -419,11 +165,81 @@ impl<T: Real> Layer<'_, T> {
                     .collect()
             }),
             after,
+            due,
         }
     }
 
-    /// Codes, distances, and the least lead over the second nearest code.
-    fn search(&self, z: &Rows<T>, book: &Rows<T>) -> (Vec<usize>, Vec<f64>, f64) {
+    /// What the in-place step adds to the codebook.
+    fn step(&self) -> Option<Vec<f64>> {
+        let lr = f64::from(self.config.inplace_optimizer?.0);
+        let velocity = self.velocity.as_ref()?;
+        Some(velocity.iter().map(|v| -lr * v).collect())
+    }
+
+    /// A state's values before this step; `fresh` in the first one.
+    pub fn state(&self, name: &str, len: usize, fresh: f64) -> Vec<f64> {
+        let found = self.values.get(name);
+        found.map_or(vec![fresh; len], |v| v.iter().map(|v| v.to_f64()).collect())
+    }
+
+    /// What follows the backward pass: the moving average, the countdowns. Returns which codes are replaced.
+    fn moved(
+        &self,
+        mut codebook: Vec<f64>,
+        z: &Rows<T>,
+        q: &[usize],
+        after: &mut Named<f64>,
+    ) -> Vec<bool> {
+        let (codes, features) = (self.config.num_codes, self.config.feature_size);
+        let count = |k: usize| q.iter().filter(|code| **code == k).count() as f64;
+        let mut sizes = self.state("cluster_size", codes, 1.0);
+        if let Some(decay) = self.config.ema_decay {
+            let decay = f64::from(decay);
+            let smooth = |sizes: &[f64]| -> Vec<f64> {
+                let total: f64 = sizes.iter().sum();
+                let one = |n: &f64| (n + 1e-5) / (total + codes as f64 * 1e-5) * total;
+                sizes.iter().map(one).collect()
+            };
+            let before = smooth(&sizes);
+            for (k, size) in sizes.iter_mut().enumerate() {
+                *size = decay * *size + (1.0 - decay) * count(k);
+            }
+            let now = smooth(&sizes);
+            for (at, value) in codebook.iter_mut().enumerate() {
+                let (k, f) = (at / features, at % features);
+                let mine = q.iter().zip(z).filter(|(code, _)| **code == k);
+                let sum: f64 = mine.map(|(_, z)| z[f].to_f64()).sum();
+                *value = (decay * *value * before[k] + (1.0 - decay) * sum) / now[k];
+            }
+        }
+        let patience = self.config.replace_freq as f64;
+        let mut due = vec![false; codes];
+        if patience > 0.0 {
+            let mut left = self.state("countdown", codes, patience);
+            for (k, left) in left.iter_mut().enumerate() {
+                *left = if count(k) > 0.0 {
+                    patience
+                } else {
+                    *left - 1.0
+                };
+                if *left <= 0.0 {
+                    (*left, due[k], sizes[k]) = (patience, true, 1.0);
+                }
+            }
+            after.insert("countdown".into(), left);
+        }
+        if self.config.ema_decay.is_some() {
+            after.insert("cluster_size".into(), sizes);
+        }
+        if let Some(velocity) = &self.velocity {
+            after.insert("velocity".into(), velocity.clone());
+        }
+        after.insert("codebook.weight".into(), codebook);
+        due
+    }
+
+    /// Codes, distances, and each one's lead over the second nearest code.
+    fn search(&self, z: &Rows<T>, book: &Rows<T>) -> (Vec<usize>, Vec<f64>, Vec<f64>) {
         let cosine = self.config.dist == Distance::Cosine;
         let distance = |a: &[T], b: &[T]| -> f64 {
             let wide = |v: &[T]| v.iter().map(|v| v.to_f64()).collect::<Vec<f64>>();
@@ -438,7 +254,7 @@ impl<T: Real> Layer<'_, T> {
                 length(&e)
             }
         };
-        let (mut q, mut d, mut margin) = (Vec::new(), Vec::new(), f64::INFINITY);
+        let (mut q, mut d, mut margins) = (Vec::new(), Vec::new(), Vec::new());
         for row in z {
             let all: Vec<f64> = book.iter().map(|code| distance(row, code)).collect();
             let mut best = 0;
@@ -447,6 +263,7 @@ impl<T: Real> Layer<'_, T> {
                     best = k;
                 }
             }
+            let mut margin = f64::INFINITY;
             for (k, other) in all.iter().enumerate() {
                 if k != best {
                     margin = margin.min(other - all[best]);
@@ -454,8 +271,9 @@ impl<T: Real> Layer<'_, T> {
             }
             q.push(best);
             d.push(all[best]);
+            margins.push(margin);
         }
-        (q, d, margin)
+        (q, d, margins)
     }
 
     /// Finite scalar quantisation.
@@ -470,10 +288,11 @@ impl<T: Real> Layer<'_, T> {
             let row = |row: &Vec<T>| (0..outputs).map(|o| dot(&w[o], row) + b[o]).collect();
             rows.iter().map(row).collect()
         };
-        let (mut q, mut d, mut margin) = (Vec::new(), Vec::new(), f64::INFINITY);
+        let (mut q, mut d, mut margins) = (Vec::new(), Vec::new(), Vec::new());
         let mut rounded = Vec::new();
         for row in project(&z, "project_in", levels.len()) {
             let (mut code, mut basis, mut squares) = (0, 1, 0.0);
+            let mut margin = f64::INFINITY;
             let mut values = Vec::new();
             for (v, levels) in row.into_iter().zip(levels) {
                 let half_width = (levels / 2) as f64;
@@ -490,6 +309,7 @@ impl<T: Real> Layer<'_, T> {
             }
             q.push(code);
             d.push(squares.sqrt());
+            margins.push(margin);
             rounded.push(values);
         }
         let out = project(&rounded, "project_out", self.config.feature_size);
@@ -499,11 +319,12 @@ impl<T: Real> Layer<'_, T> {
             out,
             d,
             q,
-            margin,
+            margins,
             loss: c(0.0),
             inplace_loss: c(0.0),
             scale: None,
             after,
+            due: Vec::new(),
         }
     }
 }

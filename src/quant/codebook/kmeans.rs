@@ -24,7 +24,8 @@ use crate::quant::usage;
 use crate::quant::vectors::Vectors;
 use crate::rng::{self, Stream};
 
-const MAX_TRIALS: usize = 16;
+/// Candidates of a seeding step, at most.
+pub(crate) const MAX_TRIALS: usize = 16;
 /// Lloyd ends when the inertia falls by less than this share.
 const CONVERGED: f64 = 1e-6;
 

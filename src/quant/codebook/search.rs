@@ -28,8 +28,8 @@ kernels! {
 }
 
 /// Codes that a workgroup compares with at once, and features of them that it holds.
-const BLOCK: usize = 32;
-const CHUNK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
+pub(crate) const CHUNK: usize = 32;
 /// Vectors of a thread.
 const TILE: usize = 4;
 

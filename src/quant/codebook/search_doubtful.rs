@@ -12,7 +12,7 @@ kernels! {
 }
 
 /// Vectors that a workgroup searches for at once.
-const TILE: usize = 8;
+pub(crate) const TILE: usize = 8;
 
 /// What the search of all vectors used and found.
 pub(super) struct Tensors {

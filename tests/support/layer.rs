@@ -1,0 +1,61 @@
+//! A quantiser recorded by itself, where `sum(out * grad_out) + 10 * loss (+ penalty)` is differentiated.
+
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, Store, Var};
+use semivq::quant::{Encoded, Seen, VectorQuantConfig};
+
+/// Weight of the commitment loss in the scalar that is differentiated, as in the golden files.
+pub const COMMITMENT: f32 = 10.0;
+
+/// A quantiser on the device.
+pub struct Layer {
+    pub store: Store,
+    pub plan: Plan,
+    pub z: Var,
+    pub grad_out: Var,
+    pub grad_z: Var,
+    pub out: Var,
+    pub loss: Var,
+    pub seen: Seen,
+}
+
+impl Layer {
+    /// The quantiser of `config` for a z of `shape`. A `guarded` one gives every tensor memory of its own with
+    /// a gap behind it, the other one shares memory as a run does; the gradients are poisoned in both.
+    pub fn new(
+        gpu: &Gpu,
+        config: &VectorQuantConfig,
+        shape: &[usize],
+        training: bool,
+        guarded: bool,
+    ) -> Result<Self, String> {
+        let text = |error: semivq::Error| error.to_string();
+        let quantizer = config.build().map_err(text)?;
+        let mut layout = ParameterLayout::guarded();
+        let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
+        let z = rec.input("z", shape);
+        rec.require_gradient(z);
+        let quantized = quantizer.apply(&mut rec, Encoded::from(z), COMMITMENT);
+        let quantized = quantized.map_err(text)?;
+        let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
+        rec.keep(out);
+        let grad_out = rec.input("grad_out", shape);
+        rec.seed_gradient(out, grad_out);
+        rec.backward().map_err(text)?;
+        let grad_z = rec.gradient(z).ok_or("z got no gradient")?;
+        rec.keep(grad_z);
+        let recording = rec.finish();
+        let store = Store::new(gpu, layout, 3).map_err(text)?;
+        store.poison_gradients(gpu);
+        let plan = recording.build(gpu, &store, BuildOptions { guarded });
+        Ok(Self {
+            plan: plan.map_err(text)?,
+            store,
+            z,
+            grad_out,
+            grad_z,
+            out,
+            loss: seen.scalar("cmt_loss").ok_or("no loss")?,
+            seen,
+        })
+    }
+}
