@@ -92,14 +92,13 @@ fn main() {
             tests.push(Test::gpu(name, run));
         }
     }
-    #[cfg(not(target_arch = "wasm32"))]
-    tests.push(Test::host(
+    tests.push(Test::native(
         "every kernel of an operation is in a case",
-        || kernels::all_are_dispatched(),
+        kernels::all_are_dispatched,
     ));
     tests.push(Test::host(
         "every weight gradient is split in a case",
-        || kernels::weight_gradients_are_split(),
+        kernels::weight_gradients_are_split,
     ));
     tests.extend(Test::gpu_by_candidates(
         "GPU, search",

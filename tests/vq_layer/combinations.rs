@@ -204,10 +204,10 @@ fn plainest(pair: Pair) -> Option<Row> {
 /// Every pair that can stand.
 fn pairs() -> BTreeSet<Pair> {
     let mut all = BTreeSet::new();
-    for j in 0..OPTIONS.len() {
-        for i in 0..j {
-            for a in 0..OPTIONS[i].len() {
-                let of_j = (0..OPTIONS[j].len()).map(|b| [(i, a), (j, b)]);
+    for (j, later) in OPTIONS.iter().enumerate() {
+        for (i, earlier) in OPTIONS[..j].iter().enumerate() {
+            for a in 0..earlier.len() {
+                let of_j = (0..later.len()).map(|b| [(i, a), (j, b)]);
                 all.extend(of_j.filter(|pair| plainest(*pair).is_some()));
             }
         }
