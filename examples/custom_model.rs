@@ -11,7 +11,7 @@ use semivq::ops::conv2d::Conv2dOptions;
 use semivq::optim::Optimizer;
 use semivq::quant::codebook::{CodebookConfig, Codes, Placing, Rule, Transform};
 use semivq::quant::{Quantizer, QuantizerConfig};
-use semivq::train::{Session, SessionOptions};
+use semivq::train::{Evaluation, Session, SessionOptions};
 
 struct Mine {
     quantizer: Arc<dyn Quantizer>,
@@ -51,46 +51,76 @@ impl Model for Mine {
 fn main() -> semivq::Result<()> {
     pollster::block_on(async {
         let gpu = Arc::new(Gpu::new(&AdapterChoice::default()).await?);
-        let quantizer = QuantizerConfig::Codebook(CodebookConfig {
-            feature_size: 16,
-            num_codes: 64,
-            codes: Codes::Learned {
-                rule: Rule::Gradient { beta: 0.97 },
-                transform: Transform::Alpha {
-                    groups: 1,
-                    penalty: None,
-                },
-                gamma: None,
-                sync_nu: 0.0,
-                placing: Placing::default(),
-            },
-            ..CodebookConfig::default()
-        })
-        .build()?;
-        let options = SessionOptions {
-            batch: 32,
-            lr: 2e-3,
-            seed: 1,
-            optimizer: Optimizer::default(),
-        };
-        let mut session = Session::new(
-            gpu,
-            Box::new(Mine { quantizer }),
-            synthetic::glyphs(1),
-            options,
-        )?;
-        for _ in 0..200 {
-            if let Some(m) = session.step().await?.filter(|m| m.step % 20 == 0) {
-                println!(
-                    "step {}: rec loss {:.4}, perplexity {:.1}",
-                    m.step,
-                    m.rec_loss,
-                    m.perplexity.unwrap_or(0.0)
-                );
-            }
-        }
-        let test = session.evaluate(&session.data().test).await?;
+        let test = train(gpu, 200).await?;
         println!("test: l1 {:.4}, mse {:.4}", test.l1, test.mse);
         Ok(())
     })
+}
+
+async fn train(gpu: Arc<Gpu>, steps: u32) -> semivq::Result<Evaluation> {
+    let quantizer = QuantizerConfig::Codebook(CodebookConfig {
+        feature_size: 16,
+        num_codes: 64,
+        codes: Codes::Learned {
+            rule: Rule::Gradient { beta: 0.97 },
+            transform: Transform::Alpha {
+                groups: 1,
+                penalty: None,
+            },
+            gamma: None,
+            sync_nu: 0.0,
+            placing: Placing::default(),
+        },
+        ..CodebookConfig::default()
+    })
+    .build()?;
+    let options = SessionOptions {
+        batch: 32,
+        lr: 2e-3,
+        seed: 1,
+        optimizer: Optimizer::default(),
+    };
+    let mut session = Session::new(
+        gpu,
+        Box::new(Mine { quantizer }),
+        synthetic::glyphs(1),
+        options,
+    )?;
+    for _ in 0..steps {
+        if let Some(m) = session.step().await?.filter(|m| m.step % 20 == 0) {
+            println!(
+                "step {}: rec loss {:.4}, perplexity {:.1}",
+                m.step,
+                m.rec_loss,
+                m.perplexity.unwrap_or(0.0)
+            );
+        }
+    }
+    session.evaluate(&session.data().test).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With `SEMIVQ_REQUIRE_GPU=1` a machine without an adapter fails.
+    #[test]
+    fn it_learns() -> semivq::Result<()> {
+        pollster::block_on(async {
+            let gpu = match Gpu::new(&AdapterChoice::default()).await {
+                Ok(gpu) => Arc::new(gpu),
+                Err(why) if std::env::var("SEMIVQ_REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                    return Err(why);
+                }
+                Err(why) => {
+                    println!("ignored: {why}");
+                    return Ok(());
+                }
+            };
+            let before = train(Arc::clone(&gpu), 0).await?.l1;
+            let after = train(gpu, 20).await?.l1;
+            assert!(after < 0.7 * before, "{before} became {after} only");
+            Ok(())
+        })
+    }
 }

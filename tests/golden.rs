@@ -38,6 +38,11 @@ fn main() {
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden"),
         PathBuf::from,
     );
+    // The published package leaves its folder out; a folder that is named must be there.
+    if !root.exists() && std::env::var_os("SEMIVQ_GOLDEN").is_none() {
+        println!("skipped: {} is not part of the package", root.display());
+        return;
+    }
     let paths = Case::find(&root);
     let gpu = support::gpu();
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);

@@ -92,8 +92,7 @@ fn main() {
             tests.push(Test::gpu(name, run));
         }
     }
-    #[cfg(not(target_arch = "wasm32"))]
-    tests.push(Test::host(
+    tests.push(Test::native(
         "every kernel of an operation is in a case",
         kernels::all_are_dispatched,
     ));

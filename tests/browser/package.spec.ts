@@ -57,6 +57,7 @@ test("what a visitor loads", () => {
   const wasm = kilobytes(assets.filter((path) => path.endsWith(".wasm")));
   const rest = kilobytes([join(dist, "index.html"), ...assets.filter((path) => !path.endsWith(".wasm"))]);
   console.log(`  compressed: wasm ${wasm.toFixed(0)} kB, the rest of the page ${rest.toFixed(0)} kB`);
-  expect(wasm).toBeLessThanOrEqual(900);
-  expect(rest).toBeLessThanOrEqual(150);
+  // The core may not grow beyond this; the rest has a tenth more than it needs.
+  expect(wasm).toBeLessThanOrEqual(360);
+  expect(rest).toBeLessThanOrEqual(63);
 });

@@ -11,8 +11,8 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   timeout: 240_000,
-  // Machines that CI shares with others: a second failure counts.
-  retries: process.env["CI"] ? 1 : 0,
+  // A test that fails now and then is a fault to be found.
+  retries: 0,
   expect: { timeout: 60_000 },
   reporter: [["list"]],
   webServer: {

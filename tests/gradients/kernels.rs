@@ -1,8 +1,6 @@
 //! What the cases dispatch.
 
-use std::collections::BTreeMap;
-#[cfg(not(target_arch = "wasm32"))]
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semivq::gpu::Dispatch;
 use semivq::kernels;
@@ -12,7 +10,6 @@ use super::support::harness::Failed;
 use super::{case, cases};
 
 /// Kernels of operations that have no gradient of their own.
-#[cfg(not(target_arch = "wasm32"))]
 const WITHOUT_GRADIENT: [&str; 1] = ["gather::gather"];
 
 /// What all cases dispatch under each set of candidates.
@@ -34,7 +31,6 @@ fn field(dispatch: &Dispatch, name: &str) -> Option<u32> {
 }
 
 /// No kernel of a room of `src/ops` is left out: a new operation wants a case.
-#[cfg(not(target_arch = "wasm32"))]
 pub fn all_are_dispatched() -> Result<(), Failed> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
     let mut shaders = BTreeSet::new();

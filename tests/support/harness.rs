@@ -20,8 +20,12 @@ impl<E: Display> From<E> for Failed {
 pub type Outcome = Result<(), Failed>;
 type OnGpu = Box<dyn Fn(Arc<Gpu>) -> Pin<Box<dyn Future<Output = Outcome>>> + Send>;
 
+type OnHost = Box<dyn Fn() -> Outcome + Send>;
+
 enum Run {
-    Host(Box<dyn Fn() -> Outcome + Send>),
+    Host(OnHost),
+    /// Left out in a browser.
+    Native(OnHost),
     Gpu(OnGpu),
 }
 
@@ -36,6 +40,14 @@ impl Test {
         Self {
             name: name.into(),
             run: Run::Host(Box::new(run)),
+        }
+    }
+
+    /// A test that needs files, and no adapter; its name tells that a browser leaves it out.
+    pub fn native(name: &str, run: impl Fn() -> Outcome + Send + 'static) -> Self {
+        Self {
+            name: format!("{name} (native)"),
+            run: Run::Native(Box::new(run)),
         }
     }
 
@@ -87,7 +99,7 @@ pub fn run(tests: Vec<Test>) {
     }
     let failed = |f: Failed| libtest_mimic::Failed::from(f.0);
     let trials = tests.into_iter().map(|test| match test.run {
-        Run::Host(run) => Trial::test(test.name, move || run().map_err(failed)),
+        Run::Host(run) | Run::Native(run) => Trial::test(test.name, move || run().map_err(failed)),
         Run::Gpu(run) => {
             let device = gpu.clone();
             let ignored = device.is_err();
@@ -114,6 +126,7 @@ pub fn run(tests: Vec<Test>) {
         for test in tests {
             let outcome = match &test.run {
                 Run::Host(run) => run(),
+                Run::Native(_) => continue,
                 Run::Gpu(run) => run(Arc::clone(&gpu)).await,
             };
             match outcome {
