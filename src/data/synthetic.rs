@@ -143,26 +143,43 @@ fn draw(pixels: &mut Vec<u8>, class: usize, random: &Stream) {
         let x = x - slant * y;
         (center.0 + cos * x - sin * y, center.1 + sin * x + cos * y)
     };
-    let mut segments: Vec<(Point, Point)> = Vec::new();
+    let mut nearest = [f32::MAX; SIZE * SIZE];
     for (s, stroke) in GLYPHS[class].iter().enumerate() {
         let points: Vec<Point> = stroke
             .iter()
             .enumerate()
             .map(|(i, p)| place(p, 16 + 64 * s as u32 + 2 * i as u32))
             .collect();
-        let line = smooth(&points);
-        segments.extend(line.windows(2).map(|w| (w[0], w[1])));
+        for ends in smooth(&points).windows(2) {
+            come_near(&mut nearest, (ends[0], ends[1]), radius + 0.5);
+        }
     }
-    for y in 0..SIZE {
-        for x in 0..SIZE {
-            let at = (x as f32 + 0.5, y as f32 + 0.5);
-            let nearest = segments
-                .iter()
-                .map(|s| square_distance(at, *s))
-                .fold(f32::MAX, f32::min);
-            let cover = (radius + 0.5 - nearest.sqrt()).clamp(0.0, 1.0);
-            let grain = noise * random.normal(1000 + (y * SIZE + x) as u32);
-            pixels.push((ink * cover + grain).clamp(0.0, 255.0) as u8);
+    for (i, nearest) in nearest.iter().enumerate() {
+        let cover = (radius + 0.5 - nearest.sqrt()).clamp(0.0, 1.0);
+        let grain = noise * random.normal(1000 + i as u32);
+        pixels.push((ink * cover + grain).clamp(0.0, 255.0) as u8);
+    }
+}
+
+fn centre(pixel: usize) -> f32 {
+    pixel as f32 + 0.5
+}
+
+/// The pixels of a row or column that can lie within `reach` of what lies between `a` and `b`.
+fn within(a: f32, b: f32, reach: f32) -> std::ops::Range<usize> {
+    let bound = |v: f32| v.clamp(0.0, SIZE as f32) as usize;
+    bound((a.min(b) - reach).floor())..bound((a.max(b) + reach).ceil())
+}
+
+/// Keeps the least square distance of each pixel to the segments so far. Pixels beyond `reach`, where no ink
+/// comes, may be left out.
+fn come_near(nearest: &mut [f32; SIZE * SIZE], segment: (Point, Point), reach: f32) {
+    let (a, b) = segment;
+    for y in within(a.1, b.1, reach) {
+        for x in within(a.0, b.0, reach) {
+            let distance = square_distance((centre(x), centre(y)), segment);
+            let least = &mut nearest[y * SIZE + x];
+            *least = least.min(distance);
         }
     }
 }
@@ -202,6 +219,27 @@ fn square_distance(p: Point, (a, b): (Point, Point)) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pixels that a segment leaves out are without ink, whatever their distance.
+    #[test]
+    fn what_is_left_out_is_out_of_reach() {
+        let random = Stream::named(7, "segments");
+        for i in 0..400 {
+            let coordinate = |j: u32| 40.0 * random.uniform(8 * i + j) - 6.0;
+            let segment = (
+                (coordinate(0), coordinate(1)),
+                (coordinate(2), coordinate(3)),
+            );
+            let reach = 1.3 + random.uniform(8 * i + 4);
+            let mut nearest = [f32::MAX; SIZE * SIZE];
+            come_near(&mut nearest, segment, reach);
+            for (at, near) in nearest.iter().enumerate() {
+                let (x, y) = (centre(at % SIZE), centre(at / SIZE));
+                let distance = square_distance((x, y), segment);
+                assert!(*near == distance || distance.sqrt() >= reach);
+            }
+        }
+    }
 
     #[test]
     fn the_set_is_a_function_of_the_seed() {
