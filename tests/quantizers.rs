@@ -324,7 +324,13 @@ fn another_kind(gpu: Arc<Gpu>) -> Result<(), Failed> {
             format!("step {}: {temperature:?}", m.step),
         )?;
     }
-    ensure(metrics[0].cmt_loss.is_none(), "it has no commitment loss")
+    ensure(metrics[0].cmt_loss.is_none(), "it has no commitment loss")?;
+    // Outside training its kernels are told the first step's temperature.
+    let session = session(&gpu, TwoHeads)?;
+    let test = pollster::block_on(session.evaluate(&session.data().test))?;
+    ensure(test.mse.is_finite(), format!("{test:?}"))?;
+    let codes = pollster::block_on(session.encode(&session.data().test))?;
+    ensure(codes[0].shape == [5, 14, 14], "its codes")
 }
 
 /// Noise that is given from outside comes out, and its loss has its gradient at the second head.

@@ -1,6 +1,6 @@
 //! From images to codes and back: plans of half a model.
 
-use super::inference::{check_values, check_vectors, not_finite};
+use super::inference::{check_values, check_vectors, not_finite, values_of};
 use crate::data::Codes;
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
@@ -11,6 +11,7 @@ use crate::quant::Quantizer;
 #[derive(Debug)]
 pub struct Encoder {
     plan: Plan,
+    values: StepValues,
     images: Var,
     /// Bad vectors and codes of each quantiser, and the codes' shape.
     quantizers: Vec<([Var; 2], Vec<usize>)>,
@@ -46,6 +47,7 @@ impl Encoder {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
+            values: values_of(model),
             images,
             quantizers,
         })
@@ -58,7 +60,7 @@ impl Encoder {
     /// when the device fails.
     pub async fn run(&self, gpu: &Gpu, values: &[f32]) -> Result<Vec<Codes>> {
         self.plan.write(gpu, self.images, values)?;
-        self.plan.run(gpu, &StepValues::default())?;
+        self.plan.run(gpu, &self.values)?;
         let vars: Vec<Var> = self.quantizers.iter().flat_map(|(vars, _)| *vars).collect();
         let all = self.plan.read_many(gpu, &vars).await?;
         let mut codes = Vec::new();
@@ -77,6 +79,7 @@ impl Encoder {
 #[derive(Debug)]
 pub struct Decoder {
     plan: Plan,
+    values: StepValues,
     /// Codes of each quantiser, and their shapes.
     q: Vec<Var>,
     codes: Vec<Vec<usize>>,
@@ -118,6 +121,7 @@ impl Decoder {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
+            values: values_of(model),
             q,
             codes,
             output,
@@ -147,7 +151,7 @@ impl Decoder {
         for (var, codes) in self.q.iter().zip(codes) {
             self.plan.write(gpu, *var, &codes.values)?;
         }
-        self.plan.run(gpu, &StepValues::default())?;
+        self.plan.run(gpu, &self.values)?;
         if let Some(var) = self.unclamped {
             check_values(not_finite(&self.plan.read(gpu, var).await?))?;
         }

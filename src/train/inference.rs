@@ -81,10 +81,20 @@ pub(super) fn not_finite(values: &[f32]) -> Option<f32> {
     values.iter().copied().find(|v| !v.is_finite())
 }
 
+/// What kernels are told outside training: an evaluation is no step, and those that ask are told that it is
+/// the first.
+pub(super) fn values_of(model: &dyn Model) -> StepValues {
+    let values = StepValues::default().with("step", 1_u32).with_seed(0);
+    let quantizers = model.quantizers();
+    let own = quantizers.iter().flat_map(|(_, q)| q.step_values(1));
+    own.fold(values, |values, (name, value)| values.with(name, value))
+}
+
 /// A plan for a batch of images from the host.
 #[derive(Debug)]
 pub struct Inference {
     plan: Plan,
+    values: StepValues,
     images: Var,
     output: Var,
     l1: Var,
@@ -116,6 +126,7 @@ impl Inference {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
+            values: values_of(model),
             images,
             output,
             l1,
@@ -133,7 +144,7 @@ impl Inference {
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
-        self.plan.run(gpu, &StepValues::default())?;
+        self.plan.run(gpu, &self.values)?;
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()
             .chain(self.unclamped)

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use libtest_mimic::Failed;
 use super::support::command::{bad, ensure, good, semivq, train};
 use super::words;
+use libtest_mimic::Failed;
 
 /// Refused even where the value is the default.
 pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
