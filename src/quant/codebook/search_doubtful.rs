@@ -34,16 +34,18 @@ pub(super) fn record(rec: &mut Recorder<'_>, params: &Params, t: &Tensors) {
         count,
     );
     let tensors = [t.codebook, t.z, t.offsets, t.q, t.doubtful];
-    rec.dispatch_per_group(&EXACT, params, &tensors, groups(params));
+    // There are few of them as a rule, and a software adapter works through the threads of idle workgroups too.
+    let wanted = if rec.traits().software { 8 } else { 256 };
+    rec.dispatch_per_group(&EXACT, params, &tensors, groups(params, wanted));
 }
 
-/// Workgroups that share the doubtful vectors: enough for a GPU if there are any, and so many that an
+/// Workgroups that share the doubtful vectors: `wanted` if there are enough of them, and so many that an
 /// invocation stays within [`crate::gpu::MAX_ITERATIONS`] if all are.
-fn groups(params: &Params) -> usize {
+fn groups(params: &Params, wanted: usize) -> usize {
     let codes = params.codes.div_ceil(256) as usize;
     let each = codes * (2 + params.features.div_ceil(4) as usize) + 2;
     let tiles = (params.count as usize).div_ceil(TILE);
     tiles
         .div_ceil((LOOP_BUDGET / each).max(1))
-        .max(tiles.min(256))
+        .max(tiles.min(wanted))
 }
