@@ -7,13 +7,12 @@ mod support;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use semivq::data::{Dataset, Images, Reading, Source, Subset, read_by, synthetic};
 use semivq::gpu::Gpu;
 use semivq::train::{Feeding, Method, Session, StepMetrics, TrainOptions};
 use support::command::ensure;
-
-type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
+use support::session::{Test, checkpoint, run, run_all};
 
 /// Images of which each is a function of its number, and the numbers that were read.
 #[derive(Debug)]
@@ -84,20 +83,6 @@ fn session(
     Session::with_feeding(Arc::clone(gpu), model, data, options.session(), feeding)
 }
 
-/// `steps` more steps and all their metrics.
-fn run(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMetrics>> {
-    pollster::block_on(async {
-        let mut all = Vec::new();
-        for _ in 0..steps {
-            all.extend(session.step().await?);
-        }
-        while let Some(metrics) = session.next_metrics().await? {
-            all.push(metrics);
-        }
-        Ok(all)
-    })
-}
-
 /// The same with several steps in a submission.
 fn run_together(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMetrics>> {
     pollster::block_on(async {
@@ -108,10 +93,6 @@ fn run_together(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMet
         }
         Ok(all)
     })
-}
-
-fn checkpoint(session: &Session) -> semivq::Result<Vec<u8>> {
-    pollster::block_on(session.checkpoint(serde_json::Value::Null))
 }
 
 /// Metrics and checkpoints across ends of epochs, a resume in the middle of one, in the other way, and a change of
@@ -355,15 +336,10 @@ fn a_source_that_fails_is_an_error(gpu: Arc<Gpu>) -> Result<(), Failed> {
 }
 
 fn main() {
-    let gpu = support::gpu().map(Arc::new);
+    let gpu = support::gpu();
     if let Some(folder) = std::env::var_os(SPARSE) {
-        train_sparse(&gpu.unwrap(), Path::new(&folder)).unwrap();
+        train_sparse(&Arc::new(gpu.unwrap()), Path::new(&folder)).unwrap();
         return;
-    }
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
     }
     let tests: &[(&str, Test)] = &[
         ("streamed is resident, bit for bit", streamed_is_resident),
@@ -376,18 +352,5 @@ fn main() {
             a_source_that_fails_is_an_error,
         ),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let device = gpu.clone();
-        let test = *test;
-        // How much a process takes is told by Linux, and not every file system has files with holes.
-        let linux = cfg!(target_os = "linux") || !name.starts_with("memory");
-        Trial::test(*name, move || {
-            let gpu = device?;
-            test(Arc::clone(&gpu))?;
-            gpu.check("the test")?;
-            Ok(())
-        })
-        .with_ignored_flag(gpu.is_err() || !linux)
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(gpu, tests)
 }

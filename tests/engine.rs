@@ -10,28 +10,12 @@ mod support;
 
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use semivq::Error;
-use semivq::data::{Dataset, Images, Source, synthetic};
 use semivq::gpu::Gpu;
-use semivq::train::{Method, Session, StepMetrics, TrainOptions};
-
-type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
-
-/// `train` images of the built-in set.
-fn data(train: usize) -> Dataset {
-    let all = synthetic::glyphs(5);
-    let first = |source: &dyn Source, count: usize| Images {
-        shape: source.shape(),
-        pixels: source.read_range(0..count).unwrap(),
-        labels: None,
-    };
-    Dataset::new(
-        "a few glyphs",
-        first(&all.train, train),
-        first(&all.test, 4),
-    )
-}
+use semivq::train::{Method, Session, TrainOptions};
+use support::command::ensure;
+use support::session::{Test, checkpoint, glyphs, run, run_all};
 
 fn options(method: Method) -> TrainOptions {
     let options = TrainOptions {
@@ -56,35 +40,9 @@ fn replacing(method: Method) -> TrainOptions {
 }
 
 fn session(gpu: &Arc<Gpu>, options: &TrainOptions, images: usize) -> semivq::Result<Session> {
-    let data = data(images);
+    let data = glyphs(images, 4);
     let model = options.build_model(data.shape()[0])?;
     Session::new(Arc::clone(gpu), model, data, options.session())
-}
-
-/// `count` steps, one a submission; then all metrics are there.
-fn run(session: &mut Session, count: u32) -> semivq::Result<Vec<StepMetrics>> {
-    pollster::block_on(async {
-        let mut all = Vec::new();
-        for _ in 0..count {
-            all.extend(session.step().await?);
-        }
-        while let Some(metrics) = session.next_metrics().await? {
-            all.push(metrics);
-        }
-        Ok(all)
-    })
-}
-
-fn checkpoint(session: &Session) -> semivq::Result<Vec<u8>> {
-    pollster::block_on(session.checkpoint(serde_json::Value::Null))
-}
-
-fn ensure(holds: bool, message: impl Into<String>) -> Result<(), Failed> {
-    if holds {
-        Ok(())
-    } else {
-        Err(message.into().into())
-    }
 }
 
 /// Whether `result` is an error whose text has all of `parts`.
@@ -164,12 +122,6 @@ fn a_live_learning_rate_equals_a_new_recording(gpu: Arc<Gpu>) -> Result<(), Fail
 }
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let gpu = support::gpu().map(Arc::new);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         (
             "several steps equal single ones",
@@ -212,16 +164,5 @@ fn main() {
             plans::a_parameter_that_came_later_is_named,
         ),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let device = gpu.clone();
-        let ignored = device.is_err();
-        let trial = move || {
-            let device = device?;
-            test(Arc::clone(&device))?;
-            device.check("the test")?;
-            Ok(())
-        };
-        Trial::test(*name, trial).with_ignored_flag(ignored)
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(support::gpu(), tests)
 }

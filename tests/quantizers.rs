@@ -6,8 +6,7 @@ mod support;
 
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use semivq::data::{Dataset, Images, Source, synthetic};
+use libtest_mimic::Failed;
 use semivq::gpu::{
     Access, Binding, BuildOptions, Gpu, Init, Kernel, ParameterLayout, Recorder, Shader, Slot,
     StepValues, Store, Var,
@@ -23,8 +22,7 @@ use semivq::quant::{
 };
 use semivq::train::{Session, SessionOptions, StepMetrics};
 use support::command::ensure;
-
-type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
+use support::session::{Test, checkpoint, glyphs, run, run_all};
 
 const HALVE: Conv2dOptions = Conv2dOptions {
     kernel: 4,
@@ -205,16 +203,6 @@ impl Model for TwoHeads {
     }
 }
 
-fn data() -> Dataset {
-    let all = synthetic::glyphs(3);
-    let first = |source: &dyn Source, count: usize| Images {
-        shape: source.shape(),
-        pixels: source.read_range(0..count).unwrap(),
-        labels: None,
-    };
-    Dataset::new("a few glyphs", first(&all.train, 16), first(&all.test, 5))
-}
-
 fn session(gpu: &Arc<Gpu>, model: impl Model + 'static) -> semivq::Result<Session> {
     let options = SessionOptions {
         batch: 4,
@@ -222,20 +210,7 @@ fn session(gpu: &Arc<Gpu>, model: impl Model + 'static) -> semivq::Result<Sessio
         seed: 2,
         optimizer: Optimizer::default(),
     };
-    Session::new(Arc::clone(gpu), Box::new(model), data(), options)
-}
-
-fn run(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMetrics>> {
-    pollster::block_on(async {
-        let mut all = Vec::new();
-        for _ in 0..steps {
-            all.extend(session.step().await?);
-        }
-        while let Some(metrics) = session.next_metrics().await? {
-            all.push(metrics);
-        }
-        Ok(all)
-    })
+    Session::new(Arc::clone(gpu), Box::new(model), glyphs(16, 5), options)
 }
 
 /// A run learns, and one that is stopped goes on bit for bit.
@@ -245,7 +220,7 @@ fn learns_and_resumes<M: Model + 'static>(
 ) -> Result<Vec<StepMetrics>, Failed> {
     let mut whole = session(gpu, model()?)?;
     let mut metrics = run(&mut whole, 20)?;
-    let stopped = pollster::block_on(whole.checkpoint(serde_json::json!({})))?;
+    let stopped = checkpoint(&whole)?;
     metrics.extend(run(&mut whole, 5)?);
     let mut resumed = session(gpu, model()?)?;
     resumed.restore(&stopped)?;
@@ -379,27 +354,10 @@ fn noise_from_outside(gpu: Arc<Gpu>) -> Result<(), Failed> {
 }
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let gpu = support::gpu().map(Arc::new);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         ("two quantisers in a model", two_quantisers),
         ("another kind of quantiser", another_kind),
         ("noise from outside", noise_from_outside),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let device = gpu.clone();
-        let test = *test;
-        Trial::test(*name, move || {
-            let gpu = device?;
-            test(Arc::clone(&gpu))?;
-            gpu.check("the test")?;
-            Ok(())
-        })
-        .with_ignored_flag(gpu.is_err())
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(support::gpu(), tests)
 }

@@ -18,31 +18,10 @@ mod support;
 
 use std::sync::Arc;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use semivq::data::{Dataset, Images, Source, synthetic};
+use semivq::data::Dataset;
 use semivq::gpu::Gpu;
-use semivq::train::{Method, Session, StepMetrics, TrainOptions};
-
-type Test = fn(Arc<Gpu>) -> Result<(), Failed>;
-
-/// The first `count` images of `source`.
-fn first(source: &dyn Source, count: usize) -> Images {
-    Images {
-        shape: source.shape(),
-        pixels: source.read_range(0..count).unwrap(),
-        labels: None,
-    }
-}
-
-/// The first images of the built-in set.
-fn data(train: usize, test: usize) -> Dataset {
-    let all = synthetic::glyphs(5);
-    Dataset::new(
-        "a few glyphs",
-        first(&all.train, train),
-        first(&all.test, test),
-    )
-}
+use semivq::train::{Method, Session, TrainOptions};
+use support::session::{Test, run_all};
 
 fn options(method: Method, batch: usize, lr: f32) -> TrainOptions {
     let options = TrainOptions {
@@ -65,31 +44,7 @@ fn session(gpu: &Arc<Gpu>, options: &TrainOptions, data: Dataset) -> semivq::Res
     )
 }
 
-/// `steps` more steps and all their metrics.
-fn run(session: &mut Session, steps: u32) -> semivq::Result<Vec<StepMetrics>> {
-    pollster::block_on(async {
-        let mut all = Vec::new();
-        for _ in 0..steps {
-            all.extend(session.step().await?);
-        }
-        while let Some(metrics) = session.next_metrics().await? {
-            all.push(metrics);
-        }
-        Ok(all)
-    })
-}
-
-fn checkpoint(session: &Session) -> semivq::Result<Vec<u8>> {
-    pollster::block_on(session.checkpoint(serde_json::Value::Null))
-}
-
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let gpu = support::gpu().map(Arc::new);
-    if let Err(why) = &gpu {
-        println!("GPU tests are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         ("overfits one batch", runs::overfits_one_batch),
         ("two runs are equal bit for bit", runs::two_runs_are_equal),
@@ -153,16 +108,5 @@ fn main() {
             memory::a_folded_grid_reaches_every_element,
         ),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let device = gpu.clone();
-        let test = *test;
-        Trial::test(*name, move || {
-            let gpu = device?;
-            test(Arc::clone(&gpu))?;
-            gpu.check("the test")?;
-            Ok(())
-        })
-        .with_ignored_flag(gpu.is_err())
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(support::gpu(), tests)
 }

@@ -136,12 +136,23 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
             policy: flat.replace_policy,
         }),
     };
-    if let Some(decay) = flat.ema_decay {
+    if flat.ema_decay.is_some() {
         let name = "ema_decay";
         refuse(flat, name, &["inplace_optimizer"], "both move the codebook")?;
         let why = "the average puts each code where its vectors are, whatever the scale";
         refuse(flat, name, &["affine_lr", "use_learnable_std"], why)?;
-        refuse_beside_simvq(flat)?;
+    }
+    if flat.simvq {
+        let others = [
+            "inplace_optimizer",
+            "ema_decay",
+            "replace_freq",
+            "kmeans_init",
+        ];
+        let why = "the codebook of simvq is frozen, only its linear map is learned";
+        refuse(flat, "simvq", &others, why)?;
+    }
+    if let Some(decay) = flat.ema_decay {
         if flat.sync_nu > 0.0 && gamma.is_none() {
             return Err(Error::Conflict(
                 "sync_nu sends the decoder's gradient to the codes, and with ema_decay no gradient reaches them".into(),
@@ -156,7 +167,6 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
     }
     let transform = transform(flat);
     if flat.simvq {
-        refuse_beside_simvq(flat)?;
         return Ok(Codes::Mapped {
             beta: flat.beta,
             transform,
@@ -174,20 +184,6 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
         sync_nu: flat.sync_nu,
         placing,
     })
-}
-
-fn refuse_beside_simvq(flat: &VectorQuantConfig) -> Result<()> {
-    if !flat.simvq {
-        return Ok(());
-    }
-    let others = [
-        "inplace_optimizer",
-        "ema_decay",
-        "replace_freq",
-        "kmeans_init",
-    ];
-    let why = "the codebook of simvq is frozen, only its linear map is learned";
-    refuse(flat, "simvq", &others, why)
 }
 
 fn transform(flat: &VectorQuantConfig) -> Transform {

@@ -1,6 +1,7 @@
 //! From images to codes and back: plans of half a model.
 
-use super::inference::{check_values, check_vectors, not_finite, values_of};
+use super::inference::{check_values, check_vectors, not_finite};
+use super::step::values_of_evaluation;
 use crate::data::Codes;
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
@@ -47,7 +48,7 @@ impl Encoder {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
-            values: values_of(model),
+            values: values_of_evaluation(model),
             images,
             quantizers,
         })
@@ -121,7 +122,7 @@ impl Decoder {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
-            values: values_of(model),
+            values: values_of_evaluation(model),
             q,
             codes,
             output,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::step::values_of_evaluation;
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
@@ -81,15 +82,6 @@ pub(super) fn not_finite(values: &[f32]) -> Option<f32> {
     values.iter().copied().find(|v| !v.is_finite())
 }
 
-/// What kernels are told outside training: an evaluation is no step, and those that ask are told that it is
-/// the first.
-pub(super) fn values_of(model: &dyn Model) -> StepValues {
-    let values = StepValues::default().with("step", 1_u32).with_seed(0);
-    let quantizers = model.quantizers();
-    let own = quantizers.iter().flat_map(|(_, q)| q.step_values(1));
-    own.fold(values, |values, (name, value)| values.with(name, value))
-}
-
 /// A plan for a batch of images from the host.
 #[derive(Debug)]
 pub struct Inference {
@@ -126,7 +118,7 @@ impl Inference {
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
-            values: values_of(model),
+            values: values_of_evaluation(model),
             images,
             output,
             l1,

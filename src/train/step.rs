@@ -6,6 +6,21 @@ use super::metrics::StepMetrics;
 use super::session::{Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{Phase, StepValues};
+use crate::models::Model;
+
+/// `values` and what the quantisers of `model` add to them.
+fn with_quantizers(values: StepValues, model: &dyn Model, step: u32) -> StepValues {
+    let quantizers = model.quantizers();
+    let own = quantizers.iter().flat_map(|(_, q)| q.step_values(step));
+    own.fold(values, |values, (name, value)| values.with(name, value))
+}
+
+/// What kernels are told outside training: an evaluation is no step, and those that ask are told that it is
+/// the first.
+pub(super) fn values_of_evaluation(model: &dyn Model) -> StepValues {
+    let values = StepValues::default().with("step", 1_u32).with_seed(0);
+    with_quantizers(values, model, 1)
+}
 
 impl Session {
     /// What the kernels are told of step `step` (from 1): the one place that collects it.
@@ -23,9 +38,7 @@ impl Session {
             .with("batch_start", self.feed.batch_start(step.saturating_sub(1)))
             .with("epoch_steps", steps)
             .with_seed(*seed);
-        let quantizers = self.model.quantizers();
-        let own = quantizers.iter().flat_map(|(_, q)| q.step_values(step));
-        own.fold(values, |values, (name, value)| values.with(name, value))
+        with_quantizers(values, self.model.as_ref(), step)
     }
 
     /// Submits a step. When all staging slots were in flight, the oldest was waited for, and its
@@ -33,7 +46,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Diverged`] when a loss that came back is not finite; [`Error::Gpu`] when the
-    /// device fails.
+    /// device fails; [`Error::File`] when streamed images cannot be read.
     pub async fn step(&mut self) -> Result<Option<StepMetrics>> {
         self.make_room().await?;
         let metrics = self.report()?;

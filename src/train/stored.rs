@@ -84,7 +84,6 @@ impl TryFrom<Stored> for TrainOptions {
         };
         options.validate_numbers()?;
         let quantizer = QuantizerConfig::try_from(&stored.vq).map_err(|e| e.within("vq"))?;
-        // The axis is not the model's affair alone: an old file may hold another one.
         options.validate_axis(stored.vq.dim)?;
         Ok(Self {
             quantizer,

@@ -11,7 +11,9 @@ use semivq::optim::Optimizer;
 use semivq::train::checkpoint::State;
 use semivq::train::{Method, Session, TrainOptions};
 
-use super::{checkpoint, ensure, moving, options, refused, replacing, run, session};
+use super::support::command::ensure;
+use super::support::session::{checkpoint, run};
+use super::{moving, options, refused, replacing, session};
 
 /// What an exchange was given, by step.
 type Seen = Rc<RefCell<Vec<Vec<Exchanged>>>>;

@@ -11,7 +11,8 @@ use semivq::kernels;
 use semivq::optim::Optimizer;
 use semivq::train::Method;
 
-use super::{ensure, options, refused, session};
+use super::support::command::ensure;
+use super::{options, refused, session};
 
 pub fn phases_are_the_whole_plan_in_order(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {

@@ -11,6 +11,9 @@ pub mod harness;
 pub mod layer;
 
 #[cfg(not(target_arch = "wasm32"))]
+pub mod session;
+
+#[cfg(not(target_arch = "wasm32"))]
 use semivq::gpu::AdapterChoice;
 use semivq::gpu::{Gpu, Traits};
 use semivq::kernels;

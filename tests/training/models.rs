@@ -18,8 +18,8 @@ use semivq::rng::Stream;
 use semivq::train::{Session, SessionOptions};
 
 use super::support::command::ensure;
+use super::support::session::{checkpoint, run};
 use super::support::{normals, share_by_rows};
-use super::{checkpoint, run};
 
 const FEATURES: usize = 6;
 const SHAPE: [usize; 4] = [2, 3, 8, 12];

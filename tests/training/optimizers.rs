@@ -8,8 +8,9 @@ use semivq::optim::Optimizer;
 use semivq::train::Method;
 
 use super::support::command::ensure;
+use super::support::session::{checkpoint, glyphs, run};
 use super::support::{normals, share_of_tolerance};
-use super::{checkpoint, data, options, run, session};
+use super::{options, session};
 
 const MOMENTUM: f32 = 0.9;
 const WEIGHT_DECAY: f32 = 0.05;
@@ -65,13 +66,13 @@ pub fn sgd_beside_a_plain_loop(gpu: Arc<Gpu>) -> Result<(), Failed> {
 pub fn sgd_trains_and_goes_on(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let mut options = options(Method::Vq, 8, 0.005);
     options.optimizer = SGD;
-    let mut whole = session(&gpu, &options, data(8, 4))?;
+    let mut whole = session(&gpu, &options, glyphs(8, 4))?;
     let mut metrics = run(&mut whole, 60)?;
     let stopped = checkpoint(&whole)?;
     metrics.extend(run(&mut whole, 4)?);
     let (first, last) = (metrics[0].rec_loss, metrics[63].rec_loss);
     ensure(last < 0.7 * first, format!("{first} became {last} only"))?;
-    let mut resumed = session(&gpu, &options, data(8, 4))?;
+    let mut resumed = session(&gpu, &options, glyphs(8, 4))?;
     resumed.restore(&stopped)?;
     ensure(
         run(&mut resumed, 4)? == metrics[60..] && checkpoint(&whole)? == checkpoint(&resumed)?,

@@ -7,7 +7,8 @@ use semivq::gpu::Gpu;
 use semivq::train::{Method, Session, TrainOptions};
 
 use super::support::command::ensure;
-use super::{checkpoint, data, options, run, session};
+use super::support::session::{checkpoint, glyphs, run};
+use super::{options, session};
 
 fn reconfigure(session: &mut Session, options: &TrainOptions) -> semivq::Result<()> {
     let model = options.build_model(session.data().shape()[0])?;
@@ -26,12 +27,12 @@ pub fn other_options_under_way(gpu: Arc<Gpu>) -> Result<(), Failed> {
             other = changed;
         }
         for after in [before.clone(), other] {
-            let mut live = session(&gpu, &before, data(24, 4))?;
+            let mut live = session(&gpu, &before, glyphs(24, 4))?;
             run(&mut live, 2)?;
             let stopped = checkpoint(&live)?;
             reconfigure(&mut live, &after)?;
             ensure(live.steps_done() == 2, "the steps were not carried over")?;
-            let mut fresh = session(&gpu, &after, data(24, 4))?;
+            let mut fresh = session(&gpu, &after, glyphs(24, 4))?;
             fresh.restore(&stopped)?;
             ensure(
                 run(&mut live, 2)? == run(&mut fresh, 2)?
@@ -46,7 +47,7 @@ pub fn other_options_under_way(gpu: Arc<Gpu>) -> Result<(), Failed> {
 /// Another seed, batch or shape is refused, and the session stays as it was.
 pub fn what_needs_a_new_session(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let before = options(Method::Vq, 8, 1e-3);
-    let mut session = session(&gpu, &before, data(24, 4))?;
+    let mut session = session(&gpu, &before, glyphs(24, 4))?;
     run(&mut session, 2)?;
     let stopped = checkpoint(&session)?;
     let (mut seed, mut batch) = (before.clone(), before.clone());

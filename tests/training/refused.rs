@@ -10,7 +10,8 @@ use semivq::quant::{Norm, VectorQuantConfig};
 use semivq::train::{Method, TrainOptions};
 
 use super::support::command::ensure;
-use super::{checkpoint, data, first, options, session};
+use super::support::session::{checkpoint, first, glyphs};
+use super::{options, session};
 
 pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let refused = |options: &TrainOptions, data: Dataset, want: &str| -> Result<(), Failed> {
@@ -25,10 +26,10 @@ pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
     };
     refused(
         &options(Method::Vq, 9, 1e-3),
-        data(8, 4),
+        glyphs(8, 4),
         "`batch` must be between 1 and the 8 training images",
     )?;
-    let few = || first(&data(8, 4).train, 8);
+    let few = || first(&glyphs(8, 4).train, 8);
     let narrow = || Images {
         shape: [1, 14, 56],
         ..few()
@@ -57,7 +58,7 @@ pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
         "max_storage_buffer_binding_size",
     )?;
     let wide = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| vq.num_codes = 3_000_000)?;
-    refused(&wide, data(8, 4), "codebook.weight")?;
+    refused(&wide, glyphs(8, 4), "codebook.weight")?;
     let default = VectorQuantConfig::default;
     let nonsense = [
         (
@@ -184,9 +185,9 @@ pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
 }
 
 pub fn a_checkpoint_of_another_model_is_refused(gpu: Arc<Gpu>) -> Result<(), Failed> {
-    let first = session(&gpu, &options(Method::Vq, 8, 1e-3), data(8, 4))?;
+    let first = session(&gpu, &options(Method::Vq, 8, 1e-3), glyphs(8, 4))?;
     let bytes = checkpoint(&first)?;
-    let mut other = session(&gpu, &options(Method::Approach1, 8, 1e-3), data(8, 4))?;
+    let mut other = session(&gpu, &options(Method::Approach1, 8, 1e-3), glyphs(8, 4))?;
     let before = checkpoint(&other)?;
     let text = other.restore(&bytes).err().ok_or("accepted")?.to_string();
     ensure(text.contains("mlp_std"), text)?;

@@ -8,11 +8,12 @@ use semivq::gpu::Gpu;
 use semivq::train::Method;
 
 use super::support::command::ensure;
-use super::{checkpoint, data, options, run, session};
+use super::support::session::{checkpoint, glyphs, run};
+use super::{options, session};
 
 pub fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
-        let mut session = session(&gpu, &options(method, 8, 3e-3), data(8, 4))?;
+        let mut session = session(&gpu, &options(method, 8, 3e-3), glyphs(8, 4))?;
         let metrics = run(&mut session, 200)?;
         let (first, last) = (metrics[0].rec_loss, metrics[199].rec_loss);
         ensure(
@@ -26,7 +27,7 @@ pub fn overfits_one_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
 pub fn two_runs_are_equal(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
         let once = || -> Result<_, Failed> {
-            let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 4))?;
+            let mut session = session(&gpu, &options(method, 8, 1e-3), glyphs(24, 4))?;
             Ok((run(&mut session, 6)?, checkpoint(&session)?))
         };
         let (first, again) = (once()?, once()?);
@@ -40,7 +41,7 @@ pub fn seeds_differ(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let once = |seed: u64| -> Result<_, Failed> {
         let mut options = options(Method::Vq, 8, 1e-3);
         options.seed = seed;
-        let mut session = session(&gpu, &options, data(24, 4))?;
+        let mut session = session(&gpu, &options, glyphs(24, 4))?;
         Ok(run(&mut session, 2)?)
     };
     ensure(once(1)? != once(2)?, "two seeds gave the same run")
@@ -50,11 +51,11 @@ pub fn resuming_equals_not_stopping(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
         // Three batches an epoch: the stop falls into the middle of the second one.
         let options = options(method, 8, 1e-3);
-        let mut whole = session(&gpu, &options, data(24, 4))?;
+        let mut whole = session(&gpu, &options, glyphs(24, 4))?;
         let mut metrics = run(&mut whole, 4)?;
         let stopped = checkpoint(&whole)?;
         metrics.extend(run(&mut whole, 4)?);
-        let mut resumed = session(&gpu, &options, data(24, 4))?;
+        let mut resumed = session(&gpu, &options, glyphs(24, 4))?;
         resumed.restore(&stopped)?;
         ensure(resumed.steps_done() == 4, "the step was not restored")?;
         let tail = run(&mut resumed, 4)?;
@@ -72,7 +73,7 @@ pub fn resuming_equals_not_stopping(gpu: Arc<Gpu>) -> Result<(), Failed> {
 
 pub fn evaluation_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
-        let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 13))?;
+        let mut session = session(&gpu, &options(method, 8, 1e-3), glyphs(24, 13))?;
         run(&mut session, 2)?;
         let before = checkpoint(&session)?;
         let test = session.data().test.clone();
@@ -93,7 +94,7 @@ pub fn evaluation_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
 /// Codes there and back give what a reconstruction gives, for every method.
 pub fn codes_stand_for_the_reconstruction(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for method in Method::ALL {
-        let mut session = session(&gpu, &options(method, 8, 1e-3), data(24, 13))?;
+        let mut session = session(&gpu, &options(method, 8, 1e-3), glyphs(24, 13))?;
         run(&mut session, 3)?;
         let images = session.data().test.clone();
         let codes = pollster::block_on(session.encode(&images))?;
@@ -124,9 +125,9 @@ pub fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
         Method::StePlus,
     ] {
         let options = options(method, 8, 1e-3);
-        let plain = run(&mut session(&gpu, &options, data(24, 4))?, 1)?[0].clone();
+        let plain = run(&mut session(&gpu, &options, glyphs(24, 4))?, 1)?[0].clone();
         let options = options.with_quantizer(|vq| vq.kmeans_init = true)?;
-        let mut whole = session(&gpu, &options, data(24, 4))?;
+        let mut whole = session(&gpu, &options, glyphs(24, 4))?;
         let mut metrics = run(&mut whole, 2)?;
         let (used, before) = (metrics[0].perplexity, plain.perplexity);
         ensure(
@@ -135,7 +136,7 @@ pub fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
         )?;
         let stopped = checkpoint(&whole)?;
         metrics.extend(run(&mut whole, 2)?);
-        let mut resumed = session(&gpu, &options, data(24, 4))?;
+        let mut resumed = session(&gpu, &options, glyphs(24, 4))?;
         resumed.restore(&stopped)?;
         ensure(
             metrics[2..] == run(&mut resumed, 2)?[..]
@@ -147,7 +148,7 @@ pub fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
 }
 
 pub fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
-    let mut session = session(&gpu, &options(Method::Vq, 8, 1e30), data(8, 4))?;
+    let mut session = session(&gpu, &options(Method::Vq, 8, 1e30), glyphs(8, 4))?;
     let error = run(&mut session, 20)
         .err()
         .ok_or("a learning rate of 1e30 went well")?;
