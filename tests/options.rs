@@ -125,9 +125,13 @@ fn changes() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// What says how far a run goes, where its images are and what it keeps, or is a setting of others.
-const NOT_TRAINED_WITH: [&str; 8] = [
+/// What says how far a run goes, where its images and first weights are and what it keeps, or is a setting of others
+/// (the models, which are trained elsewhere).
+const NOT_TRAINED_WITH: [&str; 11] = [
     "model",
+    "width",
+    "blocks",
+    "init",
     "method",
     "data",
     "steps",

@@ -33,8 +33,10 @@ fn agree(what: &str, left: &Names, right: &Names) {
 /// JSON of some options that hold `value` for `entry`, with the optimiser that has it.
 fn some(entry: &Entry, value: &Value) -> Value {
     match (entry.group, entry.of) {
+        // Of the default model, where that has it.
+        ("", [of, ..]) if *of != "simple" => json!({"model": of, entry.name: value}),
         ("", _) => json!({entry.name: value}),
-        ("optimizer", of) if !of.is_empty() => {
+        ("optimizer", [of, ..]) => {
             json!({"optimizer": {"name": of, entry.name: value}})
         }
         (group, _) => json!({group: {entry.name: value}}),
@@ -95,7 +97,7 @@ fn the_table_is_that_of_the_options() {
         agree(&format!("table and JSON of {group:?}"), &table, &there);
     }
     for entry in &TABLE {
-        let of = if entry.of == "sgd" { &sgd } else { &all };
+        let of = if entry.of == ["sgd"] { &sgd } else { &all };
         let default = match entry.default {
             "" => Value::Null,
             text => entry.parse(text).unwrap(),
@@ -177,7 +179,8 @@ fn probes(range: Range) -> (Vec<String>, Vec<String>) {
 /// `text`, which is a number, as `entry` of whole options, as they are stored.
 fn stored(entry: &Entry, text: &str) -> Result<TrainOptions> {
     let base = TrainOptions::from_partial(match entry.of {
-        "sgd" => json!({"optimizer": {"name": "sgd"}}),
+        ["sgd"] => json!({"optimizer": {"name": "sgd"}}),
+        ["resnet32", ..] => json!({"model": "resnet32"}),
         _ => json!({}),
     })?;
     let mut all = json!(base);

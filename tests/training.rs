@@ -15,6 +15,8 @@ mod refused;
 #[path = "training/runs.rs"]
 mod runs;
 mod support;
+#[path = "training/traces.rs"]
+mod traces;
 
 use std::sync::Arc;
 
@@ -56,6 +58,11 @@ fn main() {
         (
             "evaluation changes nothing",
             runs::evaluation_changes_nothing,
+        ),
+        ("losses follow PyTorch's", traces::losses_follow_pytorch),
+        (
+            "weights are taken by name",
+            traces::weights_are_taken_by_name,
         ),
         (
             "sharing memory changes nothing",

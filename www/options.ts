@@ -94,8 +94,12 @@ export type OptimizerOptions =
 
 /** What a run is: the same object as the command line's `config.json`. */
 export interface TrainOptions {
-  /** Model: simple. Default: "simple". */
-  model: "simple";
+  /** Model: simple (small, grey or colour), or a residual one: resnet32, resnet64. Default: "simple". */
+  model: "simple" | "resnet32" | "resnet64";
+  /** Channels inside a residual model, which are its features of a vector. */
+  width?: number;
+  /** Residual blocks in its encoder. */
+  blocks?: number;
   /** Method: a named setting of the options below, which override it; `semivq methods` lists them. Default: "vq". */
   method: Method;
   /** Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images. */

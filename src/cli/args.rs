@@ -37,10 +37,12 @@ pub struct RunArgs {
 
 /// The flags of `train`.
 pub struct TrainArgs {
-    /// The options given, JSON of [`TrainOptions`] but for the data set's folder.
+    /// The options given, JSON of [`TrainOptions`] but for the paths.
     options: Value,
     /// The data set's folder.
     pub data: Option<PathBuf>,
+    /// The file of the first weights.
+    pub init: Option<PathBuf>,
     /// The rest.
     pub run: RunArgs,
 }
@@ -56,7 +58,7 @@ fn word<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value> {
 fn parser(entry: &'static Entry) -> ValueParser {
     match (entry.kind, entry.id()) {
         // A path need not be UTF-8.
-        (_, "data") => clap::value_parser!(PathBuf),
+        (_, "data" | "init") => clap::value_parser!(PathBuf),
         // The error of the options says which there are.
         (_, "model") => ValueParser::new(|text: &str| Ok::<_, Error>(Value::from(text))),
         (_, "checkpoint_every") => ValueParser::new(word::<CheckpointEvery>),
@@ -74,6 +76,7 @@ fn argument(entry: &'static Entry) -> Arg {
     let id = entry.id();
     let value_name = match (entry.kind, id) {
         (_, "data") => "DIR".into(),
+        (_, "init") => "FILE".into(),
         (_, "checkpoint_every") => "N|SECONDSs".into(),
         (_, "ema_decay") => "DECAY".into(),
         (Kind::Pair, _) => "LR,MOMENTUM".into(),
@@ -123,7 +126,8 @@ impl Args for TrainArgs {
 impl FromArgMatches for TrainArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut options = json!({});
-        for entry in flags().filter(|entry| entry.id() != "data") {
+        let paths = ["data", "init"];
+        for entry in flags().filter(|entry| !paths.contains(&entry.id())) {
             if let Some(value) = matches.get_one::<Value>(entry.id()) {
                 put(&mut options, entry, value.clone());
             }
@@ -131,6 +135,7 @@ impl FromArgMatches for TrainArgs {
         Ok(Self {
             options,
             data: matches.get_one("data").cloned(),
+            init: matches.get_one("init").cloned(),
             run: RunArgs::from_arg_matches(matches)?,
         })
     }
@@ -177,7 +182,7 @@ impl TrainArgs {
         let optimizer = self.given("optimizer").cloned();
         let optimizer = optimizer.unwrap_or_else(|| "adamw".into());
         let foreign = |name: &str| {
-            let own = |e: &Entry| e.of.is_empty() || optimizer == e.of;
+            let own = |e: &Entry| e.of.is_empty() || e.of.iter().any(|of| optimizer == *of);
             Entry::named(name).is_some_and(|e| !own(e))
         };
         if let Some(given) = options.get_mut("optimizer").and_then(Value::as_object_mut) {

@@ -67,10 +67,11 @@ pub fn flag(name: &str) -> String {
 }
 
 /// Options whose names are words that a text may use otherwise.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 12] = [
     "model",
     "method",
     "data",
+    "init",
     "steps",
     "batch",
     "seed",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use semivq::gpu::Gpu;
 use semivq::run::{
     self, CHECKPOINT, MetricsLog, RunFolder, agreed, load_data, locate, no_run, open_session,
-    options_of, read_state, stored_path,
+    options_of, read_state, stored_path, take_weights,
 };
 use semivq::train::TrainOptions;
 use semivq::{Error, Result};
@@ -119,6 +119,7 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
         let restored = session.restore_state(state);
         restored.map_err(|e| Error::file(&checkpoint, e.to_string()))?;
     }
+    take_weights(&mut session, &next, dir)?;
     if done == steps {
         let concluded = held.is_concluded(&session, &options, MetricsLog::count(&held));
         refuse_too_late(given, steps, concluded)?;
@@ -199,6 +200,7 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
     session
         .restore_state(&state)
         .map_err(|e| refuse(e.to_string()))?;
+    take_weights(&mut session, &next, file)?;
     let held = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, next.method)?;
     let run = Run::open(held, session, next)?;
     let folder = &run.folder;

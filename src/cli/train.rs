@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use semivq::gpu::Gpu;
-use semivq::run::{self, MetricsLog, RunFolder, charts, load_data, open_session, stored_path};
-use semivq::train::{Session, TrainOptions};
+use semivq::run::{
+    self, MetricsLog, RunFolder, charts, load_data, open_session, stored_path, take_weights,
+};
+use semivq::train::{Session, Taken, TrainOptions, listed};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
@@ -71,11 +73,13 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
         refuse_taken(out, args.run.overwrite)?;
     }
     options.data = args.data.as_deref().map(stored_path).transpose()?;
+    options.init = args.init.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
     let images = options.data.as_deref().map(Path::new);
     let data = load_data(&options, images, Path::new(""))?;
     let began = Instant::now();
-    let session = open_session(Arc::clone(gpu), &options, data)?;
+    let mut session = open_session(Arc::clone(gpu), &options, data)?;
+    let taken = take_weights(&mut session, &options, Path::new(""))?;
     let folder = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, options.method)?;
     let run = Run::open(folder, session, options)?;
     run.folder.write_config(&run.options)?;
@@ -95,9 +99,26 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
         session.plan().dispatches(),
         began.elapsed().as_secs_f64(),
     );
+    if let (Some(taken), Some(file)) = (taken, &args.init) {
+        say_taken(file, &taken);
+    }
     // Before the first step, so that there is a good checkpoint whatever comes.
     run.save_now().map_err(|e| with_advice(e, run.dir()))?;
     Ok(run)
+}
+
+/// Says what became of the weights in `file`.
+fn say_taken(file: &Path, taken: &Taken) {
+    let count = taken.taken.len();
+    out!("starting from {}: {count} tensors taken", file.display());
+    for (names, what) in [
+        (&taken.missing, "not in it, drawn by the seed"),
+        (&taken.left_over, "in it, but not of this model"),
+    ] {
+        if !names.is_empty() {
+            out!("  {what}: {}", listed(names));
+        }
+    }
 }
 
 impl Run {

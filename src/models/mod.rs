@@ -5,7 +5,7 @@ mod resnet;
 mod simple;
 
 pub use options::ModelOptions;
-pub use resnet::{ResNet, Variant};
+pub use resnet::{ResNet, ResNetOptions, Variant};
 pub use simple::{OutputClamp, Simple, SimpleOptions};
 
 use crate::error::{Result, ShapeError};

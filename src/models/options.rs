@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Model, Simple, SimpleOptions};
-use crate::error::Result;
-use crate::options::COMMITMENT_WEIGHT;
+use super::{Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
+use crate::error::{Error, Result};
+use crate::options::{BLOCKS, COMMITMENT_WEIGHT};
 use crate::quant::Quantizer;
 
 /// A model's options; each model has its own.
@@ -12,6 +12,8 @@ use crate::quant::Quantizer;
 pub enum ModelOptions {
     /// [`Simple`].
     Simple(SimpleOptions),
+    /// [`ResNet`].
+    ResNet(ResNetOptions),
 }
 
 impl Default for ModelOptions {
@@ -22,23 +24,51 @@ impl Default for ModelOptions {
 
 impl ModelOptions {
     /// The names of all models.
-    pub const NAMES: [&str; 1] = [Simple::NAME];
+    pub const NAMES: [&str; 3] = [Simple::NAME, "resnet32", "resnet64"];
+
+    /// The model of this name with its defaults.
+    ///
+    /// # Errors
+    /// [`Error::Config`] lists those there are.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            Simple::NAME => Ok(Self::default()),
+            "resnet32" => Ok(Self::ResNet(ResNetOptions::new(Variant::Resnet32))),
+            "resnet64" => Ok(Self::ResNet(ResNetOptions::new(Variant::Resnet64))),
+            _ => Err(Error::Config(format!(
+                "unknown model `{name}`; there is: {}",
+                Self::NAMES.join(", ")
+            ))),
+        }
+    }
 
     /// Its model's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
             Self::Simple(_) => Simple::NAME,
+            Self::ResNet(options) => options.variant.name(),
+        }
+    }
+
+    /// Weight of the quantiser's own loss.
+    #[must_use]
+    pub fn commitment_weight(&self) -> f32 {
+        match self {
+            Self::Simple(options) => options.commitment_weight,
+            Self::ResNet(options) => options.commitment_weight,
         }
     }
 
     /// Whether they are in range.
     ///
     /// # Errors
-    /// [`crate::Error::Option`] names the option, its value and the range.
+    /// [`Error::Option`] names the option, its value and the range.
     pub fn validate(&self) -> Result<()> {
+        COMMITMENT_WEIGHT.check(self.commitment_weight())?;
         match self {
-            Self::Simple(options) => COMMITMENT_WEIGHT.check(options.commitment_weight),
+            Self::Simple(_) => Ok(()),
+            Self::ResNet(options) => BLOCKS.check(options.blocks),
         }
     }
 
@@ -47,6 +77,16 @@ impl ModelOptions {
     pub fn granularity(&self) -> usize {
         match self {
             Self::Simple(_) => Simple::GRANULARITY,
+            Self::ResNet(_) => ResNet::GRANULARITY,
+        }
+    }
+
+    /// The parameter that the images meet first, whose second axis is their channels.
+    #[must_use]
+    pub fn first_parameter(&self) -> String {
+        match self {
+            Self::Simple(_) => Simple::FIRST.into(),
+            Self::ResNet(options) => format!("{}.weight", options.variant.first()),
         }
     }
 
@@ -56,6 +96,9 @@ impl ModelOptions {
         match *self {
             Self::Simple(options) => {
                 Box::new(Simple::new(quantizer, options).with_channels(channels))
+            }
+            Self::ResNet(options) => {
+                Box::new(ResNet::new(quantizer, options).with_channels(channels))
             }
         }
     }

@@ -39,25 +39,72 @@ const POINT: Conv2dOptions = Conv2dOptions {
 /// divisible by 4. The loss is MSE + 5 times that of the quantiser.
 #[derive(Debug, Clone)]
 pub struct ResNet {
-    variant: Variant,
-    blocks: usize,
+    options: ResNetOptions,
     channels: usize,
     quantizer: Arc<dyn Quantizer>,
-    commitment_weight: f32,
+}
+
+/// Options of [`ResNet`]; its width is the quantiser's features.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResNetOptions {
+    /// Which of the two.
+    pub variant: Variant,
+    /// Residual blocks in the encoder, at least 1.
+    pub blocks: usize,
+    /// Weight of the quantiser's own loss, at least 0.
+    pub commitment_weight: f32,
+}
+
+impl ResNetOptions {
+    /// Those of the original: six blocks, and the quantiser's loss five times.
+    #[must_use]
+    pub fn new(variant: Variant) -> Self {
+        Self {
+            variant,
+            blocks: 6,
+            commitment_weight: 5.0,
+        }
+    }
+}
+
+impl Variant {
+    /// The model's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resnet32 => "resnet32",
+            Self::Resnet64 => "resnet64",
+        }
+    }
+
+    /// The name of the first convolution.
+    pub(super) fn first(self) -> &'static str {
+        match self {
+            Self::Resnet32 => "_encoder.conv.0",
+            Self::Resnet64 => "_encoder.conv.0.0",
+        }
+    }
 }
 
 impl ResNet {
-    /// The model around `quantizer`, whose features are the width of the net, with `blocks` residual
-    /// blocks in the encoder (at least 1), for images of three channels.
+    /// What divides the height and the width of its images.
+    pub const GRANULARITY: usize = HALVE.stride * HALVE.stride;
+
+    /// The model around `quantizer`, whose features are the width of the net, for images of three
+    /// channels.
     #[must_use]
-    pub fn new(variant: Variant, blocks: usize, quantizer: Arc<dyn Quantizer>) -> Self {
+    pub fn new(quantizer: Arc<dyn Quantizer>, options: ResNetOptions) -> Self {
         Self {
-            variant,
-            blocks,
+            options,
             channels: 3,
             quantizer,
-            commitment_weight: 5.0,
         }
+    }
+
+    /// The same for images of `channels` channels.
+    #[must_use]
+    pub fn with_channels(self, channels: usize) -> Self {
+        Self { channels, ..self }
     }
 
     fn width(&self) -> usize {
@@ -79,10 +126,7 @@ fn residual(net: &mut Builder<'_, '_>, name: &str, x: Var, width: usize) -> Resu
 
 impl Model for ResNet {
     fn name(&self) -> &'static str {
-        match self.variant {
-            Variant::Resnet32 => "resnet32",
-            Variant::Resnet64 => "resnet64",
-        }
+        self.options.variant.name()
     }
 
     fn pixel_range(&self) -> (f32, f32) {
@@ -94,11 +138,11 @@ impl Model for ResNet {
     }
 
     fn commitment_weight(&self) -> f32 {
-        self.commitment_weight
+        self.options.commitment_weight
     }
 
     fn granularity(&self) -> usize {
-        HALVE.stride * HALVE.stride
+        Self::GRANULARITY
     }
 
     fn quantizers(&self) -> Vec<(&str, &dyn Quantizer)> {
@@ -107,13 +151,11 @@ impl Model for ResNet {
 
     fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Vec<Var>> {
         let width = self.width();
-        let closed = self.variant == Variant::Resnet32;
-        let first = if closed {
-            "_encoder.conv.0"
-        } else {
-            "_encoder.conv.0.0"
-        };
-        let x = net.conv2d_before_norm(first, images, width / 2, HALVE)?;
+        let ResNetOptions {
+            variant, blocks, ..
+        } = self.options;
+        let closed = variant == Variant::Resnet32;
+        let x = net.conv2d_before_norm(variant.first(), images, width / 2, HALVE)?;
         let x = net.batch_norm("_encoder.conv.1", x)?;
         let x = net.activation(x, Activation::Relu);
         let x = net.conv2d_before_norm("_encoder.conv.3", x, width, HALVE)?;
@@ -127,7 +169,7 @@ impl Model for ResNet {
         } else {
             net.conv2d("_encoder.conv.6", x, width, same)?
         };
-        for i in 1..self.blocks {
+        for i in 1..blocks {
             x = residual(net, &format!("_encoder.res.{}", i - 1), x, width)?;
         }
         let z = residual(net, "_encoder.res_m", x, width)?;
@@ -136,9 +178,9 @@ impl Model for ResNet {
 
     fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var> {
         let width = self.width();
-        let blocks = match self.variant {
-            Variant::Resnet32 => self.blocks,
-            Variant::Resnet64 => self.blocks - 1,
+        let blocks = match self.options.variant {
+            Variant::Resnet32 => self.options.blocks,
+            Variant::Resnet64 => self.options.blocks - 1,
         };
         let mut x = z[0];
         for i in 0..blocks {

@@ -58,6 +58,8 @@ const HALVE: usize = 2;
 impl Simple {
     /// The model's name.
     pub const NAME: &str = "simple";
+    /// The parameter that the images meet first.
+    pub(super) const FIRST: &str = "layers.0.weight";
     /// What divides the height and the width of its images.
     pub const GRANULARITY: usize = HALVE * HALVE;
 

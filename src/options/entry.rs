@@ -67,8 +67,8 @@ pub struct Entry {
     pub kind: Kind,
     /// Whether it can be unset.
     pub unset: Unset,
-    /// The model or the optimiser that alone has it; empty where all have it.
-    pub of: &'static str,
+    /// The models or optimisers that have it; empty where it is of none of them.
+    pub of: &'static [&'static str],
     /// Whether it may change in a run that goes on (`train --resume`).
     pub resumable: bool,
     /// Its default, as typed; empty for none.
@@ -96,7 +96,7 @@ pub(super) const fn entry(
         name,
         kind,
         unset: Unset::Never,
-        of: "",
+        of: &[],
         resumable: false,
         default: if TEXTS { default } else { "" },
         flag: Flag::Shown,
@@ -117,7 +117,7 @@ impl Entry {
         Self { unset, ..self }
     }
 
-    pub(super) const fn of(self, of: &'static str) -> Self {
+    pub(super) const fn of(self, of: &'static [&'static str]) -> Self {
         Self { of, ..self }
     }
 
@@ -244,7 +244,8 @@ impl Entry {
     pub fn heading(&self) -> Option<&'static str> {
         match (self.group, self.of) {
             ("vq", _) => Some("Quantiser (names of the PyTorch package's README)"),
-            ("", "") => None,
+            ("", []) => None,
+            ("", _) if self.name == "width" || self.name == "blocks" => None,
             _ => Some("Losses and optimiser"),
         }
     }

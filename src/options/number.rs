@@ -87,6 +87,10 @@ pub const LOG_EVERY: Number = number("", "log_every", Range::Whole(1, IN_U32));
 pub const SEED: Number = number("", "seed", Range::Whole(0, u64::MAX));
 /// Weight of the commitment loss.
 pub const COMMITMENT_WEIGHT: Number = number("", "commitment_weight", Range::NotNegative);
+/// Channels inside a residual model, which its first convolution has half of.
+pub const WIDTH: Number = number("", "width", Range::Whole(2, 16_384));
+/// Residual blocks in the encoder; each is some ten kernels, recorded and compiled beforehand.
+pub const BLOCKS: Number = number("", "blocks", Range::Whole(1, 64));
 /// AdamW: decay of the first moment.
 pub const BETA1: Number = number("optimizer", "beta1", Range::Decay);
 /// AdamW: decay of the second moment.

@@ -4,11 +4,15 @@ use serde_json::Value;
 
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
-    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS,
-    FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS,
-    SYNC_NU, WEIGHT_DECAY,
+    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, COMMITMENT_WEIGHT, DIM, EMA_DECAY,
+    EPS, FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED,
+    STEPS, SYNC_NU, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
+use crate::models::ModelOptions;
+
+/// The residual models.
+const RESIDUAL: &[&str] = &["resnet32", "resnet64"];
 
 const fn word(
     group: &'static str,
@@ -25,8 +29,21 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 42] = [
-    word("", "model", &["simple"], "simple", "Model: simple").shown(""),
+pub static TABLE: [Entry; 45] = [
+    word(
+        "",
+        "model",
+        &ModelOptions::NAMES,
+        "simple",
+        "Model: simple (small, grey or colour), or a residual one: resnet32, resnet64",
+    )
+    .shown(""),
+    number(WIDTH, "", "Channels inside a residual model, which are its features of a vector [default: 64]")
+        .unset(Unset::LeftOut)
+        .of(RESIDUAL),
+    number(BLOCKS, "", "Residual blocks in its encoder [default: 6]")
+        .unset(Unset::LeftOut)
+        .of(RESIDUAL),
     entry(
         "",
         "method",
@@ -40,6 +57,8 @@ pub static TABLE: [Entry; 42] = [
     entry("", "data", Kind::Text, "", "Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images")
         .unset(Unset::Null)
         .resumable(),
+    entry("", "init", Kind::Text, "", "Start from the weights in a safetensors FILE: a state_dict of PyTorch, or a checkpoint")
+        .unset(Unset::LeftOut),
     number(
         STEPS,
         "",
@@ -52,7 +71,7 @@ pub static TABLE: [Entry; 42] = [
         .shared("Batch", "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor.")
         .bounds(1.0, 4096.0),
     number(LR, "3e-4", "Learning rate")
-        .shown("")
+        .shown("; of resnets 1e-4")
         .resumable()
         .shared("Learning rate", "Length of the optimiser's steps (AdamW); large values learn fast and break early.")
         .initial("0.001")
@@ -71,12 +90,12 @@ pub static TABLE: [Entry; 42] = [
         .resumable(),
     // The quantiser.
     number(FEATURE_SIZE, "32", "Features of a vector")
-        .shown("")
+        .shown("; of resnets --width")
         .shared("Features (F)", "Length of each code vector.")
         .initial("32")
         .bounds(1.0, 1024.0),
     number(NUM_CODES, "256", "Codes of the codebook")
-        .shown("")
+        .shown("; of resnets 1024")
         .shared("Codes (K)", "Size of the codebook: how many different vectors a cell of the code map can be.")
         .initial("256")
         .bounds(1.0, 65_536.0),
@@ -171,23 +190,23 @@ pub static TABLE: [Entry; 42] = [
     // The model and the optimiser.
     word("", "output_clamp", &["train", "eval"], "eval", "Clamp the output in training too (train) or outside it only (eval)")
         .shown("")
-        .of("simple"),
+        .of(&["simple"]),
     number(COMMITMENT_WEIGHT, "10", "Weight of the commitment loss")
-        .shown("")
-        .of("simple")
+        .shown("; of resnets 5")
+        .of(&ModelOptions::NAMES)
         .resumable()
         .shared("Commitment weight", "Weight of the commitment loss against the reconstruction.")
         .initial("10")
         .live()
         .bounds(0.0, 1000.0),
     word("optimizer", "name", &["adamw", "sgd"], "adamw", "adamw or sgd").shown(""),
-    number(BETA1, "0.9", "AdamW: decay of the first moment").shown("").of("adamw"),
-    number(BETA2, "0.999", "AdamW: decay of the second moment").shown("").of("adamw"),
-    number(EPS, "1e-8", "AdamW: added to the root of the second moment").of("adamw").flag(Flag::Missing),
+    number(BETA1, "0.9", "AdamW: decay of the first moment").shown("").of(&["adamw"]),
+    number(BETA2, "0.999", "AdamW: decay of the second moment").shown("; of resnets 0.95").of(&["adamw"]),
+    number(EPS, "1e-8", "AdamW: added to the root of the second moment").of(&["adamw"]).flag(Flag::Missing),
     number(WEIGHT_DECAY, "0.01", "Weight decay")
-        .shown(" for adamw, 0 for sgd")
+        .shown(" for adamw (of resnets 1e-4), 0 for sgd")
         .resumable(),
-    number(MOMENTUM, "0.9", "SGD: momentum").shown("").of("sgd"),
+    number(MOMENTUM, "0.9", "SGD: momentum").shown("").of(&["sgd"]),
 ];
 
 impl Entry {

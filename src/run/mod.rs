@@ -53,4 +53,5 @@ pub use folder::{
 pub use metrics_log::MetricsLog;
 pub use saved::{
     Saved, agreed, load_data, locate, no_run, open_session, options_of, read_state, stored_path,
+    take_weights,
 };

@@ -11,7 +11,7 @@ use crate::data::{self, Dataset, Images, synthetic};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::train::checkpoint::{State, Training};
-use crate::train::{Session, TrainOptions};
+use crate::train::{Session, Taken, TrainOptions, Weights};
 
 /// Model and options.
 #[derive(Debug)]
@@ -78,10 +78,11 @@ impl Saved {
     /// # Errors
     /// [`Error::File`] when its first convolution is not there.
     pub fn channels(&self) -> Result<usize> {
-        let first = self.state.tensors.iter().find(|t| t.0 == "layers.0.weight");
+        let name = self.options.model.first_parameter();
+        let first = self.state.tensors.iter().find(|t| t.0 == name);
         match first.map(|(_, shape, _)| shape[..].to_owned()).as_deref() {
             Some([_, channels, _, _]) => Ok(*channels),
-            _ => Err(self.refuse("has no first convolution `layers.0.weight` [16, C, 3, 3]")),
+            _ => Err(self.refuse(format!("has no first convolution `{name}` [O, C, H, W]"))),
         }
     }
 
@@ -354,6 +355,27 @@ pub fn load_data(options: &TrainOptions, given: Option<&Path>, near: &Path) -> R
     let data = data::read(&folder, options.seed)?;
     data.check_size(options.model.granularity())?;
     Ok(data)
+}
+
+/// Gives a session that has made no step the weights that `options` name, where they name any. A run that goes on
+/// asks for it too: whether k-means places a codebook depends on it.
+///
+/// # Errors
+/// [`Error::File`] names the file that is missing, damaged, or of another model.
+pub fn take_weights(
+    session: &mut Session,
+    options: &TrainOptions,
+    near: &Path,
+) -> Result<Option<Taken>> {
+    let stored = options.init.as_deref();
+    let Some(stored) = stored.filter(|_| session.steps_done() == 0) else {
+        return Ok(None);
+    };
+    let file = locate(stored, near);
+    let taken = session.take_weights(&Weights::read(&file)?);
+    taken
+        .map(Some)
+        .map_err(|e| Error::file(&file, e.to_string()))
 }
 
 /// A session of `options`.

@@ -1,5 +1,6 @@
 //! Options that do nothing beside the others.
 
+use crate::models::Simple;
 use crate::optim::Optimizer;
 use crate::quant::VectorQuantConfig;
 
@@ -64,14 +65,22 @@ pub struct Idle {
 
 /// See [`super::TrainOptions::without_effect`].
 pub(super) fn without_effect(
+    model: &str,
     vq: &VectorQuantConfig,
     commitment_weight: f32,
     optimizer: &Optimizer,
 ) -> Vec<Idle> {
+    let simple = model == Simple::NAME;
     let adamw = matches!(optimizer, Optimizer::Adamw { .. });
     let fsq = vq.fsq_levels.is_some();
     let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-    let rules: [(bool, &'static [&'static str], &'static str); 17] = [
+    let rules: [(bool, &'static [&'static str], &'static str); 19] = [
+        (simple, &["width", "blocks"], "the model simple has none"),
+        (
+            !simple,
+            &["output_clamp"],
+            "a residual model ends in a sigmoid",
+        ),
         (vq.no_vq, &OF_A_QUANTISER, "nothing is quantised with no_vq"),
         (
             fsq,

@@ -18,6 +18,8 @@ mod show;
 mod start;
 mod step;
 mod stored;
+#[cfg(not(target_arch = "wasm32"))]
+mod weights;
 
 pub use crate::data::Codes;
 pub use codes::{Decoder, Encoder};
@@ -31,3 +33,5 @@ pub use options::TrainOptions;
 pub use projection::Projection;
 pub use session::{Session, SessionOptions};
 pub use show::{CodeUsage, Inspection};
+#[cfg(not(target_arch = "wasm32"))]
+pub use weights::{Taken, Weights, listed};

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::models::{Model, ModelOptions};
 use crate::optim::Optimizer;
 use crate::options::{LOG_EVERY, STEPS};
+use crate::quant::codebook::CodebookConfig;
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
 /// A run's options. The defaults are those of the PyTorch package's README, but for `output_clamp`. As JSON
@@ -27,6 +28,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Folder of the data set; none for the built-in one.
     pub data: Option<String>,
+    /// File of the weights that it starts from, see [`super::Weights`]; none for those that the seed draws.
+    pub init: Option<String>,
     /// Every how many steps a metrics line is written.
     pub log_every: u32,
     /// The goal: steps in all; none where nobody said (on the page, in version 0.1.0).
@@ -46,6 +49,7 @@ impl Default for TrainOptions {
             batch: 256,
             seed: 0,
             data: None,
+            init: None,
             log_every: 1,
             steps: None,
             checkpoint_every: None,
@@ -54,6 +58,34 @@ impl Default for TrainOptions {
 }
 
 impl TrainOptions {
+    /// The defaults beside `model`, which are those of its original; the quantiser's F and K, the rate and the
+    /// optimiser's constants differ from model to model.
+    #[must_use]
+    pub fn of(model: ModelOptions) -> Self {
+        let common = Self {
+            model,
+            ..Self::default()
+        };
+        match model {
+            ModelOptions::Simple(_) => common,
+            ModelOptions::ResNet(_) => Self {
+                quantizer: QuantizerConfig::Codebook(CodebookConfig {
+                    feature_size: 64,
+                    num_codes: 1024,
+                    ..CodebookConfig::default()
+                }),
+                optimizer: Optimizer::Adamw {
+                    beta1: 0.9,
+                    beta2: 0.95,
+                    eps: 1e-8,
+                    weight_decay: 1e-4,
+                },
+                lr: 1e-4,
+                ..common
+            },
+        }
+    }
+
     /// Whether the options are in range and go together.
     ///
     /// # Errors

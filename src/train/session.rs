@@ -61,6 +61,8 @@ pub struct Session {
     pub(super) began: u32,
     /// See [`super::checkpoint::State::run`]; none before there was a checkpoint.
     pub(super) run: Option<u32>,
+    /// Tensors that came from outside, which nothing places anew before the first step.
+    pub(super) placed: Vec<String>,
 }
 
 impl std::fmt::Debug for Session {
@@ -153,6 +155,7 @@ impl Session {
             step: 0,
             began: 0,
             run: None,
+            placed: Vec::new(),
         })
     }
 
@@ -250,6 +253,7 @@ impl Session {
         next.step = self.step;
         next.began = self.began;
         next.run = self.run;
+        next.placed = std::mem::take(&mut self.placed);
         next.submit_in_parts(self.parts.len());
         next.exchange = self.exchange.take();
         *self = next;

@@ -39,6 +39,9 @@ impl Session {
             return Ok(());
         };
         let name = rec.name(codebook).to_owned();
+        if self.placed.contains(&name) {
+            return Ok(());
+        }
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;

@@ -8,9 +8,9 @@ use super::every::CheckpointEvery;
 use super::methods::Method;
 use super::options::TrainOptions;
 use crate::error::{Error, Result};
-use crate::models::{ModelOptions, OutputClamp, Simple, SimpleOptions};
+use crate::models::{ModelOptions, OutputClamp, ResNetOptions, SimpleOptions};
 use crate::optim::Optimizer;
-use crate::options;
+use crate::options::{self, WIDTH};
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
 /// [`TrainOptions`], flat.
@@ -18,15 +18,22 @@ use crate::quant::{QuantizerConfig, VectorQuantConfig};
 #[serde(deny_unknown_fields)]
 struct Stored {
     model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blocks: Option<usize>,
     method: Method,
     vq: VectorQuantConfig,
-    output_clamp: OutputClamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    output_clamp: Option<OutputClamp>,
     commitment_weight: f32,
     optimizer: Optimizer,
     lr: f32,
     batch: usize,
     seed: u64,
     data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
     log_every: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
@@ -36,18 +43,25 @@ struct Stored {
 
 impl From<&TrainOptions> for Stored {
     fn from(options: &TrainOptions) -> Self {
-        let ModelOptions::Simple(simple) = options.model;
+        let vq = VectorQuantConfig::from(&options.quantizer);
+        let (output_clamp, residual) = match options.model {
+            ModelOptions::Simple(simple) => (Some(simple.output_clamp), None),
+            ModelOptions::ResNet(resnet) => (None, Some((vq.feature_size, resnet.blocks))),
+        };
         Self {
             model: options.model.name().to_owned(),
+            width: residual.map(|(width, _)| width),
+            blocks: residual.map(|(_, blocks)| blocks),
             method: options.method,
-            vq: VectorQuantConfig::from(&options.quantizer),
-            output_clamp: simple.output_clamp,
-            commitment_weight: simple.commitment_weight,
+            vq,
+            output_clamp,
+            commitment_weight: options.model.commitment_weight(),
             optimizer: options.optimizer,
             lr: options.lr,
             batch: options.batch,
             seed: options.seed,
             data: options.data.clone(),
+            init: options.init.clone(),
             log_every: options.log_every,
             steps: options.steps,
             checkpoint_every: options.checkpoint_every,
@@ -59,18 +73,8 @@ impl TryFrom<Stored> for TrainOptions {
     type Error = Error;
 
     fn try_from(stored: Stored) -> Result<Self> {
-        if stored.model != Simple::NAME {
-            return Err(Error::Config(format!(
-                "unknown model `{}`; there is: {}",
-                stored.model,
-                ModelOptions::NAMES.join(", ")
-            )));
-        }
         let options = Self {
-            model: ModelOptions::Simple(SimpleOptions {
-                output_clamp: stored.output_clamp,
-                commitment_weight: stored.commitment_weight,
-            }),
+            model: stored.model()?,
             method: stored.method,
             quantizer: QuantizerConfig::default(),
             optimizer: stored.optimizer,
@@ -78,6 +82,7 @@ impl TryFrom<Stored> for TrainOptions {
             batch: stored.batch,
             seed: stored.seed,
             data: stored.data,
+            init: stored.init,
             log_every: stored.log_every,
             steps: stored.steps,
             checkpoint_every: stored.checkpoint_every,
@@ -131,14 +136,74 @@ fn levels_alone(given: &Value) -> Option<Vec<usize>> {
     vq.get("num_codes").is_none().then_some(levels)
 }
 
+/// The width of a residual model and the features of its vectors are one number under two names: what is
+/// `given` of the two is put where the other is.
+fn one_width(given: &mut Value, model: &ModelOptions) {
+    let ModelOptions::ResNet(_) = model else {
+        return;
+    };
+    let of = |given: &Value| {
+        (
+            given.get("width").cloned(),
+            given.pointer("/vq/feature_size").cloned(),
+        )
+    };
+    match of(given) {
+        (Some(width), None) => overlay(given, json!({"vq": {"feature_size": width}})),
+        (None, Some(features)) => overlay(given, json!({"width": features})),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
 impl Stored {
     fn idle(&self) -> Vec<Idle> {
-        effect::without_effect(&self.vq, self.commitment_weight, &self.optimizer)
+        effect::without_effect(
+            &self.model,
+            &self.vq,
+            self.commitment_weight,
+            &self.optimizer,
+        )
+    }
+
+    /// The model's options; [`Error::Conflict`] names those that it does not have.
+    fn model(&self) -> Result<ModelOptions> {
+        let model = ModelOptions::named(&self.model)?;
+        let name = model.name();
+        let foreign = |option: &str| {
+            let message = format!("{option} has no effect: the model {name} has none");
+            Err(Error::Conflict(message))
+        };
+        match model {
+            ModelOptions::Simple(_) if self.width.is_some() => foreign("width"),
+            ModelOptions::Simple(_) if self.blocks.is_some() => foreign("blocks"),
+            ModelOptions::ResNet(_) if self.output_clamp.is_some() => foreign("output_clamp"),
+            ModelOptions::Simple(own) => Ok(ModelOptions::Simple(SimpleOptions {
+                output_clamp: self.output_clamp.unwrap_or(own.output_clamp),
+                commitment_weight: self.commitment_weight,
+            })),
+            ModelOptions::ResNet(own) => {
+                let features = self.vq.feature_size;
+                let width = self.width.unwrap_or(features);
+                WIDTH.check(width)?;
+                if width != features {
+                    return Err(Error::Conflict(format!(
+                        "width {width} and feature_size {features} differ: in the model {name} they are one number, so \
+                         give one of them"
+                    )));
+                }
+                Ok(ModelOptions::ResNet(ResNetOptions {
+                    blocks: self.blocks.unwrap_or(own.blocks),
+                    commitment_weight: self.commitment_weight,
+                    ..own
+                }))
+            }
+        }
     }
 
     /// These options with some others (JSON) over them; the method has no say.
-    fn with(&self, given: Value) -> Result<Self> {
+    fn with(&self, mut given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
+        one_width(&mut given, &ModelOptions::named(&self.model)?);
         options::check_json(&given)?;
         refuse_foreign(&given, &self.optimizer)?;
         let mut all = serde_json::to_value(self).map_err(refuse)?;
@@ -148,10 +213,16 @@ impl Stored {
 
     /// Some options (JSON) completed: first the method, with the F and K that are given, then whatever
     /// else is given over it, then the defaults.
-    fn complete(given: Value) -> Result<Self> {
+    fn complete(mut given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         options::check_json(&given)?;
-        let mut stored = Self::from(&TrainOptions::default());
+        let model = match given.get("model") {
+            None => ModelOptions::default(),
+            Some(Value::String(name)) => ModelOptions::named(name)?,
+            Some(other) => return Err(Error::Config(format!("options: model {other} is no name"))),
+        };
+        one_width(&mut given, &model);
+        let mut stored = Self::from(&TrainOptions::of(model));
         if let Some(method) = given.get("method") {
             stored.method = serde_json::from_value(method.clone()).map_err(refuse)?;
         }
@@ -166,7 +237,11 @@ impl Stored {
         stored.method.apply(&mut stored.vq);
         let codes = stored.vq.num_codes;
         if let Some(name) = given.get("optimizer").and_then(|o| o.get("name")) {
-            stored.optimizer = Optimizer::named(name.as_str().unwrap_or_default())?;
+            let name = name.as_str().unwrap_or_default();
+            // The model's own constants stay where it is the model's own optimiser.
+            if name != stored.optimizer.name() {
+                stored.optimizer = Optimizer::named(name)?;
+            }
         }
         refuse_foreign(&given, &stored.optimizer)?;
         if let Some(levels) = levels_alone(&given) {

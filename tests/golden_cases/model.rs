@@ -1,7 +1,7 @@
 //! Kind `model`: steps of AdamW; gradients of the first, losses of all, parameters after the last.
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, Store};
-use semivq::models::{Builder, Model, ResNet, Simple, SimpleOptions, Variant};
+use semivq::models::{Builder, Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use semivq::optim::Optimizer;
 use semivq::quant::VectorQuantConfig;
 
@@ -40,7 +40,11 @@ pub async fn run(gpu: &Gpu, case: &mut Case) -> Fallible<()> {
     let weight = case.number("commitment_weight")? as f32;
     let resnet = |variant: Variant| -> Fallible<Box<dyn Model>> {
         let blocks = case.number("blocks")? as usize;
-        let model = ResNet::new(variant, blocks, quantizer.clone());
+        let options = ResNetOptions {
+            blocks,
+            ..ResNetOptions::new(variant)
+        };
+        let model = ResNet::new(quantizer.clone(), options);
         assert_eq!(
             model.commitment_weight(),
             weight,

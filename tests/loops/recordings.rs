@@ -4,7 +4,9 @@ use semivq::Error;
 use semivq::gpu::{Dispatch, ParameterLayout, Recorder, Traits};
 use std::sync::Arc;
 
-use semivq::models::{Builder, Model, OutputClamp, ResNet, Simple, SimpleOptions, Variant};
+use semivq::models::{
+    Builder, Model, OutputClamp, ResNet, ResNetOptions, Simple, SimpleOptions, Variant,
+};
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
 use semivq::ops::max_pool2d::max_pool2d;
@@ -249,11 +251,15 @@ fn models(all: &mut Vec<Option<Recorded>>) {
                     ..SimpleOptions::default()
                 };
                 let grey = Simple::new(quantizer(), options);
+                let resnet = |variant, blocks| {
+                    let own = ResNetOptions::new(variant);
+                    ResNet::new(quantizer(), ResNetOptions { blocks, ..own })
+                };
                 let models: [(usize, Box<dyn Model>); 4] = [
                     (1, Box::new(grey.clone())),
                     (3, Box::new(grey.with_channels(3))),
-                    (3, Box::new(ResNet::new(Variant::Resnet32, 2, quantizer()))),
-                    (3, Box::new(ResNet::new(Variant::Resnet64, 3, quantizer()))),
+                    (3, Box::new(resnet(Variant::Resnet32, 2))),
+                    (3, Box::new(resnet(Variant::Resnet64, 3))),
                 ];
                 for (channels, model) in models {
                     let shape = [batch, channels, pixels, pixels];

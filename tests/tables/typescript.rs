@@ -78,7 +78,7 @@ fn optimizers() -> String {
         panic!("the optimiser is no word");
     };
     let one = |name: &&str| {
-        let own = |e: &&Entry| e.name != "name" && (e.of.is_empty() || e.of == *name);
+        let own = |e: &&Entry| e.name != "name" && (e.of.is_empty() || e.of.contains(name));
         let fields: Vec<String> = of_group("optimizer").filter(own).map(field).collect();
         format!("\n  | {{ name: {}; {} }}", quoted(name), fields.join("; "))
     };

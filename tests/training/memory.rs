@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use libtest_mimic::Failed;
 use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store, Traits};
-use semivq::models::{Builder, Model, ResNet, Simple, SimpleOptions, Variant};
+use semivq::models::{Builder, Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use semivq::ops::conv2d::{Conv2dOptions, conv2d};
 use semivq::optim::Optimizer;
 use semivq::quant::VectorQuantConfig;
@@ -114,7 +114,8 @@ pub fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
         num_codes: 24,
         ..VectorQuantConfig::default()
     };
-    let resnet = ResNet::new(Variant::Resnet32, 2, plain.build()?);
+    let own = ResNetOptions::new(Variant::Resnet32);
+    let resnet = ResNet::new(plain.build()?, ResNetOptions { blocks: 2, ..own });
     models.push(("resnet32".into(), 3, Box::new(resnet)));
     for (name, channels, model) in models {
         let (shared, few) = two_steps(&gpu, model.as_ref(), channels, false)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libtest_mimic::Failed;
 use semivq::data::{Dataset, Images};
 use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
-use semivq::models::{Builder, Model, ResNet, Simple, SimpleOptions, Variant};
+use semivq::models::{Builder, Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use semivq::ops::activation::Activation;
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions};
 use semivq::ops::max_pool2d::MaxPool2d;
@@ -176,7 +176,8 @@ pub fn resnet_trains_and_goes_on(gpu: Arc<Gpu>) -> Result<(), Failed> {
         ..VectorQuantConfig::default()
     };
     let new = || -> semivq::Result<Session> {
-        let model = ResNet::new(Variant::Resnet32, 1, quantizer.build()?);
+        let own = ResNetOptions::new(Variant::Resnet32);
+        let model = ResNet::new(quantizer.build()?, ResNetOptions { blocks: 1, ..own });
         let options = SessionOptions {
             batch: 4,
             lr: 2e-3,
