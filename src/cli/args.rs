@@ -73,7 +73,7 @@ fn parser(entry: &'static Entry) -> ValueParser {
 fn argument(entry: &'static Entry) -> Arg {
     let id = entry.id();
     let value_name = match (entry.kind, id) {
-        (_, "data") => "DIR".into(),
+        (_, "data") => "DIR|glyphs|scenes".into(),
         (_, "checkpoint_every") => "N|SECONDSs".into(),
         (_, "ema_decay") => "DECAY".into(),
         (Kind::Pair, _) => "LR,MOMENTUM".into(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Model, Simple, SimpleOptions};
+use crate::data::BuiltIn;
 use crate::error::Result;
 use crate::options::COMMITMENT_WEIGHT;
 use crate::quant::Quantizer;
@@ -40,6 +41,15 @@ impl ModelOptions {
         match self {
             Self::Simple(options) => COMMITMENT_WEIGHT.check(options.commitment_weight),
         }
+    }
+
+    /// The built-in images that its model is trained on where no others are named, and their height and width.
+    #[must_use]
+    pub fn built_in(&self) -> (BuiltIn, usize) {
+        let set = match self {
+            Self::Simple(_) => BuiltIn::Glyphs,
+        };
+        (set, set.sizes()[0])
     }
 
     /// What divides the height and the width of its model's images, see [`Model::granularity`].

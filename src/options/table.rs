@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
     AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS,
-    FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS,
-    SYNC_NU, WEIGHT_DECAY,
+    FEATURE_SIZE, IMAGE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ,
+    SEED, STEPS, SYNC_NU, WEIGHT_DECAY,
 };
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 42] = [
+pub static TABLE: [Entry; 45] = [
     word("", "model", &["simple"], "simple", "Model: simple").shown(""),
     entry(
         "",
@@ -37,9 +37,17 @@ pub static TABLE: [Entry; 42] = [
     .shown("")
     .side("Method", "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed.")
     .initial("vq"),
-    entry("", "data", Kind::Text, "", "Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images")
+    entry("", "data", Kind::Text, "", "Images: a folder of PNG, JPEG, WebP or BMP files, flat or by class, of IDX files as MNIST's or of CIFAR's .bin files; or glyphs or scenes, which are built in [default: glyphs]")
         .unset(Unset::Null)
         .resumable(),
+    number(
+        IMAGE_SIZE,
+        "",
+        "Resize and crop the images of a folder to this height and width; built-in scenes are 32 or 64 [default: their own, if they have one that the model takes, else 64; scenes 32]",
+    )
+    .unset(Unset::LeftOut),
+    entry("", "skip_bad", Kind::Switch, "false", "Leave out the images of a folder that cannot be read, and say which"),
+    entry("", "flip", Kind::Switch, "false", "Flip half of the training images left to right, others in each step"),
     number(
         STEPS,
         "",

@@ -27,6 +27,12 @@ struct Stored {
     batch: usize,
     seed: u64,
     data: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_size: Option<usize>,
+    #[serde(default)]
+    skip_bad: bool,
+    #[serde(default)]
+    flip: bool,
     log_every: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
@@ -48,6 +54,9 @@ impl From<&TrainOptions> for Stored {
             batch: options.batch,
             seed: options.seed,
             data: options.data.clone(),
+            image_size: options.image_size,
+            skip_bad: options.skip_bad,
+            flip: options.flip,
             log_every: options.log_every,
             steps: options.steps,
             checkpoint_every: options.checkpoint_every,
@@ -78,6 +87,9 @@ impl TryFrom<Stored> for TrainOptions {
             batch: stored.batch,
             seed: stored.seed,
             data: stored.data,
+            image_size: stored.image_size,
+            skip_bad: stored.skip_bad,
+            flip: stored.flip,
             log_every: stored.log_every,
             steps: stored.steps,
             checkpoint_every: stored.checkpoint_every,
