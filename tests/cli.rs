@@ -2,6 +2,8 @@
 //! twice, and wrong input of every kind: one clear line, an exit code, nothing lost.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "cli/data.rs"]
+mod data;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/program.rs"]
@@ -16,7 +18,7 @@ use libtest_mimic::{Arguments, Trial};
 use support::command::{Test, write_data};
 
 /// Tests that run on any machine.
-const WITHOUT_ADAPTER: [&str; 2] = ["wrong usage", "no adapter"];
+const WITHOUT_ADAPTER: [&str; 3] = ["wrong usage", "no adapter", "data is described"];
 
 fn main() {
     let mut args = Arguments::from_args();
@@ -60,6 +62,8 @@ fn main() {
             "nothing on standard error",
             files::nothing_on_standard_error,
         ),
+        ("data is described", data::data_is_described),
+        ("folders train", data::folders_train),
         ("an unwritable folder", refused::an_unwritable_folder),
         (
             "a diverging run keeps its checkpoint",

@@ -49,7 +49,17 @@ fn the_trainer_alone_needs_nothing_of_the_program() {
     }
     let pictures = crates(&["--no-default-features", "--features", "pictures"], "1");
     let added: Vec<&String> = pictures.difference(&direct).collect();
-    assert_eq!(added, ["epaint_default_fonts", "image", "plotters"]);
+    assert_eq!(
+        added,
+        [
+            "dirs",
+            "epaint_default_fonts",
+            "image",
+            "plotters",
+            "rayon",
+            "walkdir"
+        ]
+    );
     for only in &added {
         assert!(!all.contains(*only), "{only}");
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::{Arguments, Failed, Trial};
 use mutate::{Rng, mutate};
 use peak_alloc::PeakAlloc;
-use semivq::data::{cifar, idx, npy, png};
+use semivq::data::{cifar, idx, npy, picture};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -125,6 +125,21 @@ fn cases(folder: &str) -> Sound {
     paths.iter().map(|p| std::fs::read(p).unwrap()).collect()
 }
 
+/// Images of two sizes, one of them grey.
+fn encoded(format: image::ImageFormat) -> Sound {
+    let colour = image::RgbImage::from_fn(16, 12, |x, y| {
+        image::Rgb([x * 9, y * 17, x * y].map(|v| v as u8))
+    });
+    let grey = image::GrayImage::from_fn(24, 8, |x, y| image::Luma([(x * y) as u8]));
+    let all = [image::DynamicImage::from(colour), grey.into()];
+    let written = all.map(|image| {
+        let mut out = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut out, format).unwrap();
+        out.into_inner()
+    });
+    written.into()
+}
+
 fn kind(name: &'static str) -> Kind {
     let (sound, head, finish): (Sound, usize, Finish) = match name {
         "IDX images" => (vec![idx_file(&[9, 8, 12]), idx_file(&[2, 4, 4])], 16, as_is),
@@ -140,6 +155,9 @@ fn kind(name: &'static str) -> Kind {
         }
         ".npy" => (cases("npy"), 140, as_is),
         "PNG" => (cases("png"), 80, png_mutant),
+        "JPEG" => (encoded(image::ImageFormat::Jpeg), 640, as_is),
+        "WebP" => (encoded(image::ImageFormat::WebP), 60, as_is),
+        "BMP" => (encoded(image::ImageFormat::Bmp), 60, as_is),
         _ => unreachable!("{name} is no kind"),
     };
     Kind {
@@ -152,7 +170,7 @@ fn kind(name: &'static str) -> Kind {
 }
 
 /// The parsers of this process and how they are called.
-const PARSERS: [(&str, Parse); 6] = [
+const PARSERS: [(&str, Parse); 9] = [
     ("IDX images", |path, bytes| {
         idx::parse_images(&path.display().to_string(), bytes).map(|_| ())
     }),
@@ -167,8 +185,17 @@ const PARSERS: [(&str, Parse); 6] = [
     }),
     (".npy", |path, bytes| npy::parse(path, bytes).map(|_| ())),
     ("PNG", |path, bytes| {
-        png::parse(path, bytes, 1)?;
-        png::parse(path, bytes, 3).map(|_| ())
+        picture::parse(path, bytes, 1)?;
+        picture::parse(path, bytes, 3).map(|_| ())
+    }),
+    ("JPEG", |path, bytes| {
+        picture::parse(path, bytes, 3).map(|_| ())
+    }),
+    ("WebP", |path, bytes| {
+        picture::parse(path, bytes, 3).map(|_| ())
+    }),
+    ("BMP", |path, bytes| {
+        picture::parse(path, bytes, 3).map(|_| ())
     }),
 ];
 
@@ -266,8 +293,10 @@ impl Program {
         } else {
             Command::new(program)
         };
+        command.env("SEMIVQ_CACHE", self.folder.path().join("cache"));
         command.args(args.split_whitespace());
-        if let Ok(adapter) = std::env::var("SEMIVQ_ADAPTER") {
+        // `data` needs no GPU.
+        if let (Ok(adapter), false) = (std::env::var("SEMIVQ_ADAPTER"), args.starts_with("data ")) {
             command.args(["--adapter", &adapter]);
         }
         let errors = self.folder.path().join("stderr");
@@ -360,11 +389,20 @@ fn in_the_run(name: &'static str, file: &str, head: usize, command: &str) -> Res
 fn on_the_command_line() -> Result<(), Failed> {
     let program = Program::new()?;
     let train = "train --data data --batch 1 --num-codes 8 --feature-size 4 --steps 1 --overwrite --out new";
+    let folder = "data images --image-size 8 --out sheet.png";
+    let sound = encoded(image::ImageFormat::Jpeg);
+    std::fs::create_dir(program.folder.path().join("images"))?;
+    for i in 0..3 {
+        program.write(&format!("images/{i}.jpg"), &sound[i % 2])?;
+    }
     for (name, file, args) in [
         ("IDX images", "data/train-images-idx3-ubyte", train),
         ("gzip", "data/t10k-images-idx3-ubyte", train),
         (".npy", "x.npy", "decode run x.npy"),
         ("PNG", "x.png", "reconstruct run x.png"),
+        ("JPEG", "images/a.jpg", folder),
+        ("WebP", "images/a.jpg", folder),
+        ("PNG", "images/a.jpg", folder),
     ] {
         let before = std::fs::read(program.folder.path().join(file)).ok();
         let kind = kind(name);
@@ -374,6 +412,8 @@ fn on_the_command_line() -> Result<(), Failed> {
         }
         if let Some(before) = before {
             program.write(file, &before)?;
+        } else {
+            std::fs::remove_file(program.folder.path().join(file))?;
         }
     }
     Ok(())

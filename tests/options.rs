@@ -83,6 +83,7 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("output_clamp", json!({"output_clamp": "train"})),
         ("lr", json!({"lr": 0.002})),
         ("seed", json!({"seed": 7})),
+        ("flip", json!({"flip": true})),
         ("batch", json!({"batch": 4})),
         ("beta1", json!({"optimizer": {"beta1": 0.5}})),
         ("beta2", json!({"optimizer": {"beta2": 0.5}})),
@@ -127,13 +128,15 @@ fn changes() -> Vec<(&'static str, Value)> {
 
 /// What says how far a run goes, where its images and first weights are and what it keeps, or is a setting of others
 /// (the models, which are trained elsewhere).
-const NOT_TRAINED_WITH: [&str; 11] = [
+const NOT_TRAINED_WITH: [&str; 13] = [
     "model",
     "width",
     "blocks",
     "init",
     "method",
     "data",
+    "image_size",
+    "skip_bad",
     "steps",
     "log_every",
     "checkpoint_every",

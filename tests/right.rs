@@ -13,7 +13,7 @@ mod support;
 use std::sync::Arc;
 
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
-use semivq::ops::gather::{Page, gather};
+use semivq::ops::gather::{Page, gather, gather_flipped, is_flipped};
 use semivq::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use support::harness::{self, Outcome, Test};
 use support::normals;
@@ -80,7 +80,9 @@ async fn images_in_pages(gpu: &Gpu) -> Outcome {
         })
         .collect();
     let order_var = rec.input("order", &[7]);
-    let out = gather(&mut rec, &recorded, order_var, &[5, 1, 2, 4], (-1.0, 1.0))?;
+    let shape = [5, 1, 2, 4];
+    let out = gather(&mut rec, &recorded, order_var, &shape, (-1.0, 1.0))?;
+    let flipped = gather_flipped(&mut rec, &recorded, order_var, &shape, (-1.0, 1.0))?;
     let recording = rec.finish();
     let store = Store::new(gpu, layout, 0)?;
     let plan = recording.build(gpu, &store, BuildOptions { guarded: true })?;
@@ -94,15 +96,32 @@ async fn images_in_pages(gpu: &Gpu) -> Outcome {
         )?;
     }
     plan.write(gpu, order_var, &order)?;
-    plan.run(gpu, &StepValues::default().with("batch_start", 2_u32))?;
-    plan.check_guards(gpu).await?;
-    let found = plan.read(gpu, out).await?;
-    for (i, value) in found.iter().enumerate() {
-        let pixel = byte(order[2 + i / 8] as usize, i % 8);
-        let expected = f32::from(pixel) / 127.5 - 1.0;
-        if (value - expected).abs() > 1e-6 {
-            return Err(format!("value {i} is {value}, not {expected}").into());
+    let (seed, mut seen) = (7 << 40 | 3, [0, 0]);
+    for step in 1..=4_u32 {
+        let values = StepValues::default().with("batch_start", 2_u32);
+        let values = values.with("epoch_start", 90_u32).with("step", step);
+        plan.run(gpu, &values.with_seed(seed))?;
+        plan.check_guards(gpu).await?;
+        for (flips, var) in [(false, out), (true, flipped)] {
+            let found = plan.read(gpu, var).await?;
+            for (i, value) in found.iter().enumerate() {
+                let (image, pixel) = (i / 8, i % 8);
+                let turned = flips && is_flipped(seed, step, 90 + image as u32);
+                seen[usize::from(turned)] += usize::from(flips);
+                let pixel = if turned {
+                    pixel / 4 * 4 + 3 - pixel % 4
+                } else {
+                    pixel
+                };
+                let expected = f32::from(byte(order[2 + image] as usize, pixel)) / 127.5 - 1.0;
+                if (value - expected).abs() > 1e-6 {
+                    return Err(format!("value {i} is {value}, not {expected}").into());
+                }
+            }
         }
+    }
+    if seen.iter().any(|n| *n < 4 * 8) {
+        return Err(format!("{seen:?} values as they are and flipped").into());
     }
     Ok(())
 }

@@ -159,6 +159,12 @@ export class TrainingData {
     return new TrainingData(Data.glyphs(seed));
   }
 
+  /** Built-in images by name: grey glyphs of 28 pixels, or scenes in colour of 32 or 64; a function of the seed. */
+  static async builtIn(name: "glyphs" | "scenes", seed = 0, size = name === "glyphs" ? 28 : 32): Promise<TrainingData> {
+    await load();
+    return new TrainingData(Data.built_in(name, seed, size));
+  }
+
   /** An IDX file of images (plain or gzip), the test images held out or in a file of their own. */
   static async idx(
     name: string,

@@ -75,8 +75,8 @@ fn parser(entry: &'static Entry) -> ValueParser {
 fn argument(entry: &'static Entry) -> Arg {
     let id = entry.id();
     let value_name = match (entry.kind, id) {
-        (_, "data") => "DIR".into(),
         (_, "init") => "FILE".into(),
+        (_, "data") => "DIR|glyphs|scenes".into(),
         (_, "checkpoint_every") => "N|SECONDSs".into(),
         (_, "ema_decay") => "DECAY".into(),
         (Kind::Pair, _) => "LR,MOMENTUM".into(),

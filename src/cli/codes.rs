@@ -14,9 +14,9 @@ use super::{DeviceArgs, saved};
 pub struct EncodeArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// PNG images of one size, whose height and width the model's strides divide. Default: the run's test images
+    /// Images (PNG, JPEG, WebP, BMP) of one size, whose height and width the model's strides divide. Default: the run's test images
     images: Vec<PathBuf>,
-    /// Folder with IDX files, whose test images are encoded. Default: what the run was trained on
+    /// A folder of images or glyphs or scenes, as `train --data` takes it; its test images are encoded. Default: what the run was trained on
     #[arg(long, value_name = "DIR", conflicts_with = "images")]
     data: Option<PathBuf>,
     /// The file to write [default: RUN/codes.npy, or FILE-codes.npy]

@@ -15,7 +15,7 @@ use super::{DeviceArgs, saved};
 pub struct EvalArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// Folder with IDX files. Default: what the run was trained on
+    /// A folder of images, or glyphs or scenes, as `train --data` takes it. Default: what the run was trained on
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print JSON
@@ -27,7 +27,7 @@ pub struct EvalArgs {
 pub struct ReconstructArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// PNG images, of a height and width that the model's strides divide
+    /// Images (PNG, JPEG, WebP, BMP), of a height and width that the model's strides divide
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Folder for the results [default: RUN/reconstructed, or FILE-reconstructed]

@@ -40,6 +40,12 @@ impl Given {
         unknown.map(|o| flag(o)).collect()
     }
 
+    /// A text, its options in backticks as they are typed.
+    pub fn named(&self, text: &str) -> String {
+        let known = |name: &str| self.all.iter().any(|o| o == name);
+        with_names(text, |name| known(name).then(|| flag(name)))
+    }
+
     /// The error, its options named as this command takes them.
     pub fn in_flags(&self, error: &Error) -> String {
         let known = |name: &str| self.all.iter().any(|o| o == name);

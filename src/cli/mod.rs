@@ -10,6 +10,7 @@ macro_rules! out {
 mod args;
 mod bench;
 mod codes;
+mod data;
 mod doctor;
 mod eval;
 mod given;
@@ -41,7 +42,8 @@ Start here:
   semivq doctor                       what GPU is there, and can it train?
   semivq train                        train on the built-in images, results in runs/
   semivq methods                      what --method can be
-  semivq train --method approach1 --data DIR   the learnable standard deviation, on IDX files
+  semivq train --method approach1 --data DIR   the learnable standard deviation, on your images
+  semivq data DIR                     what a folder of images holds
   semivq eval runs/vq-1               the test figures of a run"
 )]
 struct Cli {
@@ -85,12 +87,14 @@ enum Command {
     Train(Box<args::TrainArgs>),
     /// Test figures (l1, mse, perplexity, active ratio) of a run
     Eval(eval::EvalArgs),
-    /// Pass PNG images through a run's autoencoder
+    /// Pass images (PNG, JPEG, WebP, BMP) through a run's autoencoder
     Reconstruct(eval::ReconstructArgs),
     /// Images to codes: a .npy file of int32 [B, H, W]
     Encode(codes::EncodeArgs),
     /// Codes back to images, PNGs
     Decode(codes::DecodeArgs),
+    /// What a folder of images, or a built-in data set, holds; draws a sheet of it
+    Data(data::DataArgs),
     /// The methods that --method takes: what they do, their options, their papers
     Methods,
     /// Adapters, limits, features, and what is missing; exit code 0 only if training can run
@@ -112,14 +116,19 @@ pub fn main() -> ExitCode {
         Ok(both) => both,
         Err(error) => return said(&error),
     };
-    if let (Command::Methods, DeviceArgs { adapter, backend }) = (&cli.command, &cli.device)
-        && let Some(name) = adapter
-            .as_ref()
-            .map(|_| "adapter")
-            .or(backend.as_ref().map(|_| "backend"))
-    {
+    let needs_none = match &cli.command {
+        Command::Methods => Some("methods lists names"),
+        Command::Data(_) => Some("data looks at images"),
+        _ => None,
+    };
+    let DeviceArgs { adapter, backend } = &cli.device;
+    let device = adapter
+        .as_ref()
+        .map(|_| "adapter")
+        .or(backend.as_ref().map(|_| "backend"));
+    if let (Some(does), Some(name)) = (needs_none, device) {
         output::note(format_args!(
-            "error: --{name} has no effect: methods lists names and needs no GPU; leave it out"
+            "error: --{name} has no effect: {does} and needs no GPU; leave it out"
         ));
         return ExitCode::from(2);
     }
@@ -130,6 +139,7 @@ pub fn main() -> ExitCode {
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
             Command::Encode(args) => codes::encode(&cli.device, args).await,
             Command::Decode(args) => codes::decode(&cli.device, args).await,
+            Command::Data(args) => data::run(args, &given),
             Command::Methods => Ok(methods::run()),
             Command::Doctor => doctor::run(&cli.device).await,
             Command::Bench(args) => bench::run(&cli.device, args).await,

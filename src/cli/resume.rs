@@ -13,7 +13,7 @@ use semivq::{Error, Result};
 
 use super::args::TrainArgs;
 use super::given::Given;
-use super::saved::refuse_taken;
+use super::saved::{notes, refuse_taken};
 use super::suggest;
 use super::train::{Run, with_advice};
 
@@ -133,6 +133,9 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
     if let Some(folder) = &args.data {
         let before = options.data.as_deref().unwrap_or("the built-in images");
         out!("on the images in {}, before on {before}", folder.display());
+    }
+    for note in notes(session.data(), given) {
+        out!("note: {note}");
     }
     let run = Run::open(held, session, next)?;
     let folder = &run.folder;

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use semivq::data::{Dataset, Images, png};
+use semivq::data::{Dataset, Images, picture};
+use semivq::error::with_names;
 use semivq::run::{self, CHECKPOINT, Saved};
 use semivq::{Error, Result};
 
+use super::given::{Given, flag};
 use super::output::note;
 use super::suggest;
 
@@ -36,12 +38,25 @@ pub fn data(saved: &Saved, given: Option<&Path>) -> Result<Dataset> {
             ));
         }
     }
-    saved.data(given)
+    let data = saved.data(given)?;
+    for text in &data.about.notes {
+        note(format_args!(
+            "note: {}",
+            with_names(text, |name| Some(flag(name)))
+        ));
+    }
+    Ok(data)
 }
 
-/// The PNG image at `path`, of a size that the model takes.
+/// What there is to say of a data set that was read, its options named as they are typed.
+pub fn notes(data: &Dataset, given: &Given) -> Vec<String> {
+    let notes = data.about.notes.iter();
+    notes.map(|note| given.named(note)).collect()
+}
+
+/// The image at `path`, of a size that the model takes.
 pub fn image(saved: &Saved, path: &Path) -> Result<Images> {
-    let image = png::read(path, saved.channels()?)?;
+    let image = picture::read(path, saved.channels()?)?;
     let ([_, height, width], by) = (image.shape, saved.options.model.granularity());
     if width.is_multiple_of(by) && height.is_multiple_of(by) {
         return Ok(image);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use semivq::data::{BuiltIn, Dataset};
 use semivq::gpu::Gpu;
 use semivq::run::{
     self, MetricsLog, RunFolder, charts, load_data, open_session, stored_path, take_weights,
@@ -14,9 +15,9 @@ use semivq::train::{Session, Taken, TrainOptions, listed};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
-use super::given::Given;
+use super::given::{Given, flag};
 use super::progress::Progress;
-use super::saved::refuse_taken;
+use super::saved::{notes, refuse_taken};
 use super::{DeviceArgs, resume, suggest};
 
 /// The exit code of what a signal ended.
@@ -39,7 +40,7 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result
     let mut run = match &args.run.resume {
         Some(file) if file.is_file() => resume::file(&gpu, file, args, given)?,
         Some(dir) => resume::folder(&gpu, dir, args, given)?,
-        None => start(&gpu, args)?,
+        None => start(&gpu, args, given)?,
     };
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -67,7 +68,27 @@ pub fn with_advice(error: Error, dir: &Path) -> Error {
     }
 }
 
-fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
+/// The data set of new options.
+///
+/// # Errors
+/// Those of [`load_data`]; [`Error::Conflict`] names what was given for images of another kind.
+pub fn read(options: &TrainOptions, given: &Given) -> Result<Dataset> {
+    let named = options.data.as_deref();
+    let files = named.filter(|name| BuiltIn::named(name).is_none());
+    let data = load_data(options, files.map(Path::new), Path::new(""))?;
+    for name in ["image_size", "skip_bad"] {
+        if given.has(name) && !data.about.takes.contains(&name) {
+            return Err(Error::Conflict(format!(
+                "{} has no effect: it is for folders of images, and these are {}; leave it out",
+                flag(name),
+                data.about.format
+            )));
+        }
+    }
+    Ok(data)
+}
+
+fn start(gpu: &Arc<Gpu>, args: &TrainArgs, given: &Given) -> Result<Run> {
     let mut options = args.options(gpu.is_software())?;
     if let Some(out) = &args.run.out {
         refuse_taken(out, args.run.overwrite)?;
@@ -75,8 +96,7 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     options.data = args.data.as_deref().map(stored_path).transpose()?;
     options.init = args.init.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
-    let images = options.data.as_deref().map(Path::new);
-    let data = load_data(&options, images, Path::new(""))?;
+    let data = read(&options, given)?;
     let began = Instant::now();
     let mut session = open_session(Arc::clone(gpu), &options, data)?;
     let taken = take_weights(&mut session, &options, Path::new(""))?;
@@ -101,6 +121,9 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs) -> Result<Run> {
     );
     if let (Some(taken), Some(file)) = (taken, &args.init) {
         say_taken(file, &taken);
+    }
+    for note in notes(session.data(), given) {
+        out!("note: {note}");
     }
     // Before the first step, so that there is a good checkpoint whatever comes.
     run.save_now().map_err(|e| with_advice(e, run.dir()))?;

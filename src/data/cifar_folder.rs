@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Dataset, Files, Images, Reading, Source, cifar, file};
+use super::{About, Dataset, Files, Images, Reading, Source, cifar, file};
 use crate::error::Result;
 
 /// Larger than any file of them.
@@ -41,6 +41,17 @@ pub(super) fn files(folder: &Path) -> [Vec<PathBuf>; 2] {
         let part = all.iter().filter(|p| is_test(p) == Some(test));
         part.cloned().collect()
     })
+}
+
+/// The names of the classes that lie beside the images, CIFAR-10's or the finer ones of CIFAR-100; empty where none do.
+pub(super) fn class_names(folder: &Path) -> Vec<String> {
+    let files = ["batches.meta.txt", "fine_label_names.txt"];
+    let text = files
+        .iter()
+        .find_map(|name| std::fs::read_to_string(folder.join(name)).ok());
+    let text = text.unwrap_or_default();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(str::to_owned).collect()
 }
 
 /// The images of `files`, one after the other.
@@ -86,6 +97,7 @@ pub(super) fn dataset(
         name,
         train: read(train, reading)?,
         test: read(test, reading)?,
+        about: About::default(),
     };
     dataset.validate()?;
     Ok(dataset)

@@ -125,6 +125,29 @@ impl Files {
         })
     }
 
+    /// `count` images of `shape` from byte `first` of a file, one after the other.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be opened.
+    #[cfg(feature = "pictures")]
+    pub(super) fn raw(path: &Path, shape: [usize; 3], first: u64, count: usize) -> Result<Self> {
+        let (file, size) = file::open(path)?;
+        let part = Part {
+            path: path.to_path_buf(),
+            file: Mutex::new(file),
+            size,
+            first: 0,
+            count,
+            header: first,
+            gap: 0,
+        };
+        Ok(Self {
+            shape,
+            parts: vec![part],
+            labels: None,
+        })
+    }
+
     /// The same with the classes of the images.
     #[must_use]
     pub(super) fn with_labels(self, labels: Option<Vec<u8>>) -> Self {

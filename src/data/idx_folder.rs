@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Dataset, Files, Images, Reading, Source, idx};
+use super::{About, Dataset, Files, Images, Reading, Source, idx};
 use crate::error::{Error, Result};
 
 /// Names that an error lists at most.
@@ -67,7 +67,7 @@ pub(super) fn read_folder_by(folder: &Path, reading: Reading) -> Result<Dataset>
         return Err(Error::file(
             folder,
             "is no folder; `data` wants one that holds train-images-idx3-ubyte and t10k-images-idx3-ubyte \
-             (plain or .gz), or CIFAR's .bin files",
+             (plain or .gz), CIFAR's .bin files, or images",
         ));
     }
     let content = Content::of(folder)?;
@@ -76,6 +76,7 @@ pub(super) fn read_folder_by(folder: &Path, reading: Reading) -> Result<Dataset>
         name: folder.display().to_string(),
         train: content.part(&set, true, reading)?,
         test: content.part(&set, false, reading)?,
+        about: About::default(),
     };
     dataset.validate()?;
     Ok(dataset)
@@ -85,6 +86,22 @@ pub(super) fn read_folder_by(folder: &Path, reading: Reading) -> Result<Dataset>
 pub(super) fn holds_images(folder: &Path) -> bool {
     let content = Content::of(folder);
     content.is_ok_and(|content| content.idx.keys().any(|name| name.kind == Kind::Images))
+}
+
+/// What to say of a folder without a file of any known kind, and what it holds; `None` when one is called like an IDX
+/// file.
+#[cfg(feature = "pictures")]
+pub(super) fn holds_nothing(folder: &Path) -> Result<Option<Error>> {
+    let content = Content::of(folder)?;
+    if !content.idx.is_empty() {
+        return Ok(None);
+    }
+    let message = format!(
+        "no images were found in it; it holds {}, `data` wants PNG, JPEG, WebP or BMP files in it or in folders below, \
+         IDX files named as those of MNIST, EMNIST or QMNIST, or CIFAR's .bin files",
+        Content::listed(content.all.iter().map(String::as_str))
+    );
+    Ok(Some(Error::file(folder, message)))
 }
 
 /// What a folder holds.

@@ -1,5 +1,6 @@
 //! Data sets: images as bytes, a train and a test part, each a [`Source`].
 
+mod built_in;
 pub mod cifar;
 #[cfg(not(target_arch = "wasm32"))]
 mod cifar_folder;
@@ -8,53 +9,38 @@ mod codes;
 mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
+#[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
+mod folder;
 mod gunzip;
 pub mod idx;
 #[cfg(not(target_arch = "wasm32"))]
 mod idx_folder;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod npy;
+#[cfg(not(target_arch = "wasm32"))]
+mod pickle;
 #[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
-pub mod png;
+pub mod picture;
+#[cfg(not(target_arch = "wasm32"))]
+mod read;
+pub mod scenes;
 mod source;
 pub mod synthetic;
 
 use std::sync::Arc;
 
+pub use built_in::BuiltIn;
 pub use codes::Codes;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::{Files, IN_MEMORY, Reading};
+#[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
+pub use folder::{Cache, USUAL_SIZE};
+#[cfg(not(target_arch = "wasm32"))]
+pub use read::{ReadOptions, read, read_by, read_with};
 pub use source::{Source, Subset};
 
 use crate::error::{Error, Result};
 use crate::rng::Stream;
-
-/// The data set at `path`: a folder of IDX files or of CIFAR's binary files, or one of the latter alone. Where
-/// there is no test part, one is held out by `seed`. Files above [`IN_MEMORY`] are read where they lie.
-///
-/// # Errors
-/// [`Error::File`] names what is missing or damaged, and what the folder holds.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn read(path: &std::path::Path, seed: u64) -> Result<Dataset> {
-    read_by(path, seed, Reading::Auto)
-}
-
-/// As [`read`], with images in memory or in their files as `reading` says.
-///
-/// # Errors
-/// As [`read`]; [`Error::File`] also when a file that is to be read in place is compressed.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn read_by(path: &std::path::Path, seed: u64, reading: Reading) -> Result<Dataset> {
-    if cifar_folder::is_file(path) {
-        let files = [vec![path.to_path_buf()], Vec::new()];
-        return cifar_folder::dataset(path, &files, seed, reading);
-    }
-    let files = cifar_folder::files(path);
-    if files.iter().all(Vec::is_empty) || idx_folder::holds_images(path) {
-        return idx_folder::read_folder_by(path, reading);
-    }
-    cifar_folder::dataset(path, &files, seed, reading)
-}
 
 /// Images of one size in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +88,23 @@ pub struct Dataset {
     pub train: Arc<dyn Source>,
     /// What is evaluated on.
     pub test: Arc<dyn Source>,
+    /// What else there is to say of it; nothing is trained on that.
+    pub about: About,
+}
+
+/// What was found where a data set was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The kind of its files.
+    pub format: String,
+    /// The options that had a say in what it is, of `image_size` and `skip_bad`.
+    pub takes: &'static [&'static str],
+    /// What its classes are called, in the order of their numbers; none where they have no names.
+    pub classes: Vec<String>,
+    /// What the user should hear: images that were resized or left out.
+    pub notes: Vec<String>,
+    /// The file in which decoded images are kept.
+    pub cache: Option<std::path::PathBuf>,
 }
 
 impl Dataset {
@@ -115,6 +118,7 @@ impl Dataset {
             name: name.into(),
             train: Arc::new(train),
             test: Arc::new(test),
+            about: About::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
+use crate::data::BuiltIn;
 use crate::error::{Error, Result};
 use crate::options::{BLOCKS, COMMITMENT_WEIGHT};
 use crate::quant::Quantizer;
@@ -69,6 +70,18 @@ impl ModelOptions {
         match self {
             Self::Simple(_) => Ok(()),
             Self::ResNet(options) => BLOCKS.check(options.blocks),
+        }
+    }
+
+    /// The built-in images that its model is trained on where no others are named, and their height and width.
+    #[must_use]
+    pub fn built_in(&self) -> (BuiltIn, usize) {
+        match self {
+            Self::Simple(_) => (BuiltIn::Glyphs, BuiltIn::Glyphs.sizes()[0]),
+            Self::ResNet(options) => match options.variant {
+                Variant::Resnet32 => (BuiltIn::Scenes, 32),
+                Variant::Resnet64 => (BuiltIn::Scenes, 64),
+            },
         }
     }
 

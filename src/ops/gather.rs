@@ -3,14 +3,19 @@
 //! images `[n, P]` bytes, in one or more pages, order `[n]` (a permutation), out `[B, C, H, W]`, `P = C H W`:
 //!
 //! ```text
-//! out[b, p] = scale * images[order[batch_start + b], p] + shift
+//! out[b, p] = scale * images[order[batch_start + b], q] + shift
 //! ```
 //!
+//! `q` is `p`; where images are flipped ([`gather_flipped`]) and a random bit of (seed, step, `epoch_start + b`) is
+//! set, it is the pixel opposite to `p` in its row.
+//!
 //! Each page has a dispatch, which writes the images that are its own.
-//! `batch_start` is part of the step's uniform. There is no gradient.
+//! `batch_start` (the batch's place in `order`) and `epoch_start` (its place in the epoch, which is the same
+//! however the images come to the device) are part of the step's uniform. There is no gradient.
 
 use crate::error::{Result, ShapeError};
-use crate::gpu::{GRID, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{GRID, RANDOM, Recorder, Var, kernels, uniform_struct};
+use crate::rng::{self, Stream};
 
 uniform_struct! {
     /// Uniform of the kernel.
@@ -21,11 +26,15 @@ uniform_struct! {
         count: u32,
         scale: f32,
         shift: f32,
+        width: u32,
+        flip: u32,
+        stream: u32,
     }
 }
 
 kernels! {
-    "gather", [GRID], step [batch_start: u32];
+    "gather", [GRID, RANDOM],
+    step [batch_start: u32, epoch_start: u32, step: u32, seed_low: u32, seed_high: u32];
     GATHER = "gather", 64, Params::FIELDS, [Read 1, Read 2, Write 3, Step 15];
 }
 
@@ -71,6 +80,43 @@ pub fn gather(
     shape: &[usize],
     range: (f32, f32),
 ) -> Result<Var> {
+    record(rec, pages, order, shape, range, false)
+}
+
+/// As [`gather`], every image flipped left to right with a chance of one half, anew in each step.
+///
+/// # Errors
+/// As [`gather`].
+pub fn gather_flipped(
+    rec: &mut Recorder<'_>,
+    pages: &[Page],
+    order: Var,
+    shape: &[usize],
+    range: (f32, f32),
+) -> Result<Var> {
+    record(rec, pages, order, shape, range, true)
+}
+
+/// Whether the image at `place` of its epoch is flipped in `step` (from 1): what [`gather_flipped`] does.
+#[must_use]
+pub fn is_flipped(seed: u64, step: u32, place: u32) -> bool {
+    let stream = Stream::at_step(seed, stream(), step);
+    stream.words(place)[0] >> 31 == 1
+}
+
+/// The random numbers that say what is flipped.
+fn stream() -> u32 {
+    rng::number_of("flips")
+}
+
+fn record(
+    rec: &mut Recorder<'_>,
+    pages: &[Page],
+    order: Var,
+    shape: &[usize],
+    range: (f32, f32),
+    flip: bool,
+) -> Result<Var> {
     let pixels: usize = shape[1..].iter().product();
     if !pixels.is_multiple_of(4) {
         let message =
@@ -87,6 +133,9 @@ pub fn gather(
             count: page.count as u32,
             scale: scale(range),
             shift: range.0,
+            width: shape[3] as u32,
+            flip: flip.into(),
+            stream: stream(),
         };
         let tensors = [page.images, order, out];
         rec.dispatch(&GATHER, &params, &tensors, shape[0] * pixels / 4);

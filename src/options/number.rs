@@ -79,6 +79,8 @@ const IN_U32: u64 = u32::MAX as u64;
 pub const LR: Number = number("", "lr", Range::Positive);
 /// Images a step; a data set sets a lower bound of its own.
 pub const BATCH: Number = number("", "batch", Range::Whole(1, IN_FLOAT));
+/// Height and width that images are resized and cropped to.
+pub const IMAGE_SIZE: Number = number("", "image_size", Range::Whole(8, 1024));
 /// Steps in all.
 pub const STEPS: Number = number("", "steps", Range::Whole(1, IN_U32));
 /// Steps a metrics line.

@@ -4,9 +4,7 @@ use serde_json::Value;
 
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
-    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, COMMITMENT_WEIGHT, DIM, EMA_DECAY,
-    EPS, FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED,
-    STEPS, SYNC_NU, WEIGHT_DECAY, WIDTH,
+    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS, FEATURE_SIZE, IMAGE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS, SYNC_NU, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
 use crate::models::ModelOptions;
@@ -29,7 +27,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 45] = [
+pub static TABLE: [Entry; 48] = [
     word(
         "",
         "model",
@@ -54,11 +52,19 @@ pub static TABLE: [Entry; 45] = [
     .shown("")
     .side("Method", "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed.")
     .initial("vq"),
-    entry("", "data", Kind::Text, "", "Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images")
+    entry("", "data", Kind::Text, "", "Images: a folder of PNG, JPEG, WebP or BMP files, flat or by class, of IDX files as MNIST's or of CIFAR's .bin files; or glyphs or scenes, which are built in [default: glyphs; of resnets scenes]")
         .unset(Unset::Null)
         .resumable(),
     entry("", "init", Kind::Text, "", "Start from the weights in a safetensors FILE: a state_dict of PyTorch, or a checkpoint")
         .unset(Unset::LeftOut),
+    number(
+        IMAGE_SIZE,
+        "",
+        "Resize and crop the images of a folder to this height and width; built-in scenes are 32 or 64 [default: their own, if they have one that the model takes, else 64; scenes 32, of resnet64 64]",
+    )
+    .unset(Unset::LeftOut),
+    entry("", "skip_bad", Kind::Switch, "false", "Leave out the images of a folder that cannot be read, and say which"),
+    entry("", "flip", Kind::Switch, "false", "Flip half of the training images left to right, others in each step"),
     number(
         STEPS,
         "",

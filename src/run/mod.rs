@@ -44,6 +44,8 @@ mod metrics_log;
 #[cfg(feature = "pictures")]
 pub mod pictures;
 mod saved;
+#[cfg(feature = "pictures")]
+pub mod sheet;
 
 pub use folder::{
     CHECKPOINT, CODES, CODES_PICTURE, CONFIG, CURVES, DECODED, METRICS, RECONSTRUCTED,

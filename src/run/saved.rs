@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{CHECKPOINT, CONFIG, io_error, read_config, read_next};
-use crate::data::{self, Dataset, Images, synthetic};
+use crate::data::{self, BuiltIn, Dataset, Images, ReadOptions};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::train::checkpoint::{State, Training};
@@ -96,8 +96,13 @@ impl Saved {
     /// [`Error::File`] names the folder that is not there any more; [`Error::Data`] when the model
     /// takes others.
     pub fn data(&self, given: Option<&Path>) -> Result<Dataset> {
-        let data = load_data(&self.options, given, &self.file)?;
-        let (have, want) = (data.shape()[0], self.channels()?);
+        let want = self.channels()?;
+        let mut data = load(&self.options, given, &self.file, None)?;
+        if data.shape()[0] != want {
+            // Images of a folder are grey or in colour, as they are wanted.
+            data = load(&self.options, given, &self.file, Some(want))?;
+        }
+        let have = data.shape()[0];
         if have != want {
             let message = format!("has images of {have} channels, the model takes {want}");
             return Err(Error::Data {
@@ -278,7 +283,7 @@ fn were_moved(dir: &Path, config: &TrainOptions, inside: &TrainOptions) -> bool 
         data: config.data.clone(),
         ..inside.clone()
     };
-    *config == rest && !locate(before, dir).exists()
+    *config == rest && BuiltIn::named(before).is_none() && !locate(before, dir).exists()
 }
 
 /// Fields in which `a` and `b` differ, as `vq.norm: "l2", "none"`.
@@ -301,11 +306,17 @@ fn differences(at: &str, a: &Value, b: &Value, fields: &mut Vec<String>) {
     }
 }
 
-/// `folder` as it is stored: found from any working directory.
+/// `folder` as it is stored: found from any working directory. The name of a built-in set stays as it is.
 ///
 /// # Errors
 /// [`Error::Config`] when JSON cannot hold it.
 pub fn stored_path(folder: &Path) -> Result<String> {
+    if let Some(name) = folder
+        .to_str()
+        .filter(|name| BuiltIn::named(name).is_some())
+    {
+        return Ok(name.to_owned());
+    }
     let path = std::path::absolute(folder).map_err(|e| io_error(folder, &e))?;
     path.into_os_string().into_string().map_err(|_| {
         Error::Config(format!(
@@ -319,8 +330,9 @@ pub fn stored_path(folder: &Path) -> Result<String> {
 /// looked for in the working directory and in the folders above the run.
 #[must_use]
 pub fn locate(stored: &str, near: &Path) -> PathBuf {
+    let built_in = BuiltIn::named(stored).is_some();
     let stored = Path::new(stored);
-    if stored.is_absolute() || stored.exists() {
+    if built_in || stored.is_absolute() || stored.exists() {
         return stored.to_path_buf();
     }
     let near = std::path::absolute(near).unwrap_or_default();
@@ -337,22 +349,51 @@ pub fn locate(stored: &str, near: &Path) -> PathBuf {
 /// [`Error::File`] names the folder that is not there any more, and what to do; [`Error::Data`] as
 /// [`Dataset::check_size`].
 pub fn load_data(options: &TrainOptions, given: Option<&Path>, near: &Path) -> Result<Dataset> {
-    let folder = match (given, &options.data) {
-        (Some(folder), _) => folder.to_path_buf(),
-        (None, Some(stored)) => {
-            let folder = locate(stored, near);
-            if !folder.exists() {
-                let message = format!(
-                    "was trained on the images in {stored}, which is not here; if they were moved, name theirs \
-                     with `data`"
-                );
-                return Err(Error::file(near, message));
-            }
-            folder
-        }
-        (None, None) => return Ok(synthetic::glyphs(options.seed)),
+    load(options, given, near, None)
+}
+
+/// As [`load_data`]; where images can be read with any number of channels, with `channels`.
+fn load(
+    options: &TrainOptions,
+    given: Option<&Path>,
+    near: &Path,
+    channels: Option<usize>,
+) -> Result<Dataset> {
+    let (usual, size) = options.model.built_in();
+    let stored = options.data.as_deref();
+    let named = match given {
+        Some(given) => given.to_str().and_then(BuiltIn::named),
+        None => stored.map_or(Some(usual), BuiltIn::named),
     };
-    let data = data::read(&folder, options.seed)?;
+    if let Some(set) = named {
+        let own = if set == usual { size } else { set.sizes()[0] };
+        // What a run of other images had for a size need not be one of these.
+        let wanted = options.image_size;
+        let wanted = wanted.filter(|size| given.is_none() || set.sizes().contains(size));
+        let data = set.dataset(options.seed, wanted.unwrap_or(own))?;
+        data.check_size(options.model.granularity())?;
+        return Ok(data);
+    }
+    let stored = stored.unwrap_or_default();
+    let folder = match given {
+        Some(folder) => folder.to_path_buf(),
+        None => locate(stored, near),
+    };
+    if given.is_none() && !folder.exists() {
+        let message = format!(
+            "was trained on the images in {stored}, which is not here; if they were moved, name theirs with `data`"
+        );
+        return Err(Error::file(near, message));
+    }
+    let read = ReadOptions {
+        seed: options.seed,
+        image_size: options.image_size,
+        granularity: options.model.granularity(),
+        channels,
+        skip_bad: options.skip_bad,
+        ..ReadOptions::default()
+    };
+    let data = data::read_with(&folder, &read)?;
     data.check_size(options.model.granularity())?;
     Ok(data)
 }

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::ahead::{self, Reader};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::gpu::{Gpu, Recorder, STEPS_AT_ONCE, Var};
-use crate::ops::gather::{Page, gather};
-use crate::rng::Stream;
+use crate::ops::gather::{Page, gather, gather_flipped};
 
 /// Bytes of training images up to which all of them are kept on the device: what a GPU of some years ago, and a tab
 /// of a browser, can spare.
@@ -41,7 +41,7 @@ pub(super) struct Feed {
     way: Way,
     /// Which of the images on the device the places of a batch take.
     order: wgpu::Buffer,
-    /// The epoch of the order.
+    /// The epoch of the order, where all images are on the device.
     epoch: Option<u32>,
 }
 
@@ -56,8 +56,8 @@ enum Way {
         images: wgpu::Buffer,
         /// How many that are: as fit a binding, up to [`STEPS_AT_ONCE`].
         batches: usize,
-        /// The order of the data set's images.
-        order: Vec<u32>,
+        /// Reads them.
+        reader: Reader,
     },
 }
 
@@ -69,9 +69,9 @@ fn pages(count: usize, stride: usize, allowed: u64) -> Vec<Range<usize>> {
 }
 
 /// Writes `bytes` at byte `offset`, a multiple of four, padded to whole words.
-fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: usize, mut bytes: Vec<u8>) {
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, offset: usize, bytes: &mut Vec<u8>) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-    gpu.queue.write_buffer(buffer, offset as u64, &bytes);
+    gpu.queue.write_buffer(buffer, offset as u64, bytes);
 }
 
 impl Feed {
@@ -115,7 +115,7 @@ impl Feed {
             let way = Way::Streamed {
                 images: gpu.zeros(&label, (held * stride).div_ceil(4))?,
                 batches,
-                order: Vec::new(),
+                reader: Reader::default(),
             };
             (order, way)
         };
@@ -143,11 +143,12 @@ impl Feed {
         (self.data.train.len() / self.batch) as u32
     }
 
-    /// Records the batch of a step, `[batch, C, H, W]` with pixels in `range`.
+    /// Records the batch of a step, `[batch, C, H, W]` with pixels in `range`; with `flip` half of the images are
+    /// flipped left to right, others in each step.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when an image is not a multiple of four bytes.
-    pub fn record(&self, rec: &mut Recorder<'_>, range: (f32, f32)) -> Result<Var> {
+    pub fn record(&self, rec: &mut Recorder<'_>, range: (f32, f32), flip: bool) -> Result<Var> {
         let [c, h, w] = self.data.shape();
         let words = |images: usize| [images * self.data.train.stride() / 4];
         let (held, pages) = match &self.way {
@@ -172,7 +173,8 @@ impl Feed {
             }
         };
         let order = rec.external("order", &[held], &self.order);
-        gather(rec, &pages, order, &[self.batch, c, h, w], range)
+        let record = if flip { gather_flipped } else { gather };
+        record(rec, &pages, order, &[self.batch, c, h, w], range)
     }
 
     /// Puts what the steps `steps` (from 0, of one epoch, and at most [`Self::together`]) need on the device, behind
@@ -182,27 +184,24 @@ impl Feed {
     /// Those of [`crate::data::Source::read`].
     pub fn prepare(&mut self, gpu: &Gpu, seed: u64, steps: Range<u32>) -> Result<()> {
         let epoch = steps.start / self.epoch_steps();
-        if self.epoch != Some(epoch) {
-            let all = Stream::new(seed, epoch).permutation(self.data.train.len() as u32);
-            match &mut self.way {
-                Way::Resident { .. } => {
-                    let words = bytemuck::cast_slice(&all);
-                    gpu.queue.write_buffer(&self.order, 0, words);
-                }
-                Way::Streamed { order, .. } => *order = all,
-            }
-            self.epoch = Some(epoch);
-        }
-        let Way::Streamed { images, order, .. } = &self.way else {
-            return Ok(());
-        };
         let stride = self.data.train.stride();
-        for step in steps {
-            let first = (step % self.epoch_steps()) as usize * self.batch;
-            let mut bytes = vec![0; self.batch * stride];
-            let own = &order[first..first + self.batch];
-            self.data.train.read(own, &mut bytes)?;
-            write(gpu, images, self.batch_start(step) as usize * stride, bytes);
+        let starts = steps.clone().map(|step| self.batch_start(step) as usize);
+        let starts: Vec<usize> = starts.collect();
+        match &mut self.way {
+            Way::Resident { .. } if self.epoch == Some(epoch) => {}
+            Way::Resident { .. } => {
+                let all = ahead::order(seed, epoch, self.data.train.len());
+                let words = bytemuck::cast_slice(&all);
+                gpu.queue.write_buffer(&self.order, 0, words);
+                self.epoch = Some(epoch);
+            }
+            Way::Streamed { images, reader, .. } => {
+                for (step, start) in steps.zip(starts) {
+                    let mut bytes = reader.take(&self.data, seed, self.batch, step)?;
+                    write(gpu, images, start * stride, &mut bytes);
+                    reader.give_back(bytes);
+                }
+            }
         }
         Ok(())
     }
@@ -223,6 +222,11 @@ impl Feed {
         };
         step % batches * self.batch as u32
     }
+
+    /// The place in the epoch of the first image of `step` (from 0).
+    pub fn epoch_start(&self, step: u32) -> u32 {
+        step % self.epoch_steps() * self.batch as u32
+    }
 }
 
 /// Reads the images of `page` and writes them to `buffer`.
@@ -233,7 +237,7 @@ fn fill(gpu: &Gpu, data: &Dataset, page: Range<usize>, buffer: &wgpu::Buffer) ->
     for first in page.clone().step_by(each) {
         let images = first..page.end.min(first + each);
         let offset = (first - page.start) * stride;
-        write(gpu, buffer, offset, data.train.read_range(images)?);
+        write(gpu, buffer, offset, &mut data.train.read_range(images)?);
         // So that what was written so far need not lie in memory a second time until the first step.
         gpu.queue.submit([]);
     }

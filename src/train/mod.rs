@@ -1,6 +1,7 @@
 //! Training: the session, its options, metrics and checkpoints.
 
 mod advice;
+mod ahead;
 pub mod checkpoint;
 mod codes;
 mod effect;

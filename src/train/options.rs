@@ -4,7 +4,7 @@ use super::{CheckpointEvery, Method, SessionOptions};
 use crate::error::{Error, Result};
 use crate::models::{Model, ModelOptions};
 use crate::optim::Optimizer;
-use crate::options::{LOG_EVERY, STEPS};
+use crate::options::{IMAGE_SIZE, LOG_EVERY, STEPS};
 use crate::quant::codebook::CodebookConfig;
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
@@ -26,10 +26,18 @@ pub struct TrainOptions {
     pub batch: usize,
     /// Seed of parameters and data order (and of the built-in data).
     pub seed: u64,
-    /// Folder of the data set; none for the built-in one.
+    /// Folder or file of the data set, or the name of a built-in one ([`crate::data::BuiltIn`]); none for the built-in
+    /// one of the model, see [`ModelOptions::built_in`].
     pub data: Option<String>,
     /// File of the weights that it starts from, see [`super::Weights`]; none for those that the seed draws.
     pub init: Option<String>,
+    /// Height and width that images of a folder are resized and cropped to, and in which built-in scenes are drawn;
+    /// none for what [`crate::data::ReadOptions::image_size`] says.
+    pub image_size: Option<usize>,
+    /// Whether images of a folder that cannot be read are left out.
+    pub skip_bad: bool,
+    /// Whether half of the training images, others in each step, are flipped left to right.
+    pub flip: bool,
     /// Every how many steps a metrics line is written.
     pub log_every: u32,
     /// The goal: steps in all; none where nobody said (on the page, in version 0.1.0).
@@ -50,6 +58,9 @@ impl Default for TrainOptions {
             seed: 0,
             data: None,
             init: None,
+            image_size: None,
+            skip_bad: false,
+            flip: false,
             log_every: 1,
             steps: None,
             checkpoint_every: None,
@@ -102,6 +113,9 @@ impl TrainOptions {
         self.session().validate()?;
         self.model.validate()?;
         LOG_EVERY.check(self.log_every)?;
+        if let Some(size) = self.image_size {
+            IMAGE_SIZE.check(size)?;
+        }
         self.steps.map_or(Ok(()), |steps| STEPS.check(steps))
     }
 
@@ -148,6 +162,7 @@ impl TrainOptions {
             lr: self.lr,
             seed: self.seed,
             optimizer: self.optimizer,
+            flip: self.flip,
         }
     }
 

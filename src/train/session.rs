@@ -26,6 +26,8 @@ pub struct SessionOptions {
     pub seed: u64,
     /// The optimiser.
     pub optimizer: Optimizer,
+    /// Whether half of the training images, others in each step, are flipped left to right.
+    pub flip: bool,
 }
 
 impl SessionOptions {
@@ -126,7 +128,7 @@ impl Session {
         options.validate()?;
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
-        let batch = feed.record(&mut rec, model.pixel_range())?;
+        let batch = feed.record(&mut rec, model.pixel_range(), options.flip)?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let seen = net.seen().to_vec();

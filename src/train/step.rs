@@ -36,6 +36,7 @@ impl Session {
         let values = optimizer
             .step(step, *lr)
             .with("batch_start", self.feed.batch_start(step.saturating_sub(1)))
+            .with("epoch_start", self.feed.epoch_start(step.saturating_sub(1)))
             .with("epoch_steps", steps)
             .with_seed(*seed);
         with_quantizers(values, self.model.as_ref(), step)

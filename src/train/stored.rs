@@ -34,6 +34,11 @@ struct Stored {
     data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     init: Option<String>,
+    image_size: Option<usize>,
+    #[serde(default)]
+    skip_bad: bool,
+    #[serde(default)]
+    flip: bool,
     log_every: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
@@ -62,6 +67,9 @@ impl From<&TrainOptions> for Stored {
             seed: options.seed,
             data: options.data.clone(),
             init: options.init.clone(),
+            image_size: options.image_size,
+            skip_bad: options.skip_bad,
+            flip: options.flip,
             log_every: options.log_every,
             steps: options.steps,
             checkpoint_every: options.checkpoint_every,
@@ -83,6 +91,9 @@ impl TryFrom<Stored> for TrainOptions {
             seed: stored.seed,
             data: stored.data,
             init: stored.init,
+            image_size: stored.image_size,
+            skip_bad: stored.skip_bad,
+            flip: stored.flip,
             log_every: stored.log_every,
             steps: stored.steps,
             checkpoint_every: stored.checkpoint_every,

@@ -6,7 +6,8 @@ use serde_json::json;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::{JsResult, parse_options};
-use crate::data::{Dataset, Images, Source, cifar, idx, synthetic};
+use crate::data::{BuiltIn, Dataset, Images, Source, cifar, idx, synthetic};
+use crate::error::Error;
 
 /// A data set.
 #[wasm_bindgen]
@@ -25,6 +26,17 @@ impl Data {
     #[must_use]
     pub fn glyphs(seed: f64) -> Self {
         Self::new(synthetic::glyphs(seed as u64))
+    }
+
+    /// The built-in images called `name`, `glyphs` or `scenes`, of this height and width (28, and 32 or 64).
+    ///
+    /// # Errors
+    /// [`Error::Config`] as an exception where there are no such images, [`Error::Option`] as one where they are of
+    /// other sizes.
+    pub fn built_in(name: &str, seed: f64, size: usize) -> JsResult<Self> {
+        let unknown = || Error::Config(format!("no images called `{name}` are built in"));
+        let set = BuiltIn::named(name).ok_or_else(unknown)?;
+        Ok(Self::new(set.dataset(seed as u64, size)?))
     }
 
     /// An IDX file of images, plain or gzip; a test part is held out.

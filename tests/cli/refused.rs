@@ -156,7 +156,7 @@ pub fn damaged_runs(folder: &Path) -> Result<(), Failed> {
         folder,
         &["reconstruct", "a", "data/t10k-images-idx3-ubyte"],
         1,
-        "is no readable PNG image",
+        "is no readable PNG, JPEG, WebP or BMP image",
     )?;
     bad(
         folder,

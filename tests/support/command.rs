@@ -13,7 +13,9 @@ pub type Test = fn(&Path) -> Result<(), Failed>;
 pub fn semivq(folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_semivq"));
     command.current_dir(folder).args(args);
-    if let Ok(adapter) = std::env::var("SEMIVQ_ADAPTER") {
+    command.env("SEMIVQ_CACHE", folder.join("cache"));
+    // `data` needs no GPU.
+    if let (Ok(adapter), false) = (std::env::var("SEMIVQ_ADAPTER"), args[0] == "data") {
         command.args(["--adapter", &adapter]);
     }
     command.output().unwrap()
