@@ -38,6 +38,8 @@ pub(super) struct Feed {
     data: Arc<Dataset>,
     /// Images of a step.
     batch: usize,
+    /// Parts of a step that pass one after the other.
+    parts: usize,
     way: Way,
     /// Which of the images on the device the places of a batch take.
     order: wgpu::Buffer,
@@ -122,10 +124,16 @@ impl Feed {
         Ok(Self {
             data,
             batch,
+            parts: 1,
             way,
             order,
             epoch: None,
         })
+    }
+
+    /// The same with `parts` parts a step, a number that divides its images.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Self { parts, ..self }
     }
 
     /// The data set.
@@ -143,11 +151,28 @@ impl Feed {
         (self.data.train.len() / self.batch) as u32
     }
 
-    /// Records the batch of a step, `[batch, C, H, W]` with pixels in `range`.
+    /// Records a part of the batch of a step, `[batch / parts, C, H, W]` with pixels in `range`.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when an image is not a multiple of four bytes.
     pub fn record(&self, rec: &mut Recorder<'_>, range: (f32, f32)) -> Result<Var> {
+        self.record_images(rec, range, self.batch / self.parts)
+    }
+
+    /// Records the whole batch of a step.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_whole(&self, rec: &mut Recorder<'_>, range: (f32, f32)) -> Result<Var> {
+        self.record_images(rec, range, self.batch)
+    }
+
+    fn record_images(
+        &self,
+        rec: &mut Recorder<'_>,
+        range: (f32, f32),
+        images: usize,
+    ) -> Result<Var> {
         let [c, h, w] = self.data.shape();
         let words = |images: usize| [images * self.data.train.stride() / 4];
         let (held, pages) = match &self.way {
@@ -172,7 +197,7 @@ impl Feed {
             }
         };
         let order = rec.external("order", &[held], &self.order);
-        gather(rec, &pages, order, &[self.batch, c, h, w], range)
+        gather(rec, &pages, order, &[images, c, h, w], range)
     }
 
     /// Puts what the steps `steps` (from 0, of one epoch, and at most [`Self::together`]) need on the device, behind
@@ -202,7 +227,12 @@ impl Feed {
             let mut bytes = vec![0; self.batch * stride];
             let own = &order[first..first + self.batch];
             self.data.train.read(own, &mut bytes)?;
-            write(gpu, images, self.batch_start(step) as usize * stride, bytes);
+            write(
+                gpu,
+                images,
+                self.batch_start(step, 0) as usize * stride,
+                bytes,
+            );
         }
         Ok(())
     }
@@ -215,13 +245,13 @@ impl Feed {
         }
     }
 
-    /// Where in the order on the device the batch of `step` (from 0) begins.
-    pub fn batch_start(&self, step: u32) -> u32 {
+    /// Where in the order on the device part `part` of the batch of `step` begins, both from 0.
+    pub fn batch_start(&self, step: u32, part: usize) -> u32 {
         let batches = match self.way {
             Way::Resident { .. } => self.epoch_steps(),
             Way::Streamed { batches, .. } => batches as u32,
         };
-        step % batches * self.batch as u32
+        step % batches * self.batch as u32 + (part * self.batch / self.parts) as u32
     }
 }
 

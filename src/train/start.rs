@@ -28,7 +28,7 @@ impl Session {
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
         let model = self.model.as_ref();
         let options = &self.options;
-        let batch = self.feed.record(&mut rec, model.pixel_range())?;
+        let batch = self.feed.record_whole(&mut rec, model.pixel_range())?;
         let mut net = Builder::new(&mut rec, 0.0);
         model.forward(&mut net, batch)?;
         let own = net.seen().iter().find(|(name, _)| name == quantizer);
