@@ -305,7 +305,7 @@ impl Run {
             (run::BEST, "the model of the best of them"),
         ] {
             if dir.join(name).exists() {
-                out!("  {name:<20} {what}");
+                out!("  {name:<28} {what}");
             }
         }
         out!(

@@ -187,7 +187,8 @@ fn picture(path: &Path, panels: &[Panel]) -> Result<()> {
     if plotters::style::register_font("sans-serif", FontStyle::Normal, font).is_err() {
         return Err(Error::file(path, "the built-in font cannot be read"));
     }
-    let (width, height) = (1000_u32, 300 * (panels.len() as u32).div_ceil(2));
+    let columns = panels.len().min(2) as u32;
+    let (width, height) = (500 * columns, 300 * (panels.len() as u32).div_ceil(2));
     let mut pixels = vec![0; (width * height * 3) as usize];
     draw(&mut pixels, (width, height), panels)
         .map_err(|e| Error::file(path, format!("cannot be drawn: {e}")))?;
@@ -204,7 +205,7 @@ fn draw(pixels: &mut [u8], size: (u32, u32), panels: &[Panel]) -> Drawn {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
     root.fill(&WHITE).map_err(|e| text(&e))?;
-    let areas = root.split_evenly((panels.len().div_ceil(2), 2));
+    let areas = root.split_evenly((panels.len().div_ceil(2), panels.len().min(2)));
     for (area, panel) in areas.iter().zip(panels) {
         // Text, since the error itself borrows the pixels.
         panel.draw(area).map_err(|e| text(&e))?;

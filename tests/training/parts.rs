@@ -183,7 +183,7 @@ pub fn parts_in_every_way(gpu: Arc<Gpu>) -> Result<(), Failed> {
                 while let Some(m) = session.next_metrics().await? {
                     metrics.push(m);
                 }
-                semivq::Result::Ok(())
+                Ok::<(), semivq::Error>(())
             })?;
             let got = (metrics, checkpoint(&session)?);
             ensure(got == want, format!("{case}, {how}: the runs differ"))?;
