@@ -79,7 +79,7 @@ async fn train(gpu: Arc<Gpu>, steps: u32) -> semivq::Result<Evaluation> {
         lr: 2e-3,
         seed: 1,
         optimizer: Optimizer::default(),
-        flip: false,
+        ..SessionOptions::default()
     };
     let mut session = Session::new(
         gpu,

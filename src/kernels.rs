@@ -18,9 +18,11 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::ops::linear::KERNELS,
         crate::ops::loss::KERNELS,
         crate::ops::max_pool2d::KERNELS,
+        crate::ops::ssim::KERNELS,
         crate::ops::sum::KERNELS,
         crate::ops::upsample::KERNELS,
         crate::optim::adamw::KERNELS,
+        crate::optim::clip::KERNELS,
         crate::optim::sgd::KERNELS,
         crate::quant::codebook::affine::KERNELS,
         crate::quant::codebook::alpha::KERNELS,
@@ -39,6 +41,7 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::quant::codebook::search_wide::KERNELS,
         crate::quant::usage::KERNELS,
         crate::gpu::accumulate::KERNELS,
+        crate::gpu::micro_batches::KERNELS,
         crate::bench::KERNELS,
     ];
     files.concat()
@@ -90,6 +93,7 @@ pub fn shared_constants() -> Vec<SharedConstant> {
         ("bench", "ROUNDS", crate::bench::ROUNDS as f64),
         ("kmeans", "MAX_TRIALS", kmeans::MAX_TRIALS as f64),
         ("norm", "MAX", norm::MAX),
+        ("ssim", "WINDOW", crate::ops::ssim::WINDOW as f64),
         ("search_doubtful", "TILE", search_doubtful::TILE as f64),
         ("usage", "BUCKETS", usage::BUCKETS as f64),
     ];

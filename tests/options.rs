@@ -82,6 +82,15 @@ fn changes() -> Vec<(&'static str, Value)> {
         // A large step drives pixels beyond the range that is clamped.
         ("output_clamp", json!({"output_clamp": "train"})),
         ("lr", json!({"lr": 0.002})),
+        ("schedule", json!({"schedule": "cosine", "steps": 12})),
+        ("warmup", json!({"warmup": 5})),
+        ("min_lr", json!({"min_lr": 1e-4})),
+        ("decay_every", json!({"decay_every": 1})),
+        ("decay_factor", json!({"decay_factor": 0.3})),
+        ("quantizer_lr", json!({"quantizer_lr": 0.5})),
+        ("clip_norm", json!({"clip_norm": 1e-3})),
+        ("accumulate", json!({"accumulate": 2})),
+        ("loss", json!({"loss": "mse"})),
         ("seed", json!({"seed": 7})),
         ("flip", json!({"flip": true})),
         ("batch", json!({"batch": 4})),
@@ -128,7 +137,13 @@ fn changes() -> Vec<(&'static str, Value)> {
 
 /// What says how far a run goes, where its images and first weights are and what it keeps, or is a setting of others
 /// (the models, which are trained elsewhere).
-const NOT_TRAINED_WITH: [&str; 13] = [
+const NOT_TRAINED_WITH: [&str; 19] = [
+    "epochs",
+    "eval_every",
+    "keep_best",
+    "keep_last",
+    "patience",
+    "min_delta",
     "model",
     "width",
     "blocks",
@@ -162,6 +177,9 @@ fn settings() -> Vec<Value> {
     let methods = Method::ALL.iter().map(|m| json!({"method": m.name()}));
     let switches = [
         json!({"optimizer": {"name": "sgd"}}),
+        json!({"schedule": "cosine", "steps": 9}),
+        json!({"schedule": "step", "steps": 3}),
+        json!({"method": "approach1", "clip_norm": 0.1, "accumulate": 2}),
         json!({"vq": {"no_vq": true}}),
         json!({"vq": {"affine_lr": 2.0, "using_statistics": true}}),
         json!({"vq": {"replace_freq": 1}}),

@@ -1,7 +1,10 @@
 //! The baselines against other implementations: vector-quantize-pytorch, and scikit-learn for k-means.
-//! `tests/peers/generate.py` makes the cases.
+//! `tests/peers/generate.py` makes the cases. Schedules, clipping and rates of parameter groups against PyTorch, SSIM
+//! against scikit-image: `tests/peers/generate_training.py`.
 
 mod support;
+#[path = "peers/training.rs"]
+mod training;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -243,5 +246,13 @@ fn main() {
         |gpu, _| clusters_as_well(gpu),
     ));
     trials.push(test("k-means takes odd rows", |gpu, _| takes_odd_rows(gpu)));
+    trials.push(Trial::test("schedules of PyTorch", training::schedules));
+    trials.push(test(
+        "clipping and parameter groups of PyTorch",
+        |gpu, _| training::clipped_steps(gpu),
+    ));
+    trials.push(test("SSIM of scikit-image", |gpu, _| {
+        training::similarity(gpu)
+    }));
     libtest_mimic::run(&args, trials).exit();
 }

@@ -209,7 +209,7 @@ fn session(gpu: &Arc<Gpu>, model: impl Model + 'static) -> semivq::Result<Sessio
         lr: 5e-3,
         seed: 2,
         optimizer: Optimizer::default(),
-        flip: false,
+        ..SessionOptions::default()
     };
     Session::new(Arc::clone(gpu), Box::new(model), glyphs(16, 5), options)
 }

@@ -2,6 +2,8 @@
 //! to the end that it would have had, or one line says why not.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "run_folder/evaluations.rs"]
+mod evaluations;
 #[path = "run_folder/files.rs"]
 mod files;
 #[path = "run_folder/options.rs"]
@@ -113,6 +115,9 @@ fn main() {
         #[cfg(unix)]
         ("a full disk", states::a_full_disk),
         ("a finished run", states::a_finished_run),
+        ("a run is watched", evaluations::a_run_is_watched),
+        ("a run ends early", evaluations::a_run_ends_early),
+        ("epochs and schedules", evaluations::epochs_and_schedules),
         ("large codebooks", values::large_codebooks),
         ("kills at random moments", states::kills_at_random_moments),
     ];

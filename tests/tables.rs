@@ -362,7 +362,21 @@ fn what_has_no_effect_is_in_the_table() {
     let mut want = names(of_a_quantiser);
     want.remove("feature_size");
     want.remove("no_vq");
-    want.extend(names(["method", "commitment_weight", "momentum"]));
+    want.extend(names([
+        "method",
+        "commitment_weight",
+        "momentum",
+        "quantizer_lr",
+    ]));
+    // Of a schedule and of evaluations that there are not.
+    want.extend(names([
+        "min_lr",
+        "decay_every",
+        "decay_factor",
+        "keep_best",
+        "patience",
+        "min_delta",
+    ]));
     agree("options of a quantiser, idle ones", &want, &plain);
 }
 

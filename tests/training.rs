@@ -8,6 +8,8 @@ mod memory;
 mod models;
 #[path = "training/optimizers.rs"]
 mod optimizers;
+#[path = "training/parts.rs"]
+mod parts;
 #[path = "training/reconfigure.rs"]
 mod reconfigure;
 #[path = "training/refused.rs"]
@@ -110,6 +112,16 @@ fn main() {
             "what needs a new session",
             reconfigure::what_needs_a_new_session,
         ),
+        (
+            "parts make the whole batch",
+            parts::parts_make_the_whole_batch,
+        ),
+        ("parts in every way", parts::parts_in_every_way),
+        (
+            "a rate for the quantiser's own",
+            parts::a_rate_for_the_quantisers_own,
+        ),
+        ("figures of an evaluation", parts::figures_of_an_evaluation),
         (
             "a folded grid reaches every element",
             memory::a_folded_grid_reaches_every_element,

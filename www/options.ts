@@ -106,6 +106,8 @@ export interface TrainOptions {
   data: string | null;
   /** Steps in all. */
   steps?: number;
+  /** The goal in passes over the training images, in place of --steps. */
+  epochs?: number;
   /** Images a step. Default: 256. */
   batch: number;
   /** Learning rate. Default: 3e-4. */
@@ -116,10 +118,38 @@ export interface TrainOptions {
   log_every: number;
   /** Write a checkpoint every so many steps, or seconds (15s). */
   checkpoint_every?: string;
+  /** Learning rate after the warm-up: constant, cosine (down to --min-lr at the end) or step (down every so many steps). Default: "constant". */
+  schedule: "constant" | "cosine" | "step";
+  /** Steps over which the rate grows to --lr. Default: 0. */
+  warmup: number;
+  /** Where the cosine ends. Default: 0. */
+  min_lr: number;
+  /** Steps between two falls of the rate. */
+  decay_every?: number;
+  /** What the rate is multiplied by at each fall. Default: 0.1. */
+  decay_factor: number;
+  /** Evaluate on the test images every so many steps. Default: 0. */
+  eval_every: number;
+  /** Keep the checkpoint with the least test loss of the evaluations, as checkpoint-best.safetensors. */
+  keep_best: boolean;
+  /** Checkpoints that are kept; with more than one each is also there as checkpoint-STEP.safetensors. Default: 1. */
+  keep_last: number;
+  /** End the run after so many evaluations in a row without a smaller test loss. Default: 0. */
+  patience: number;
+  /** How far the test loss must fall to count as smaller. Default: 0. */
+  min_delta: number;
   /** Clamp the output in training too (train) or outside it only (eval). Default: "eval". */
   output_clamp: "train" | "eval";
   /** Weight of the commitment loss. Default: 10. */
   commitment_weight: number;
+  /** Reconstruction loss: l1 or mse. */
+  loss?: "l1" | "mse";
+  /** Factor of the learning rate for what the quantiser learns besides its codebook: networks of alpha and gamma, affine scales and biases, maps. Default: 1. */
+  quantizer_lr: number;
+  /** Greatest norm of all gradients together; longer ones are scaled down to it. Default: 0. */
+  clip_norm: number;
+  /** Parts of a batch that pass one after the other and make one step, where the whole does not fit. Default: 1. */
+  accumulate: number;
   /** The quantiser. */
   vq: QuantizerOptions;
   /** The optimiser. */

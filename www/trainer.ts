@@ -28,6 +28,10 @@ export interface Metrics {
   age_max?: number;
   alpha_mean?: number;
   alpha_penalty?: number;
+  /** Norm of all gradients together, where they are clipped. */
+  grad_norm?: number;
+  /** Learning rate, where it changes over the steps. */
+  lr?: number;
 }
 
 /** Figures over the test images. */
@@ -35,6 +39,10 @@ export interface Evaluation {
   images: number;
   l1: number;
   mse: number;
+  /** Peak signal-to-noise ratio in dB, mean over images. */
+  psnr: number | null;
+  /** Structural similarity, mean over images of 11 pixels a side or more. */
+  ssim: number | null;
   perplexity: number | null;
   active_ratio: number | null;
 }

@@ -24,9 +24,11 @@ pub struct RunArgs {
     #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// Go on with a run: the one in a folder, or from a checkpoint FILE.safetensors (the page's too),
-    /// which makes a new run (--out). Its options are the run's; --steps, --lr, --log-every,
-    /// --checkpoint-every, --commitment-weight, --penalty-weight, --weight-decay and, where its
-    /// images were moved, --data can be given anew
+    /// which makes a new run (--out). Its options are the run's; --steps or --epochs,
+    /// --lr, --schedule, --warmup, --min-lr, --decay-every, --decay-factor (over all steps, from the
+    /// first), --log-every, --checkpoint-every, --eval-every, --keep-best, --keep-last, --patience,
+    /// --min-delta, --commitment-weight, --penalty-weight, --weight-decay and, where its images were
+    /// moved, --data can be given anew
     #[arg(long, value_name = "DIR|FILE")]
     pub resume: Option<PathBuf>,
     /// The seed's README to the letter: output clamped in training too, batch 256, 1000 steps. It
@@ -171,7 +173,8 @@ impl TrainArgs {
         let small = software && !self.run.readme;
         let (steps, batch) = if small { SOFTWARE_SIZE } else { GPU_SIZE };
         for (name, default) in [("steps", json!(steps)), ("batch", json!(batch))] {
-            if options[name].is_null() {
+            let given = name == "steps" && !options["epochs"].is_null();
+            if options[name].is_null() && !given {
                 options[name] = default;
             }
         }
@@ -208,6 +211,9 @@ impl TrainArgs {
         let idle = TrainOptions::idle(self.partial(false))?;
         idle::refuse(given, &idle)?;
         let options = self.options(false)?;
+        if options.epochs.is_none() {
+            options.schedule.validate_goal(options.steps)?;
+        }
         idle::refuse_method(given, self)?;
         idle::say(given, self, &options);
         Ok(())
@@ -231,18 +237,20 @@ impl TrainArgs {
     pub fn shrunk(&self, software: bool) -> Option<String> {
         let (steps, batch) = SOFTWARE_SIZE;
         let mut parts = Vec::new();
-        if self.given("steps").is_none() {
+        if self.given("steps").is_none() && self.given("epochs").is_none() {
             parts.push(format!("{steps} steps"));
         }
         if self.given("batch").is_none() {
             parts.push(format!("batch {batch}"));
         }
         (software && !self.run.readme && !parts.is_empty()).then(|| {
+            let usual = match self.given("epochs") {
+                Some(_) => format!("batch {}", GPU_SIZE.1),
+                None => format!("{} steps of batch {}", GPU_SIZE.0, GPU_SIZE.1),
+            };
             format!(
-                "software adapter: {} instead of {} steps of batch {}",
-                parts.join(" of "),
-                GPU_SIZE.0,
-                GPU_SIZE.1
+                "software adapter: {} instead of {usual}",
+                parts.join(" of ")
             )
         })
     }

@@ -39,10 +39,12 @@ pub struct ReconstructArgs {
 pub fn line(test: &Evaluation) -> String {
     let number = |v: Option<f64>| v.map_or("-".into(), |v| format!("{v:.2}"));
     format!(
-        "test ({} images): l1 {:.4} | mse {:.4} | perplexity {} | active {} %",
+        "test ({} images): l1 {:.4} | mse {:.4} | psnr {} dB | ssim {} | perplexity {} | active {} %",
         test.images,
         test.l1,
         test.mse,
+        number(test.psnr),
+        test.ssim.map_or("-".into(), |v| format!("{v:.4}")),
         number(test.perplexity),
         number(test.active_ratio)
     )

@@ -20,6 +20,7 @@ mod output;
 mod progress;
 mod resume;
 mod saved;
+mod schedule;
 mod suggest;
 mod train;
 
@@ -85,7 +86,7 @@ impl DeviceArgs {
 enum Command {
     /// Train a model; watch it learn; write checkpoint, metrics, figures and pictures
     Train(Box<args::TrainArgs>),
-    /// Test figures (l1, mse, perplexity, active ratio) of a run
+    /// Test figures (l1, mse, psnr, ssim, perplexity, active ratio) of a run
     Eval(eval::EvalArgs),
     /// Pass images (PNG, JPEG, WebP, BMP) through a run's autoencoder
     Reconstruct(eval::ReconstructArgs),

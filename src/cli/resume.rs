@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use semivq::data::Dataset;
 use semivq::gpu::Gpu;
 use semivq::run::{
     self, CHECKPOINT, MetricsLog, RunFolder, agreed, load_data, locate, no_run, open_session,
@@ -37,7 +38,7 @@ fn refuse_ignored(given: &Given, file: bool) -> Result<()> {
 /// [`Error::Config`] names the options given that nothing would come of, as all `steps` are done; where the
 /// run is `concluded`, its images are not needed either.
 fn refuse_too_late(given: &Given, steps: u32, concluded: bool) -> Result<()> {
-    let mut known = vec!["resume", "out", "adapter", "backend", "steps"];
+    let mut known = vec!["resume", "out", "adapter", "backend", "steps", "epochs"];
     known.extend((!concluded).then_some("data"));
     let late = given.except(&known);
     if late.is_empty() {
@@ -65,6 +66,15 @@ fn changed(
         changed.data = Some(stored_path(&folder)?);
     }
     Ok(changed)
+}
+
+/// The options with the steps that epochs are, which takes the data set.
+fn with_goal(options: TrainOptions, near: &Path) -> Result<(TrainOptions, Option<Dataset>)> {
+    if options.steps.is_some() || options.epochs.is_none() {
+        return Ok((options, None));
+    }
+    let data = load_data(&options, None, near)?;
+    Ok((options.with_goal(data.train.len())?, Some(data)))
 }
 
 /// How far the run goes.
@@ -104,7 +114,7 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
         (None, Some(config)) => (config, false),
         (None, None) => return Err(no_run(dir)),
     };
-    let next = changed(&options, args, given, dir)?;
+    let (next, early) = with_goal(changed(&options, args, given, dir)?, dir)?;
     let steps = goal(&next, dir)?;
     let done = state.as_ref().map_or(0, |s| s.step);
     if steps < done.max(1) {
@@ -113,7 +123,7 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
             dir.display()
         )));
     }
-    let data = load_data(&next, None, dir)?;
+    let data = early.map_or_else(|| load_data(&next, None, dir), Ok)?;
     let mut session = open_session(Arc::clone(gpu), &next, data)?;
     if let Some(state) = &state {
         let restored = session.restore_state(state);
@@ -189,7 +199,7 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
     let refuse = |why: String| Error::file(file, why);
     let state = read_state(file, true)?;
     let options = options_of(&state, file)?;
-    let next = changed(&options, args, given, file)?;
+    let (next, early) = with_goal(changed(&options, args, given, file)?, file)?;
     let steps = goal(&next, file)?;
     if steps <= state.step {
         return Err(Error::Config(format!(
@@ -198,7 +208,7 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
             state.step
         )));
     }
-    let data = load_data(&next, None, file)?;
+    let data = early.map_or_else(|| load_data(&next, None, file), Ok)?;
     let mut session = open_session(Arc::clone(gpu), &next, data)?;
     session
         .restore_state(&state)

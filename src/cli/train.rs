@@ -9,7 +9,8 @@ use std::time::Instant;
 use semivq::data::{BuiltIn, Dataset};
 use semivq::gpu::Gpu;
 use semivq::run::{
-    self, MetricsLog, RunFolder, charts, load_data, open_session, stored_path, take_weights,
+    self, Evaluated, EvaluationsLog, MetricsLog, RunFolder, Watch, charts, load_data, open_session,
+    stored_path, take_weights,
 };
 use semivq::train::{Session, Taken, TrainOptions, listed};
 use semivq::{Error, Result};
@@ -18,7 +19,7 @@ use super::args::TrainArgs;
 use super::given::{Given, flag};
 use super::progress::Progress;
 use super::saved::{notes, refuse_taken};
-use super::{DeviceArgs, resume, suggest};
+use super::{DeviceArgs, resume, schedule, suggest};
 
 /// The exit code of what a signal ended.
 const INTERRUPTED: u8 = 130;
@@ -29,6 +30,7 @@ pub struct Run {
     pub options: TrainOptions,
     pub folder: RunFolder,
     pub log: MetricsLog,
+    evaluations: EvaluationsLog,
     progress: Progress,
 }
 
@@ -42,6 +44,7 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result
         Some(dir) => resume::folder(&gpu, dir, args, given)?,
         None => start(&gpu, args, given)?,
     };
+    run.show_schedule().map_err(|e| with_advice(e, run.dir()))?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let handler = ctrlc::set_handler(move || {
@@ -97,6 +100,7 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs, given: &Given) -> Result<Run> {
     options.init = args.init.as_deref().map(stored_path).transpose()?;
     options.build_model(1)?;
     let data = read(&options, given)?;
+    let options = options.with_goal(data.train.len())?;
     let began = Instant::now();
     let mut session = open_session(Arc::clone(gpu), &options, data)?;
     let taken = take_weights(&mut session, &options, Path::new(""))?;
@@ -151,6 +155,7 @@ impl Run {
         let steps = options.steps.unwrap_or(done);
         Ok(Self {
             log: MetricsLog::open(&folder, done, options.log_every)?,
+            evaluations: EvaluationsLog::open(&folder, done)?,
             progress: Progress::new(done, steps, options.batch),
             session,
             options,
@@ -160,6 +165,29 @@ impl Run {
 
     pub fn dir(&self) -> &Path {
         self.folder.dir()
+    }
+
+    /// Draws the learning rate of a run that has steps to go.
+    fn show_schedule(&self) -> Result<()> {
+        if self.session.steps_done() >= self.goal() {
+            return Ok(());
+        }
+        if let Some(line) = schedule::line(&self.options) {
+            charts::schedule(self.dir(), &self.options)?;
+            out!("{line} ({})", run::SCHEDULE);
+        }
+        Ok(())
+    }
+
+    /// What the evaluations under way say.
+    fn watch(&self) -> Watch {
+        let lines = &self.evaluations.lines;
+        Watch::over(lines, self.session.loss(), self.options.min_delta)
+    }
+
+    /// Whether nothing is left to train: all steps are done, or the test loss falls no more.
+    fn is_over(&self) -> bool {
+        self.session.steps_done() >= self.goal() || self.watch().ends(self.options.patience)
     }
 
     fn goal(&self) -> u32 {
@@ -172,7 +200,7 @@ impl Run {
         let first = self.session.steps_done();
         let lines = self.log.lines.len();
         let concluded = || (self.folder).is_concluded(&self.session, &self.options, lines);
-        if first == self.goal() && concluded() {
+        if self.is_over() && concluded() {
             let but = match self.log.gap {
                 Some(_) => "complete, but for the metrics",
                 None => "complete, nothing is missing",
@@ -186,11 +214,20 @@ impl Run {
             // What was learned so far is worth seeing when a run goes wrong; but whatever goes wrong
             // with that is not what ended it.
             let _ = self.log.flush();
-            let _ = charts::curves(self.dir(), &self.log.lines);
+            let _ = charts::curves_with(self.dir(), &self.log.lines, &self.evaluations.lines);
             return Err(error);
         }
         let done = self.session.steps_done();
-        let stopped = done < self.goal();
+        let stopped = !self.is_over();
+        let watch = self.watch();
+        if let (true, Some((best, loss))) = (watch.ends(self.options.patience), watch.best) {
+            out!(
+                "ended early at step {done} of {}: {} evaluations without a smaller test loss; the best, {loss:.4}, was \
+                 that of step {best}",
+                self.goal(),
+                watch.without_improvement
+            );
+        }
         if stopped {
             let command = suggest::resume(self.dir());
             out!(
@@ -207,15 +244,20 @@ impl Run {
     async fn train(&mut self, stop: &AtomicBool) -> Result<()> {
         let every = self.options.checkpoint_every.unwrap_or_default();
         let mut saved = Instant::now();
-        if self.session.steps_done() == self.goal() {
+        self.save_best().await?;
+        if self.is_over() {
             return Ok(());
         }
-        while self.session.steps_done() < self.goal() && !stop.load(Ordering::SeqCst) {
+        while !self.is_over() && !stop.load(Ordering::SeqCst) {
             if let Some(metrics) = self.session.step().await? {
                 self.progress.show(&metrics);
                 self.log.add(metrics)?;
             }
-            if every.is_due(self.session.steps_done(), saved.elapsed().as_secs_f64()) {
+            let step = self.session.steps_done();
+            if self.options.eval_every > 0 && step.is_multiple_of(self.options.eval_every) {
+                self.evaluate().await?;
+            }
+            if every.is_due(step, saved.elapsed().as_secs_f64()) {
                 self.drain().await?;
                 self.save().await?;
                 saved = Instant::now();
@@ -223,6 +265,33 @@ impl Run {
         }
         self.drain().await?;
         self.save().await
+    }
+
+    /// Evaluates on the test images. A kill may come at any moment, so the checkpoint of the step is there before that
+    /// of the best.
+    async fn evaluate(&mut self) -> Result<()> {
+        self.drain().await?;
+        let step = self.session.steps_done();
+        let test = self.session.evaluate(&self.session.data().test).await?;
+        let line = super::eval::line(&test);
+        self.progress.say(&format!("step {step}: {line}"));
+        self.evaluations.add(&Evaluated { step, test })?;
+        let best = self.watch().best.is_some_and(|(best, _)| best == step);
+        if self.options.keep_best && best {
+            self.save().await?;
+            self.save_best().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoint of the best evaluation, where that is of this step and a kill kept it from being there.
+    async fn save_best(&self) -> Result<()> {
+        let best = self.watch().best.map(|(step, _)| step);
+        let here = best == Some(self.session.steps_done());
+        if self.options.keep_best && here && self.folder.best_step() != best {
+            self.folder.save_best(&self.session, &self.options).await?;
+        }
+        Ok(())
     }
 
     async fn drain(&mut self) -> Result<()> {
@@ -260,6 +329,7 @@ impl Run {
                 run::CURVES,
                 "losses, perplexity and active codes over the steps",
             ),
+            (run::SCHEDULE, "the learning rate over the steps"),
             (
                 run::CODES_PICTURE,
                 "how the codes were used over the last epoch, and their ages",
@@ -267,6 +337,17 @@ impl Run {
         ] {
             if dir.join(name).exists() {
                 out!("  {name:<20} {what}");
+            }
+        }
+        for (name, what) in [
+            (
+                run::EVALUATIONS,
+                "test figures under way, a line an evaluation",
+            ),
+            (run::BEST, "the model of the best of them"),
+        ] {
+            if dir.join(name).exists() {
+                out!("  {name:<28} {what}");
             }
         }
         out!(

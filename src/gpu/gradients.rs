@@ -168,6 +168,7 @@ impl Recorder<'_> {
         while let Some(step) = self.tape.steps.pop() {
             step(self)?;
         }
+        self.add_up_parts();
         self.enter(Phase::Updates);
         for update in std::mem::take(&mut self.tape.updates) {
             update(self)?;

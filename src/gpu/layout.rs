@@ -1,5 +1,7 @@
 //! Names, shapes and places of a model's parameters and buffers.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::rng::Stream;
 
@@ -180,6 +182,27 @@ impl ParameterLayout {
     #[must_use]
     pub(super) fn arena_len(&self) -> usize {
         self.parameter_len.max(ALIGN)
+    }
+
+    /// The arena of the parameters cut into stretches that have the same `factor`, by the parameters' names.
+    #[must_use]
+    pub fn stretches(&self, factor: impl Fn(&str) -> f32) -> Vec<(Range<usize>, f32)> {
+        let mut all: Vec<(Range<usize>, f32)> = Vec::new();
+        for spec in &self.parameters {
+            let own = factor(&spec.name);
+            match all.last_mut() {
+                Some((_, last)) if *last == own => {}
+                Some((stretch, _)) => {
+                    stretch.end = spec.offset;
+                    all.push((spec.offset..spec.offset, own));
+                }
+                None => all.push((0..0, own)),
+            }
+        }
+        if let Some((stretch, _)) = all.last_mut() {
+            stretch.end = self.arena_len();
+        }
+        all
     }
 
     /// Offset and length of the parameter of this index, if there is one.

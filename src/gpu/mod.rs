@@ -14,6 +14,7 @@ mod host;
 mod kernel;
 mod layout;
 mod memory;
+pub(crate) mod micro_batches;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod nudge;
 mod place;

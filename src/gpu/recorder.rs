@@ -51,8 +51,10 @@ pub struct Recorder<'a> {
     pub(super) tape: Tape,
     pub(super) scope: Vec<String>,
     scalars: usize,
-    statistics: Vec<(Var, Element)>,
+    pub(super) statistics: Vec<(Var, Element)>,
     phase: Phase,
+    /// See [`Self::in_parts`].
+    pub(super) parts: usize,
 }
 
 impl std::fmt::Debug for Recorder<'_> {
@@ -79,6 +81,7 @@ impl<'a> Recorder<'a> {
             scalars: 0,
             statistics: Vec::new(),
             phase: Phase::default(),
+            parts: 1,
         }
     }
 
@@ -291,6 +294,12 @@ impl<'a> Recorder<'a> {
         let name = self.scoped(name);
         let index = self.layout.buffer(&name, shape, init, role)?;
         Ok(self.add(name, shape, Storage::Buffer(index)))
+    }
+
+    /// The parameters so far.
+    #[must_use]
+    pub fn layout(&self) -> &ParameterLayout {
+        self.layout
     }
 
     /// A whole arena as one tensor, for the optimisers.

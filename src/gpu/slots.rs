@@ -54,7 +54,7 @@ impl From<f32> for SlotValue {
 
 /// The values of a step by the names of their slots. Kernels of this crate name `step` (counts from 1), `lr`,
 /// `bias1` and `bias2_sqrt` ([`crate::optim::Optimizer::step`]), `seed_low` and `seed_high`, `batch_start`,
-/// `epoch_start` and `epoch_steps`; a value that no kernel names is no error.
+/// `part`, `epoch_start` and `epoch_steps`; a value that no kernel names is no error.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepValues(Vec<(&'static str, SlotValue)>);
 

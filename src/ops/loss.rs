@@ -13,7 +13,8 @@ use crate::error::{Result, ShapeError};
 use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 /// L1 or mean squared error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PixelLoss {
     /// Mean absolute difference.
     L1,

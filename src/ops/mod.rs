@@ -20,5 +20,6 @@ pub mod linear;
 pub mod loss;
 pub mod max_pool2d;
 pub mod reference;
+pub mod ssim;
 pub mod sum;
 pub mod upsample;

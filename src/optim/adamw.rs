@@ -5,12 +5,15 @@
 //! p <- (1 - lr wd) p - lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 //! ```
 
+use super::Update;
 use crate::gpu::{Arena, GRID, Recorder, kernels, uniform_struct};
 
 uniform_struct! {
     /// Uniform of the kernel.
     struct Params {
+        first: u32,
         count: u32,
+        rate: f32,
         beta1: f32,
         beta2: f32,
         eps: f32,
@@ -21,6 +24,7 @@ uniform_struct! {
 kernels! {
     "adamw", [GRID], step [lr: f32, bias1: f32, bias2_sqrt: f32];
     ADAMW = "adamw", 256, Params::FIELDS, [Write 1, Read 2, Write 3, Write 4, Step 15];
+    CLIPPED = "clipped", 256, Params::FIELDS, [Write 1, Read 2, Write 3, Write 4, Read 5, Step 15];
 }
 
 pub(super) fn record(
@@ -28,6 +32,7 @@ pub(super) fn record(
     [beta1, beta2]: [f32; 2],
     eps: f32,
     weight_decay: f32,
+    how: &Update,
 ) {
     let arenas = [
         Arena::Parameters,
@@ -35,14 +40,23 @@ pub(super) fn record(
         Arena::Moment1,
         Arena::Moment2,
     ];
-    let tensors = arenas.map(|arena| rec.arena(arena));
-    let count = rec.len(tensors[0]);
-    let params = Params {
-        count: count as u32,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
+    let mut tensors = arenas.map(|arena| rec.arena(arena)).to_vec();
+    tensors.extend(how.factor);
+    let kernel = if how.factor.is_some() {
+        &CLIPPED
+    } else {
+        &ADAMW
     };
-    rec.dispatch(&ADAMW, &params, &tensors, count);
+    for (stretch, rate) in how.stretches(rec.len(tensors[0])) {
+        let params = Params {
+            first: stretch.start as u32,
+            count: stretch.len() as u32,
+            rate,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        };
+        rec.dispatch(kernel, &params, &tensors, stretch.len());
+    }
 }

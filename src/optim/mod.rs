@@ -1,12 +1,16 @@
-//! Optimisers: one dispatch each, over the arenas of all parameters.
+//! Optimisers: one dispatch each, over the arenas of all parameters; the learning rate of each step; clipping.
 
 pub mod adamw;
+pub mod clip;
+pub mod schedule;
 pub mod sgd;
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Phase, Recorder, StepValues};
+use crate::gpu::{Phase, Recorder, StepValues, Var};
 use crate::options::{BETA1, BETA2, EPS, MOMENTUM, WEIGHT_DECAY};
 
 /// The optimiser and its constants; the learning rate comes with each step.
@@ -41,6 +45,27 @@ impl Default for Optimizer {
             beta2: 0.999,
             eps: 1e-8,
             weight_decay: 1e-2,
+        }
+    }
+}
+
+/// What an update of the parameters does besides the optimiser's own.
+#[derive(Debug, Clone, Default)]
+pub struct Update {
+    /// What each gradient is multiplied by `[1]`, see [`clip::Clip`].
+    pub factor: Option<Var>,
+    /// Factors of the learning rate for stretches of the arena, in order, which together are all of it; empty where
+    /// all parameters have the rate itself. Decoupled weight decay goes with a parameter's own rate, as in PyTorch's
+    /// parameter groups.
+    pub rates: Vec<(Range<usize>, f32)>,
+}
+
+impl Update {
+    /// The stretches of an arena of `len` elements, with their factors.
+    fn stretches(&self, len: usize) -> Vec<(Range<usize>, f32)> {
+        match self.rates.is_empty() {
+            true => vec![(0..len, 1.0)],
+            false => self.rates.clone(),
         }
     }
 }
@@ -112,6 +137,11 @@ impl Optimizer {
 
     /// Records the update of all parameters from all gradients.
     pub fn record(&self, rec: &mut Recorder<'_>) {
+        self.record_with(rec, &Update::default());
+    }
+
+    /// The same with clipped gradients, and with rates of their own for some parameters.
+    pub fn record_with(&self, rec: &mut Recorder<'_>, how: &Update) {
         rec.enter(Phase::Optimiser);
         match *self {
             Self::Adamw {
@@ -119,11 +149,11 @@ impl Optimizer {
                 beta2,
                 eps,
                 weight_decay,
-            } => adamw::record(rec, [beta1, beta2], eps, weight_decay),
+            } => adamw::record(rec, [beta1, beta2], eps, weight_decay, how),
             Self::Sgd {
                 momentum,
                 weight_decay,
-            } => sgd::record(rec, momentum, weight_decay),
+            } => sgd::record(rec, momentum, weight_decay, how),
         }
     }
 

@@ -244,8 +244,19 @@ impl Entry {
     pub fn heading(&self) -> Option<&'static str> {
         match (self.group, self.of) {
             ("vq", _) => Some("Quantiser (names of the PyTorch package's README)"),
-            ("", []) => None,
             ("", _) if self.name == "width" || self.name == "blocks" => None,
+            ("", []) => match self.name {
+                "schedule" | "warmup" | "min_lr" | "decay_every" | "decay_factor" => {
+                    Some("Learning rate")
+                }
+                "eval_every" | "keep_best" | "keep_last" | "patience" | "min_delta" => {
+                    Some("Evaluation and checkpoints")
+                }
+                "loss" | "quantizer_lr" | "clip_norm" | "accumulate" => {
+                    Some("Losses and optimiser")
+                }
+                _ => None,
+            },
             _ => Some("Losses and optimiser"),
         }
     }

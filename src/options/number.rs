@@ -83,6 +83,30 @@ pub const BATCH: Number = number("", "batch", Range::Whole(1, IN_FLOAT));
 pub const IMAGE_SIZE: Number = number("", "image_size", Range::Whole(8, 1024));
 /// Steps in all.
 pub const STEPS: Number = number("", "steps", Range::Whole(1, IN_U32));
+/// Passes over the training images, in place of steps.
+pub const EPOCHS: Number = number("", "epochs", Range::Whole(1, IN_U32));
+/// Steps over which the learning rate grows.
+pub const WARMUP: Number = number("", "warmup", Range::Whole(0, IN_U32));
+/// The least rate of a cosine.
+pub const MIN_LR: Number = number("", "min_lr", Range::NotNegative);
+/// Steps between two falls of the rate.
+pub const DECAY_EVERY: Number = number("", "decay_every", Range::Whole(1, IN_U32));
+/// What the rate is multiplied by at a fall.
+pub const DECAY_FACTOR: Number = number("", "decay_factor", Range::Share);
+/// Factor of the learning rate for what a quantiser trains besides its codebook.
+pub const QUANTIZER_LR: Number = number("", "quantizer_lr", Range::NotNegative);
+/// Greatest norm of all gradients together; 0 for no limit.
+pub const CLIP_NORM: Number = number("", "clip_norm", Range::NotNegative);
+/// Parts of a step's images that pass one after the other.
+pub const ACCUMULATE: Number = number("", "accumulate", Range::Whole(1, IN_FLOAT));
+/// Steps between two evaluations; 0 for one at the end.
+pub const EVAL_EVERY: Number = number("", "eval_every", Range::Whole(0, IN_U32));
+/// Checkpoints that are kept.
+pub const KEEP_LAST: Number = number("", "keep_last", Range::Whole(1, IN_U32));
+/// Evaluations without improvement after which a run ends; 0 for never.
+pub const PATIENCE: Number = number("", "patience", Range::Whole(0, IN_U32));
+/// How far the test loss must fall to be an improvement.
+pub const MIN_DELTA: Number = number("", "min_delta", Range::NotNegative);
 /// Steps a metrics line.
 pub const LOG_EVERY: Number = number("", "log_every", Range::Whole(1, IN_U32));
 /// Seed.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
-    AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS, FEATURE_SIZE, IMAGE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS, SYNC_NU, WEIGHT_DECAY, WIDTH,
+    ACCUMULATE, AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, CLIP_NORM, COMMITMENT_WEIGHT, DECAY_EVERY, DECAY_FACTOR, DIM, EMA_DECAY, EPOCHS, EPS, EVAL_EVERY, FEATURE_SIZE, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, LR, MIN_DELTA, MIN_LR, MOMENTUM, NUM_CODES, PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_FREQ, SEED, STEPS, SYNC_NU, WARMUP, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
 use crate::models::ModelOptions;
@@ -27,7 +27,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 48] = [
+pub static TABLE: [Entry; 63] = [
     word(
         "",
         "model",
@@ -72,6 +72,9 @@ pub static TABLE: [Entry; 48] = [
     )
     .unset(Unset::LeftOut)
     .resumable(),
+    number(EPOCHS, "", "The goal in passes over the training images, in place of --steps")
+        .unset(Unset::LeftOut)
+        .resumable(),
     number(BATCH, "256", "Images a step")
         .shown("; on a software adapter 64")
         .shared("Batch", "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor.")
@@ -93,6 +96,43 @@ pub static TABLE: [Entry; 48] = [
         .resumable(),
     entry("", "checkpoint_every", Kind::Text, "", "Write a checkpoint every so many steps, or seconds (15s) [default: 15s]")
         .unset(Unset::LeftOut)
+        .resumable(),
+    // The learning rate over the steps.
+    word(
+        "",
+        "schedule",
+        &["constant", "cosine", "step"],
+        "constant",
+        "Learning rate after the warm-up: constant, cosine (down to --min-lr at the end) or step (down every so many steps)",
+    )
+    .shown("")
+    .resumable(),
+    number(WARMUP, "0", "Steps over which the rate grows to --lr")
+        .shown("")
+        .resumable(),
+    number(MIN_LR, "0", "Where the cosine ends")
+        .shown("")
+        .resumable(),
+    number(DECAY_EVERY, "", "Steps between two falls of the rate [default: a third of those after the warm-up]")
+        .unset(Unset::LeftOut)
+        .resumable(),
+    number(DECAY_FACTOR, "0.1", "What the rate is multiplied by at each fall")
+        .shown("")
+        .resumable(),
+    // Held-out data.
+    number(EVAL_EVERY, "0", "Evaluate on the test images every so many steps")
+        .shown(", at the end only")
+        .resumable(),
+    entry("", "keep_best", Kind::Switch, "false", "Keep the checkpoint with the least test loss of the evaluations, as checkpoint-best.safetensors")
+        .resumable(),
+    number(KEEP_LAST, "1", "Checkpoints that are kept; with more than one each is also there as checkpoint-STEP.safetensors")
+        .shown("")
+        .resumable(),
+    number(PATIENCE, "0", "End the run after so many evaluations in a row without a smaller test loss")
+        .shown(", never")
+        .resumable(),
+    number(MIN_DELTA, "0", "How far the test loss must fall to count as smaller")
+        .shown("")
         .resumable(),
     // The quantiser.
     number(FEATURE_SIZE, "32", "Features of a vector")
@@ -205,6 +245,19 @@ pub static TABLE: [Entry; 48] = [
         .initial("10")
         .live()
         .bounds(0.0, 1000.0),
+    word("", "loss", &["l1", "mse"], "", "Reconstruction loss: l1 or mse [default: the model's own, l1 for simple, mse for resnets]")
+        .unset(Unset::LeftOut),
+    number(
+        QUANTIZER_LR,
+        "1",
+        "Factor of the learning rate for what the quantiser learns besides its codebook: networks of alpha and gamma, \
+         affine scales and biases, maps",
+    )
+    .shown(""),
+    number(CLIP_NORM, "0", "Greatest norm of all gradients together; longer ones are scaled down to it")
+        .shown(", no limit"),
+    number(ACCUMULATE, "1", "Parts of a batch that pass one after the other and make one step, where the whole does not fit")
+        .shown(""),
     word("optimizer", "name", &["adamw", "sgd"], "adamw", "adamw or sgd").shown(""),
     number(BETA1, "0.9", "AdamW: decay of the first moment").shown("").of(&["adamw"]),
     number(BETA2, "0.999", "AdamW: decay of the second moment").shown("; of resnets 0.95").of(&["adamw"]),

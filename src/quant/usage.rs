@@ -13,7 +13,7 @@
 //! (the window is then the last epoch to within a 64th).
 
 use crate::error::Result;
-use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{Element, GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 /// Places of the ring.
 pub(crate) const BUCKETS: usize = 64;
@@ -135,14 +135,32 @@ pub fn usage(rec: &mut Recorder<'_>, q: Var, codes: usize) -> Usage {
     let names = ["perplexity", "active_ratio", "top_share"];
     let [perplexity, active_ratio, top_share] = names.map(|name| rec.scalar(name));
     let tensors = [counts, perplexity, active_ratio, top_share];
-    let params = params(rec.len(q), codes);
-    rec.dispatch_per_group(&SUMMARIZE, &params, &tensors, 1);
+    let params = params(rec.len(q) * rec.parts(), codes);
+    of_all_parts(rec, counts, move |rec| {
+        rec.dispatch_per_group(&SUMMARIZE, &params, &tensors, 1);
+    });
     Usage {
         counts,
         perplexity,
         active_ratio,
         top_share,
     }
+}
+
+/// Records what `counts` are summarised by: now, or once they are those of all parts of the batch.
+fn of_all_parts(
+    rec: &mut Recorder<'_>,
+    counts: Var,
+    record: impl FnOnce(&mut Recorder<'_>) + 'static,
+) {
+    if rec.parts() == 1 {
+        return record(rec);
+    }
+    rec.statistic(counts, Element::U32);
+    rec.after_backward(|rec| {
+        record(rec);
+        Ok(())
+    });
 }
 
 /// The window's counts from the `ring` after `step` steps, as the shader's `track` sums them: for a
@@ -170,7 +188,6 @@ pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
     let age = rec.state("usage_age", &[codes], 0.0)?;
     let window = rec.temporary("window", &[codes]);
     rec.keep(window);
-    rec.dispatch(&TRACK, &params, &[counts, ring, age, window], codes);
     let names = [
         "epoch_perplexity",
         "epoch_active_ratio",
@@ -179,7 +196,10 @@ pub fn window(rec: &mut Recorder<'_>, counts: Var) -> Result<Window> {
     ];
     let [perplexity, active_ratio, age_mean, age_max] = names.map(|name| rec.scalar(name));
     let tensors = [window, age, perplexity, active_ratio, age_mean, age_max];
-    rec.dispatch_per_group(&SUMMARIZE_WINDOW, &params, &tensors, 1);
+    of_all_parts(rec, counts, move |rec| {
+        rec.dispatch(&TRACK, &params, &[counts, ring, age, window], codes);
+        rec.dispatch_per_group(&SUMMARIZE_WINDOW, &params, &tensors, 1);
+    });
     Ok(Window {
         counts: window,
         perplexity,

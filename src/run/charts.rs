@@ -10,13 +10,13 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::FontStyle;
 
-use super::{CODES_PICTURE, write_file};
+use super::{CODES_PICTURE, Evaluated, write_file};
 use crate::error::{Error, Result};
-use crate::train::{CodeUsage, StepMetrics};
+use crate::train::{CodeUsage, StepMetrics, TrainOptions};
 
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>);
 
-const CURVES: [Curve; 7] = [
+const CURVES: [Curve; 9] = [
     ("reconstruction loss", |m| Some(m.rec_loss)),
     ("commitment loss", |m| m.cmt_loss),
     ("perplexity", |m| m.perplexity),
@@ -26,6 +26,19 @@ const CURVES: [Curve; 7] = [
     }),
     ("mean age of the codes (steps since used)", |m| m.age_mean),
     ("mean of alpha", |m| m.alpha_mean),
+    ("norm of the gradients", |m| m.grad_norm),
+    ("learning rate", |m| m.lr),
+];
+
+/// Of the test images, by evaluation.
+type TestCurve = (&'static str, fn(&Evaluated) -> Option<f64>);
+
+const TEST_CURVES: [TestCurve; 5] = [
+    ("test l1", |e| Some(e.test.l1)),
+    ("test mse", |e| Some(e.test.mse)),
+    ("test psnr, dB", |e| e.test.psnr),
+    ("test ssim", |e| e.test.ssim),
+    ("test perplexity", |e| e.test.perplexity),
 ];
 
 /// Points of a curve at most; more of them would only blacken the picture.
@@ -59,6 +72,14 @@ struct Panel {
 /// # Errors
 /// As [`write_file`].
 pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
+    curves_with(dir, lines, &[])
+}
+
+/// The same with those of the evaluations under way, where there are two or more.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn curves_with(dir: &Path, lines: &[StepMetrics], evaluations: &[Evaluated]) -> Result<()> {
     if lines.len() < 2 {
         return Ok(());
     }
@@ -78,10 +99,40 @@ pub fn curves(dir: &Path, lines: &[StepMetrics]) -> Result<()> {
         drawing: Drawing::Curve,
     };
     let present = CURVES.iter().filter(|(_, get)| get(&lines[0]).is_some());
-    picture(
-        &dir.join(super::CURVES),
-        &present.map(panel).collect::<Vec<_>>(),
-    )
+    let mut panels: Vec<Panel> = present.map(panel).collect();
+    panels.extend(TEST_CURVES.iter().filter_map(|(title, get)| {
+        let points = evaluations.iter().filter_map(|e| Some((e.step, get(e)?)));
+        let points: Vec<(u32, f64)> = points.collect();
+        (points.len() > 1).then(|| Panel {
+            title: (*title).to_owned(),
+            x: "step".into(),
+            points,
+            drawing: Drawing::Curve,
+        })
+    }));
+    picture(&dir.join(super::CURVES), &panels)
+}
+
+/// Draws the learning rate over the steps of `options`, as `schedule.png` in `dir`; nothing where it does not change.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn schedule(dir: &Path, options: &TrainOptions) -> Result<()> {
+    let steps = options.steps.unwrap_or(0);
+    if options.schedule.is_constant() || steps == 0 {
+        return Ok(());
+    }
+    let every = (steps as usize).div_ceil(POINTS);
+    let rate = |step| f64::from(options.schedule.lr(step, options.lr, options.steps));
+    let mut shown: Vec<u32> = (1..=steps).step_by(every).collect();
+    shown.extend((shown.last() != Some(&steps)).then_some(steps));
+    let panel = Panel {
+        title: "learning rate".into(),
+        x: "step".into(),
+        points: shown.into_iter().map(|step| (step, rate(step))).collect(),
+        drawing: Drawing::Curve,
+    };
+    picture(&dir.join(super::SCHEDULE), &[panel])
 }
 
 /// Middle step and mean value of neighbouring lines.
@@ -136,7 +187,8 @@ fn picture(path: &Path, panels: &[Panel]) -> Result<()> {
     if plotters::style::register_font("sans-serif", FontStyle::Normal, font).is_err() {
         return Err(Error::file(path, "the built-in font cannot be read"));
     }
-    let (width, height) = (1000_u32, 300 * (panels.len() as u32).div_ceil(2));
+    let columns = panels.len().min(2) as u32;
+    let (width, height) = (500 * columns, 300 * (panels.len() as u32).div_ceil(2));
     let mut pixels = vec![0; (width * height * 3) as usize];
     draw(&mut pixels, (width, height), panels)
         .map_err(|e| Error::file(path, format!("cannot be drawn: {e}")))?;
@@ -153,7 +205,7 @@ fn draw(pixels: &mut [u8], size: (u32, u32), panels: &[Panel]) -> Drawn {
     let text = |e: &dyn std::fmt::Display| e.to_string();
     let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
     root.fill(&WHITE).map_err(|e| text(&e))?;
-    let areas = root.split_evenly((panels.len().div_ceil(2), 2));
+    let areas = root.split_evenly((panels.len().div_ceil(2), panels.len().min(2)));
     for (area, panel) in areas.iter().zip(panels) {
         // Text, since the error itself borrows the pixels.
         panel.draw(area).map_err(|e| text(&e))?;

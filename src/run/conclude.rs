@@ -1,6 +1,6 @@
 //! What stands at the end of a run.
 
-use super::{RunFolder, SUMMARY, write_json};
+use super::{Evaluated, EvaluationsLog, RunFolder, SUMMARY, Watch, write_json};
 use crate::error::Result;
 #[cfg(feature = "pictures")]
 use crate::quant::VectorQuantConfig;
@@ -20,6 +20,18 @@ struct Summary<'a> {
     adapter: &'a str,
     method: &'a str,
     data: &'a str,
+    /// Step and test loss of the best evaluation under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    best: Option<Best>,
+    /// Whether the run ended because its test loss fell no more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ended_early: bool,
+}
+
+#[derive(serde::Serialize)]
+struct Best {
+    step: u32,
+    loss: f64,
 }
 
 impl RunFolder {
@@ -37,7 +49,9 @@ impl RunFolder {
     ) -> Result<Evaluation> {
         let test = session.evaluate(&session.data().test).await?;
         self.clear_results()?;
-        self.draw(session, lines).await?;
+        let evaluations = EvaluationsLog::read(self.dir(), session.steps_done())?;
+        let watch = Watch::over(&evaluations, session.loss(), options.min_delta);
+        self.draw(session, options, lines, &evaluations).await?;
         let adapter = session.gpu().adapter_line();
         let summary = Summary {
             test,
@@ -46,15 +60,24 @@ impl RunFolder {
             adapter: &adapter,
             method: options.method.name(),
             data: &session.data().name,
+            best: watch.best.map(|(step, loss)| Best { step, loss }),
+            ended_early: watch.ends(options.patience),
         };
         write_json(&self.dir().join(SUMMARY), &summary)?;
         Ok(summary.test)
     }
 
     #[cfg(feature = "pictures")]
-    async fn draw(&self, session: &Session, lines: &[StepMetrics]) -> Result<()> {
+    async fn draw(
+        &self,
+        session: &Session,
+        options: &TrainOptions,
+        lines: &[StepMetrics],
+        evaluations: &[Evaluated],
+    ) -> Result<()> {
         use super::{charts, pictures};
-        charts::curves(self.dir(), lines)?;
+        charts::curves_with(self.dir(), lines, evaluations)?;
+        charts::schedule(self.dir(), options)?;
         if let Some(usage) = session.code_usage(0).await? {
             charts::codes(self.dir(), &usage)?;
         }
@@ -62,7 +85,13 @@ impl RunFolder {
     }
 
     #[cfg(not(feature = "pictures"))]
-    async fn draw(&self, _: &Session, _: &[StepMetrics]) -> Result<()> {
+    async fn draw(
+        &self,
+        _: &Session,
+        _: &TrainOptions,
+        _: &[StepMetrics],
+        _: &[Evaluated],
+    ) -> Result<()> {
         Ok(())
     }
 
@@ -84,6 +113,7 @@ fn pictures_of(options: &TrainOptions, lines: usize) -> Vec<&'static str> {
     let vq = VectorQuantConfig::from(&options.quantizer);
     let mut wanted = vec![super::RECONSTRUCTIONS, super::TEST_IMAGE];
     wanted.extend((lines > 1).then_some(super::CURVES));
+    wanted.extend((!options.schedule.is_constant()).then_some(super::SCHEDULE));
     wanted.extend((!vq.no_vq && vq.num_codes > 1).then_some(super::CODES_PICTURE));
     wanted
 }

@@ -7,9 +7,10 @@
 //! it is never taken for one that begins at step 0.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::files::{TEMPORARY, files, io_error, remove, write_file, write_json};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::State;
 use crate::train::{Method, Session, TrainOptions};
@@ -18,6 +19,12 @@ use crate::train::{Method, Session, TrainOptions};
 pub const CONFIG: &str = "config.json";
 /// The model: parameters and buffers. Beside it lies `training-STEP.safetensors`.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The model of the best evaluation. Beside it lies `training-best-STEP.safetensors`.
+pub const BEST: &str = "checkpoint-best.safetensors";
+/// Test figures under way, a line an evaluation.
+pub const EVALUATIONS: &str = "evaluations.jsonl";
+/// The learning rate over the steps.
+pub const SCHEDULE: &str = "schedule.png";
 /// Metrics, a line a step.
 pub const METRICS: &str = "metrics.jsonl";
 /// Test figures.
@@ -40,55 +47,15 @@ pub const RECONSTRUCTED: &str = "reconstructed";
 /// The configuration that a change of options leads to, until the checkpoint has them too.
 const NEXT_CONFIG: &str = "config.next.json";
 const LOCK: &str = ".semivq.lock";
-const TEMPORARY: &str = ".tmp";
 /// What a finished run has besides its checkpoint.
-const RESULTS: [&str; 5] = [SUMMARY, CURVES, CODES_PICTURE, RECONSTRUCTIONS, TEST_IMAGE];
-
-/// An I/O error about `path`, with what to do about the usual ones.
-#[must_use]
-pub fn io_error(path: &Path, error: &std::io::Error) -> Error {
-    let hint = match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            "; check the permissions of its folder"
-        }
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; free some space",
-        ErrorKind::NotFound => "; check the path",
-        _ => "",
-    };
-    Error::file(path, format!("{error}{hint}"))
-}
-
-/// Writes `bytes` to `path`, under a temporary name first.
-///
-/// # Errors
-/// [`Error::File`] names the file and what to do.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(TEMPORARY);
-    let temporary = PathBuf::from(temporary);
-    let write = || -> std::io::Result<()> {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|e| {
-        // What is left of the temporary file is of no use, and may be what fills the disk.
-        let _ = std::fs::remove_file(&temporary);
-        io_error(path, &e)
-    })
-}
-
-/// Writes `value` to `path` as indented JSON, see [`write_file`].
-///
-/// # Errors
-/// As [`write_file`].
-pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(|e| Error::file(path, e.to_string()))?;
-    text.push('\n');
-    write_file(path, text.as_bytes())
-}
+const RESULTS: [&str; 6] = [
+    SUMMARY,
+    CURVES,
+    CODES_PICTURE,
+    RECONSTRUCTIONS,
+    TEST_IMAGE,
+    SCHEDULE,
+];
 
 /// Whether there is a run in `dir`.
 #[must_use]
@@ -203,8 +170,31 @@ impl RunFolder {
     /// # Errors
     /// As [`Session::state`] and [`Self::write_state`].
     pub async fn save(&self, session: &Session, options: &TrainOptions) -> Result<()> {
-        let options = serde_json::to_value(options).unwrap_or_default();
-        self.write_state(&session.state(options).await?)
+        let stored = serde_json::to_value(options).unwrap_or_default();
+        self.write_kept(&session.state(stored).await?, options.keep_last)
+    }
+
+    /// Writes the state of `session` and `options` as that of the best evaluation: first the training state, then the
+    /// model that names it.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub async fn save_best(&self, session: &Session, options: &TrainOptions) -> Result<()> {
+        let stored = serde_json::to_value(options).unwrap_or_default();
+        let state = session.state(stored).await?;
+        let name = format!("training-best-{}.safetensors", state.step);
+        let [model, training] = state.to_files(&name)?;
+        write_file(&self.dir.join(&name), &training)?;
+        write_file(&self.dir.join(BEST), &model)?;
+        let old = files(&self.dir, |n| is_best_training(n) && n != name);
+        old.iter().try_for_each(|path| remove(path))
+    }
+
+    /// The step of the best evaluation's checkpoint, if there is one that can be read.
+    #[must_use]
+    pub fn best_step(&self) -> Option<u32> {
+        let bytes = std::fs::read(self.dir.join(BEST)).ok()?;
+        Some(State::from_bytes(&bytes).ok()?.step)
     }
 
     /// Writes `state` as the checkpoint: first the training state, then the model that names it, so
@@ -213,11 +203,23 @@ impl RunFolder {
     /// # Errors
     /// As [`State::to_files`] and [`write_file`].
     pub fn write_state(&self, state: &State) -> Result<()> {
+        self.write_kept(state, 1)
+    }
+
+    /// The same, the last `keep` checkpoints kept: with more than one each is there under its step too.
+    ///
+    /// # Errors
+    /// As [`Self::write_state`].
+    pub fn write_kept(&self, state: &State, keep: u32) -> Result<()> {
         let name = format!("training-{}.safetensors", state.step);
         let [model, training] = state.to_files(&name)?;
         let path = self.dir.join(&name);
         let new = !path.exists();
         write_file(&path, &training)?;
+        if keep > 1 {
+            let numbered = format!("checkpoint-{}.safetensors", state.step);
+            write_file(&self.dir.join(numbered), &model)?;
+        }
         if let Err(error) = write_file(&self.dir.join(CHECKPOINT), &model) {
             if new {
                 // Of no use without it, and it may be what fills the disk.
@@ -225,7 +227,7 @@ impl RunFolder {
             }
             return Err(error);
         }
-        remove_training_but(&self.dir, Some(&name))
+        forget(&self.dir, Some(state.step), keep)
     }
 
     /// Removes summary and pictures.
@@ -261,43 +263,62 @@ fn numbered(method: Method) -> Result<PathBuf> {
     Err(Error::file(runs, "is full; name a folder with `out`"))
 }
 
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error(path, &e)),
-        _ => Ok(()),
-    }
-}
-
-/// Files in `dir` whose names are `wanted`.
-fn files(dir: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter(|e| e.file_name().to_str().is_some_and(&wanted))
-        .map(|e| e.path())
-        .collect()
+/// The step in `name`, if that is `PREFIX-STEP.safetensors`.
+fn step_in(name: &str, prefix: &str) -> Option<u32> {
+    let step = name.strip_prefix(prefix)?.strip_prefix('-')?;
+    step.strip_suffix(".safetensors")?.parse().ok()
 }
 
 /// Whether `name` is `training-STEP.safetensors`.
 fn is_training(name: &str) -> bool {
-    let step = name.strip_prefix("training-");
-    step.and_then(|n| n.strip_suffix(".safetensors"))
-        .is_some_and(|n| n.parse::<u32>().is_ok())
+    step_in(name, "training").is_some()
 }
 
-fn remove_training_but(dir: &Path, keep: Option<&str>) -> Result<()> {
-    let old = files(dir, |name| is_training(name) && Some(name) != keep);
-    old.iter().try_for_each(|path| remove(path))
+/// Whether `name` is that of a checkpoint under its step.
+fn is_numbered(name: &str) -> bool {
+    step_in(name, "checkpoint").is_some()
+}
+
+fn is_best_training(name: &str) -> bool {
+    step_in(name, "training-best").is_some()
+}
+
+/// Removes the checkpoints under their steps but for the last `keep` up to step `last` (with one, all of them), and
+/// the training states that then belong to none.
+fn forget(dir: &Path, last: Option<u32>, keep: u32) -> Result<()> {
+    let of = |path: &PathBuf, prefix: &str| step_in(path.file_name()?.to_str()?, prefix);
+    let mut numbered = files(dir, is_numbered);
+    numbered.sort_by_key(|path| std::cmp::Reverse(of(path, "checkpoint")));
+    let mut steps: Vec<Option<u32>> = vec![last];
+    let mut left = if keep > 1 { keep } else { 0 };
+    for path in numbered {
+        let step = of(&path, "checkpoint");
+        if left > 0 && step <= last {
+            steps.push(step);
+            left -= 1;
+        } else {
+            remove(&path)?;
+        }
+    }
+    let training = files(dir, is_training);
+    let old = training
+        .iter()
+        .filter(|path| !steps.contains(&of(path, "training")));
+    old.into_iter().try_for_each(|path| remove(path))
 }
 
 /// Removes what a run leaves, and nothing else. The configuration goes first: what is left when this
 /// is cut short must not be taken for a run that has yet to begin.
 fn clear(dir: &Path) -> Result<()> {
-    for name in [CONFIG, NEXT_CONFIG, CHECKPOINT] {
+    for name in [CONFIG, NEXT_CONFIG, CHECKPOINT, BEST] {
         remove(&dir.join(name))?;
     }
     clear_leftovers(dir, None)?;
-    for name in [METRICS, CODES] {
+    for name in [METRICS, EVALUATIONS, CODES] {
         remove(&dir.join(name))?;
+    }
+    for path in files(dir, is_best_training) {
+        remove(&path)?;
     }
     clear_results(dir)?;
     let numbered = |name: &str| name.parse::<u32>().is_ok();
@@ -324,13 +345,16 @@ fn clear_results(dir: &Path) -> Result<()> {
 /// Removes what a kill left half written, and training states but `keep`.
 fn clear_leftovers(dir: &Path, keep: Option<&str>) -> Result<()> {
     let written = |name: &str| {
-        let others = [CONFIG, NEXT_CONFIG, CHECKPOINT, METRICS];
-        is_training(name) || others.contains(&name) || RESULTS.contains(&name)
+        let others = [CONFIG, NEXT_CONFIG, CHECKPOINT, BEST, METRICS, EVALUATIONS];
+        let of_steps = is_training(name) || is_numbered(name) || is_best_training(name);
+        of_steps || others.contains(&name) || RESULTS.contains(&name)
     };
     for path in files(dir, |n| n.strip_suffix(TEMPORARY).is_some_and(written)) {
         remove(&path)?;
     }
-    remove_training_but(dir, keep)
+    let last = keep.and_then(|name| step_in(name, "training"));
+    // Of earlier checkpoints the next one forgets what is too many.
+    forget(dir, last, u32::MAX)
 }
 
 /// The options in `dir`'s configuration; `None` without one.

@@ -39,6 +39,8 @@
 #[cfg(feature = "pictures")]
 pub mod charts;
 mod conclude;
+mod evaluations;
+mod files;
 mod folder;
 mod metrics_log;
 #[cfg(feature = "pictures")]
@@ -47,10 +49,12 @@ mod saved;
 #[cfg(feature = "pictures")]
 pub mod sheet;
 
+pub use evaluations::{Evaluated, EvaluationsLog, Watch};
+pub use files::{io_error, write_file, write_json};
 pub use folder::{
-    CHECKPOINT, CODES, CODES_PICTURE, CONFIG, CURVES, DECODED, METRICS, RECONSTRUCTED,
-    RECONSTRUCTIONS, RunFolder, SUMMARY, TEST_IMAGE, holds_run, io_error, read_config, read_next,
-    write_file, write_json,
+    BEST, CHECKPOINT, CODES, CODES_PICTURE, CONFIG, CURVES, DECODED, EVALUATIONS, METRICS,
+    RECONSTRUCTED, RECONSTRUCTIONS, RunFolder, SCHEDULE, SUMMARY, TEST_IMAGE, holds_run,
+    read_config, read_next,
 };
 pub use metrics_log::MetricsLog;
 pub use saved::{

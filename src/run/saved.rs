@@ -121,6 +121,7 @@ impl Saved {
     pub fn session(&self, gpu: Arc<Gpu>, data: Dataset) -> Result<Session> {
         let options = TrainOptions {
             batch: 1,
+            accumulate: 1,
             ..self.options.clone()
         };
         let mut session = open_session(gpu, &options, data)?;

@@ -2,7 +2,8 @@
 
 use crate::models::Simple;
 use crate::optim::Optimizer;
-use crate::quant::VectorQuantConfig;
+use crate::optim::schedule::Kind;
+use crate::quant::{Norm, VectorQuantConfig};
 
 /// What only a quantiser has.
 const OF_A_QUANTISER: [&str; 25] = [
@@ -61,6 +62,57 @@ pub struct Idle {
     pub names: &'static [&'static str],
     /// Why: a clause.
     pub why: &'static str,
+}
+
+/// Of the learning rate over the steps, and of evaluations.
+pub(super) fn of_training(
+    vq: &VectorQuantConfig,
+    schedule: Kind,
+    eval_every: u32,
+    patience: u32,
+) -> Vec<Idle> {
+    let projected = vq
+        .fsq_levels
+        .as_ref()
+        .is_some_and(|levels| levels.len() != vq.feature_size);
+    let transformed = vq.affine_lr > 0.0 && !vq.using_statistics;
+    let networks = vq.use_learnable_std || vq.use_learnable_gamma || vq.simvq;
+    let norm = matches!(vq.norm, Norm::Bn | Norm::Gn);
+    let learns = projected || transformed || networks || norm;
+    let rules: [(bool, &'static [&'static str], &'static str); 6] = [
+        (
+            vq.no_vq,
+            &["quantizer_lr"],
+            "nothing is quantised with no_vq",
+        ),
+        (
+            !learns,
+            &["quantizer_lr"],
+            "the quantiser learns nothing besides its codebook",
+        ),
+        (
+            schedule != Kind::Cosine,
+            &["min_lr"],
+            "it is where a cosine ends, which needs schedule cosine",
+        ),
+        (
+            schedule != Kind::Step,
+            &["decay_every", "decay_factor"],
+            "the rate falls in steps with schedule step only",
+        ),
+        (
+            eval_every == 0,
+            &["keep_best", "patience", "min_delta"],
+            "it goes by the evaluations under way, which need an eval_every above 0",
+        ),
+        (
+            patience == 0,
+            &["min_delta"],
+            "it is of the early stop, which needs a patience above 0",
+        ),
+    ];
+    let rules = rules.into_iter().filter(|(holds, ..)| *holds);
+    rules.map(|(_, names, why)| Idle { names, why }).collect()
 }
 
 /// See [`super::TrainOptions::without_effect`].

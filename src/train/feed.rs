@@ -38,6 +38,8 @@ pub(super) struct Feed {
     data: Arc<Dataset>,
     /// Images of a step.
     batch: usize,
+    /// Parts of a step that pass one after the other.
+    parts: usize,
     way: Way,
     /// Which of the images on the device the places of a batch take.
     order: wgpu::Buffer,
@@ -122,10 +124,16 @@ impl Feed {
         Ok(Self {
             data,
             batch,
+            parts: 1,
             way,
             order,
             epoch: None,
         })
+    }
+
+    /// The same with `parts` parts a step, a number that divides its images.
+    pub fn in_parts(self, parts: usize) -> Self {
+        Self { parts, ..self }
     }
 
     /// The data set.
@@ -143,12 +151,30 @@ impl Feed {
         (self.data.train.len() / self.batch) as u32
     }
 
-    /// Records the batch of a step, `[batch, C, H, W]` with pixels in `range`; with `flip` half of the images are
-    /// flipped left to right, others in each step.
+    /// Records a part of the batch of a step, `[batch / parts, C, H, W]` with pixels in `range`; with `flip` half of
+    /// the images are flipped left to right, others in each step.
     ///
     /// # Errors
     /// [`crate::ShapeError`] when an image is not a multiple of four bytes.
     pub fn record(&self, rec: &mut Recorder<'_>, range: (f32, f32), flip: bool) -> Result<Var> {
+        self.record_images(rec, range, flip, self.batch / self.parts)
+    }
+
+    /// Records the whole batch of a step.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub fn record_whole(&self, rec: &mut Recorder<'_>, range: (f32, f32), flip: bool) -> Result<Var> {
+        self.record_images(rec, range, flip, self.batch)
+    }
+
+    fn record_images(
+        &self,
+        rec: &mut Recorder<'_>,
+        range: (f32, f32),
+        flip: bool,
+        images: usize,
+    ) -> Result<Var> {
         let [c, h, w] = self.data.shape();
         let words = |images: usize| [images * self.data.train.stride() / 4];
         let (held, pages) = match &self.way {
@@ -174,7 +200,7 @@ impl Feed {
         };
         let order = rec.external("order", &[held], &self.order);
         let record = if flip { gather_flipped } else { gather };
-        record(rec, &pages, order, &[self.batch, c, h, w], range)
+        record(rec, &pages, order, &[images, c, h, w], range)
     }
 
     /// Puts what the steps `steps` (from 0, of one epoch, and at most [`Self::together`]) need on the device, behind
@@ -185,7 +211,7 @@ impl Feed {
     pub fn prepare(&mut self, gpu: &Gpu, seed: u64, steps: Range<u32>) -> Result<()> {
         let epoch = steps.start / self.epoch_steps();
         let stride = self.data.train.stride();
-        let starts = steps.clone().map(|step| self.batch_start(step) as usize);
+        let starts = steps.clone().map(|step| self.batch_start(step, 0) as usize);
         let starts: Vec<usize> = starts.collect();
         match &mut self.way {
             Way::Resident { .. } if self.epoch == Some(epoch) => {}
@@ -214,13 +240,13 @@ impl Feed {
         }
     }
 
-    /// Where in the order on the device the batch of `step` (from 0) begins.
-    pub fn batch_start(&self, step: u32) -> u32 {
+    /// Where in the order on the device part `part` of the batch of `step` begins, both from 0.
+    pub fn batch_start(&self, step: u32, part: usize) -> u32 {
         let batches = match self.way {
             Way::Resident { .. } => self.epoch_steps(),
             Way::Streamed { batches, .. } => batches as u32,
         };
-        step % batches * self.batch as u32
+        step % batches * self.batch as u32 + (part * self.batch / self.parts) as u32
     }
 
     /// The place in the epoch of the first image of `step` (from 0).

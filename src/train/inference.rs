@@ -8,10 +8,11 @@ use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues,
 use crate::models::{Builder, Model};
 use crate::ops::gather::{to_bytes, to_values};
 use crate::ops::loss::PixelLoss;
+use crate::ops::ssim;
 use crate::quant::Seen;
 
 /// Test figures, over all images together.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Evaluation {
     /// Images.
     pub images: usize,
@@ -19,6 +20,12 @@ pub struct Evaluation {
     pub l1: f64,
     /// Mean squared error a pixel.
     pub mse: f64,
+    /// Peak signal-to-noise ratio in dB, the mean over images; absent where an image came out without any error.
+    #[serde(default)]
+    pub psnr: Option<f64>,
+    /// Structural similarity, the mean over images, see [`ssim`]; absent for images smaller than its window.
+    #[serde(default)]
+    pub ssim: Option<f64>,
     /// Perplexity of the codes of all images; absent without a quantiser.
     pub perplexity: Option<f64>,
     /// Percent of the codes that the images use; absent without a quantiser.
@@ -37,6 +44,10 @@ pub struct Inferred {
     pub l1: f32,
     /// Mean squared error.
     pub mse: f32,
+    /// Sum over the images of their peak signal-to-noise ratios in dB.
+    pub psnr: f64,
+    /// Structural similarity, where the images are large enough.
+    pub ssim: Option<f32>,
     /// Codes of each quantiser.
     pub codes: Vec<Vec<u32>>,
     /// Vectors before the quantisers that are NaN or infinite.
@@ -91,10 +102,12 @@ pub struct Inference {
     output: Var,
     l1: Var,
     mse: Var,
+    ssim: Option<Var>,
     /// Bad vectors and codes of each quantiser.
     quantizers: Vec<[Var; 2]>,
     unclamped: Option<Var>,
     range: (f32, f32),
+    images_at_once: usize,
 }
 
 impl Inference {
@@ -115,6 +128,17 @@ impl Inference {
         rec.keep(output);
         let l1 = PixelLoss::L1.apply(&mut rec, "l1", output, images, 0.0)?;
         let mse = PixelLoss::Mse.apply(&mut rec, "mse", output, images, 0.0)?;
+        let range = model.pixel_range();
+        let ssim = match ssim::fits(shape) {
+            true => Some(ssim::ssim(
+                &mut rec,
+                "ssim",
+                output,
+                images,
+                range.1 - range.0,
+            )?),
+            false => None,
+        };
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
@@ -123,9 +147,11 @@ impl Inference {
             output,
             l1,
             mse,
+            ssim,
             quantizers,
             unclamped,
-            range: model.pixel_range(),
+            range,
+            images_at_once: shape[0].max(1),
         })
     }
 
@@ -139,6 +165,7 @@ impl Inference {
         self.plan.run(gpu, &self.values)?;
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()
+            .chain(self.ssim)
             .chain(self.unclamped)
             .chain(self.quantizers.iter().flatten().copied())
             .collect();
@@ -148,6 +175,7 @@ impl Inference {
             words.into_iter().map(f32::from_bits).collect()
         };
         let (images, l1, mse) = (floats(), floats()[0], floats()[0]);
+        let ssim = self.ssim.map(|_| floats()[0]);
         let unclamped = self.unclamped.map(|_| floats()).unwrap_or_default();
         let (mut bad_vectors, mut codes) = (0, Vec::new());
         while let (Some(bad), Some(q)) = (all.next(), all.next()) {
@@ -156,6 +184,8 @@ impl Inference {
         }
         Ok(Inferred {
             bad_value: not_finite(&images).or(not_finite(&unclamped)),
+            psnr: self.psnr(&images, &values),
+            ssim,
             images,
             bad_vectors,
             l1,
@@ -166,6 +196,22 @@ impl Inference {
 }
 
 impl Inference {
+    /// The peak signal-to-noise ratios of `images` against the `wanted` ones, summed: 10 log10(range^2 / mse) of each.
+    fn psnr(&self, images: &[f32], wanted: &[f32]) -> f64 {
+        let range = f64::from(self.range.1) - f64::from(self.range.0);
+        let pixels = (images.len() / self.images_at_once).max(1);
+        let each = images.chunks_exact(pixels).zip(wanted.chunks_exact(pixels));
+        let one = |(a, b): (&[f32], &[f32])| {
+            let squares = a
+                .iter()
+                .zip(b)
+                .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+            let mse = squares.sum::<f64>() / pixels as f64;
+            10.0 * (range * range / mse).log10()
+        };
+        each.map(one).sum()
+    }
+
     /// Values in the model's pixel range as bytes.
     #[must_use]
     pub fn to_bytes(&self, values: &[f32]) -> Vec<u8> {
@@ -188,6 +234,8 @@ pub(super) struct Tally {
     images: usize,
     l1: f64,
     mse: f64,
+    psnr: f64,
+    ssim: Option<f64>,
     /// Name of each quantiser, and the vectors of each of its codes.
     quantizers: Vec<(String, Vec<u64>)>,
 }
@@ -206,6 +254,10 @@ impl Tally {
         self.images += images;
         self.l1 += images as f64 * f64::from(inferred.l1);
         self.mse += images as f64 * f64::from(inferred.mse);
+        self.psnr += inferred.psnr;
+        if let Some(ssim) = inferred.ssim {
+            *self.ssim.get_or_insert(0.0) += images as f64 * f64::from(ssim);
+        }
         for (codes, (_, counts)) in inferred.codes.iter().zip(&mut self.quantizers) {
             for q in codes {
                 counts[*q as usize] += 1;
@@ -219,6 +271,8 @@ impl Tally {
             images: self.images,
             l1: self.l1 / self.images as f64,
             mse: self.mse / self.images as f64,
+            psnr: Some(self.psnr / self.images as f64).filter(|v| v.is_finite()),
+            ssim: self.ssim.map(|sum| sum / self.images as f64),
             perplexity: None,
             active_ratio: None,
             others: BTreeMap::new(),

@@ -62,6 +62,10 @@ step_metrics! {
     alpha_mean;
     /// The penalty on alpha, where it has a weight.
     alpha_penalty;
+    /// Norm of all gradients together before they are clipped, where they are.
+    grad_norm;
+    /// Learning rate, where it changes over the steps.
+    lr;
 }
 
 /// A scalar of a quantiser.
@@ -79,6 +83,8 @@ enum Scalar {
 pub(super) struct Scalars {
     rec_loss: Var,
     others: Vec<(Scalar, Var)>,
+    /// Parts of a batch, over which all but those of the codes' usage are means.
+    parts: usize,
 }
 
 /// What a step reports, and what is wrong with it.
@@ -92,7 +98,12 @@ pub(super) struct Report {
 }
 
 impl Scalars {
-    pub(super) fn new(rec_loss: Var, seen: &[(String, Seen)]) -> Self {
+    pub(super) fn new(
+        rec_loss: Var,
+        seen: &[(String, Seen)],
+        grad_norm: Option<Var>,
+        parts: usize,
+    ) -> Self {
         let mut others = Vec::new();
         for (quantizer, own) in seen {
             let name = |name: &str| match seen.len() {
@@ -105,7 +116,13 @@ impl Scalars {
             };
             others.extend(own.scalars.iter().map(named));
         }
-        Self { rec_loss, others }
+        let norm = |var| (Scalar::Named("grad_norm".into(), false), var);
+        others.extend(grad_norm.map(norm));
+        Self {
+            rec_loss,
+            others,
+            parts,
+        }
     }
 
     /// The tensors, one value each, in the order of the values.
@@ -125,7 +142,7 @@ impl Scalars {
         let mut bad_vectors = 0;
         for ((scalar, _), value) in self.others.iter().zip(&values[1..]) {
             match scalar {
-                Scalar::BadVectors => bad_vectors += *value as u32,
+                Scalar::BadVectors => bad_vectors += (*value * self.parts as f32).round() as u32,
                 Scalar::Named(name, loss) => {
                     if *loss && !value.is_finite() {
                         lost = lost.or(Some(*value));

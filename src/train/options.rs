@@ -3,8 +3,10 @@
 use super::{CheckpointEvery, Method, SessionOptions};
 use crate::error::{Error, Result};
 use crate::models::{Model, ModelOptions};
+use crate::ops::loss::PixelLoss;
 use crate::optim::Optimizer;
-use crate::options::{IMAGE_SIZE, LOG_EVERY, STEPS};
+use crate::optim::schedule::Schedule;
+use crate::options::{EPOCHS, EVAL_EVERY, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, MIN_DELTA, PATIENCE, STEPS};
 use crate::quant::codebook::CodebookConfig;
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
@@ -20,10 +22,20 @@ pub struct TrainOptions {
     pub quantizer: QuantizerConfig,
     /// The optimiser.
     pub optimizer: Optimizer,
-    /// Learning rate.
+    /// Learning rate; with a schedule the greatest.
     pub lr: f32,
+    /// How it changes over the steps.
+    pub schedule: Schedule,
+    /// Factor of the learning rate for what the quantiser learns besides its codebook.
+    pub quantizer_lr: f32,
+    /// Greatest norm of all gradients together; 0 for no limit.
+    pub clip_norm: f32,
+    /// Reconstruction loss; none for the model's own.
+    pub loss: Option<PixelLoss>,
     /// Images a step.
     pub batch: usize,
+    /// Parts of them that pass one after the other.
+    pub accumulate: usize,
     /// Seed of parameters and data order (and of the built-in data).
     pub seed: u64,
     /// Folder or file of the data set, or the name of a built-in one ([`crate::data::BuiltIn`]); none for the built-in
@@ -42,8 +54,21 @@ pub struct TrainOptions {
     pub log_every: u32,
     /// The goal: steps in all; none where nobody said (on the page, in version 0.1.0).
     pub steps: Option<u32>,
+    /// The goal in passes over the training images, from which the steps were made or are to be made, see
+    /// [`Self::with_goal`].
+    pub epochs: Option<u32>,
     /// When a checkpoint is written; none for the default.
     pub checkpoint_every: Option<CheckpointEvery>,
+    /// Every how many steps the test images are evaluated; 0 for at the end only.
+    pub eval_every: u32,
+    /// Whether the checkpoint of the best evaluation is kept.
+    pub keep_best: bool,
+    /// How many checkpoints are kept.
+    pub keep_last: u32,
+    /// Evaluations without improvement after which the run ends; 0 for never.
+    pub patience: u32,
+    /// How far the test loss must fall to be an improvement.
+    pub min_delta: f32,
 }
 
 impl Default for TrainOptions {
@@ -54,7 +79,12 @@ impl Default for TrainOptions {
             quantizer: QuantizerConfig::default(),
             optimizer: Optimizer::default(),
             lr: 3e-4,
+            schedule: Schedule::default(),
+            quantizer_lr: 1.0,
+            clip_norm: 0.0,
+            loss: None,
             batch: 256,
+            accumulate: 1,
             seed: 0,
             data: None,
             init: None,
@@ -63,7 +93,13 @@ impl Default for TrainOptions {
             flip: false,
             log_every: 1,
             steps: None,
+            epochs: None,
             checkpoint_every: None,
+            eval_every: 0,
+            keep_best: false,
+            keep_last: 1,
+            patience: 0,
+            min_delta: 0.0,
         }
     }
 }
@@ -116,6 +152,11 @@ impl TrainOptions {
         if let Some(size) = self.image_size {
             IMAGE_SIZE.check(size)?;
         }
+        EVAL_EVERY.check(self.eval_every)?;
+        KEEP_LAST.check(self.keep_last)?;
+        PATIENCE.check(self.patience)?;
+        MIN_DELTA.check(self.min_delta)?;
+        self.epochs.map_or(Ok(()), |epochs| EPOCHS.check(epochs))?;
         self.steps.map_or(Ok(()), |steps| STEPS.check(steps))
     }
 
@@ -131,6 +172,31 @@ impl TrainOptions {
                 "1, the axis of the features [B, F, H, W] in the model {}",
                 self.model.name()
             ),
+        })
+    }
+
+    /// The same with the steps that `epochs` are, where they were given in place of steps: an epoch has as many as
+    /// whole batches fit into the `images` for training.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when they are more than can be counted, or none.
+    pub fn with_goal(self, images: usize) -> Result<Self> {
+        let (None, Some(epochs)) = (self.steps, self.epochs) else {
+            return Ok(self);
+        };
+        let each = (images / self.batch.max(1)) as u64;
+        let steps = u32::try_from(each * u64::from(epochs)).ok();
+        let steps = steps.filter(|steps| *steps > 0).ok_or_else(|| {
+            Error::Config(format!(
+                "`epochs` ({epochs}) of {images} images make {} steps of `batch` {}: give a number from 1 to {}",
+                each * u64::from(epochs),
+                self.batch,
+                u32::MAX
+            ))
+        })?;
+        Ok(Self {
+            steps: Some(steps),
+            ..self
         })
     }
 
@@ -159,10 +225,16 @@ impl TrainOptions {
     pub fn session(&self) -> SessionOptions {
         SessionOptions {
             batch: self.batch,
+            accumulate: self.accumulate,
             lr: self.lr,
+            schedule: self.schedule,
+            steps: self.steps,
             seed: self.seed,
             optimizer: self.optimizer,
             flip: self.flip,
+            quantizer_lr: self.quantizer_lr,
+            clip_norm: self.clip_norm,
+            loss: self.loss,
         }
     }
 
@@ -174,5 +246,12 @@ impl TrainOptions {
         self.validate()?;
         let quantizer = self.quantizer.build()?;
         Ok(self.model.build(quantizer, channels))
+    }
+}
+
+impl Default for SessionOptions {
+    /// Those of [`TrainOptions`].
+    fn default() -> Self {
+        TrainOptions::default().session()
     }
 }

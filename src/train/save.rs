@@ -6,7 +6,18 @@ use crate::error::Result;
 use crate::gpu::{Arena, NamedTensor, Role};
 
 /// Options that say how far a run goes and what it keeps, not what it computes.
-const OF_NO_ACCOUNT: [&str; 4] = ["steps", "log_every", "checkpoint_every", "data"];
+const OF_NO_ACCOUNT: [&str; 10] = [
+    "steps",
+    "epochs",
+    "log_every",
+    "checkpoint_every",
+    "data",
+    "eval_every",
+    "keep_best",
+    "keep_last",
+    "patience",
+    "min_delta",
+];
 
 /// CRC-32 of `options` as JSON, but for those.
 fn checksum(options: &serde_json::Value) -> u32 {
@@ -130,6 +141,7 @@ impl Session {
             self.store.write_any(&self.gpu, name, values)?;
         }
         self.step = state.step;
+        self.rates.clear();
         self.began = state.step;
         self.run = state.run;
         Ok(())

@@ -1,6 +1,7 @@
 //! A training session: one object for the command line and the page. It knows no terminal, no
 //! file and no DOM.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,25 +10,57 @@ use super::metrics::Scalars;
 use super::reports::Reports;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::gpu::{Arena, BuildOptions, Exchange, Gpu, ParameterLayout, Plan, Recorder, Store};
+use crate::gpu::{
+    Arena, BuildOptions, Exchange, Gpu, ParameterLayout, Phase, Plan, Recorder, Store, Var,
+};
 use crate::models::{Builder, Model};
-use crate::optim::Optimizer;
-use crate::options::{BATCH, LR};
-use crate::quant::Seen;
+use crate::ops::loss::PixelLoss;
+use crate::optim::schedule::Schedule;
+use crate::optim::{Optimizer, Update, clip};
+use crate::options::{ACCUMULATE, BATCH, CLIP_NORM, LR, QUANTIZER_LR, STEPS};
+use crate::quant::{Seen, tensor};
 
 /// What a session trains with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SessionOptions {
     /// Images a step.
     pub batch: usize,
-    /// Learning rate.
+    /// Parts of them that pass one after the other (gradient accumulation), a divisor of the batch. A step is that of the
+    /// whole batch to rounding, but for batch norms and running moments, which move once a part, and for the vectors
+    /// that replaced codes are drawn from, which are those of the last part.
+    pub accumulate: usize,
+    /// Learning rate; with a schedule the greatest.
     pub lr: f32,
+    /// How it changes over the steps.
+    pub schedule: Schedule,
+    /// The steps of the run, where the schedule needs them.
+    pub steps: Option<u32>,
     /// Seed of parameters and data order.
     pub seed: u64,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Whether half of the training images, others in each step, are flipped left to right.
     pub flip: bool,
+    /// Factor of the learning rate for what the quantisers train besides their codebooks.
+    pub quantizer_lr: f32,
+    /// Greatest norm of all gradients together; 0 for no limit.
+    pub clip_norm: f32,
+    /// Reconstruction loss; none for the model's own.
+    pub loss: Option<PixelLoss>,
+}
+
+/// Whether a batch can be accumulated over its parts by a quantiser that does or does not move its codebook in place.
+///
+/// # Errors
+/// [`Error::Conflict`] says why not.
+pub(super) fn check_accumulation(accumulate: usize, in_place: bool) -> Result<()> {
+    if accumulate == 1 || !in_place {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "accumulate ({accumulate}) and inplace_optimizer exclude each other: the in-place step moves the codebook in \
+         each part of a batch, before the others are seen"
+    )))
 }
 
 impl SessionOptions {
@@ -37,10 +70,55 @@ impl SessionOptions {
     /// [`Error::Option`] names the option, its value and the range.
     pub fn validate(&self) -> Result<()> {
         BATCH.check(self.batch)?;
+        ACCUMULATE.check(self.accumulate)?;
+        if !self.batch.is_multiple_of(self.accumulate) {
+            return Err(Error::Conflict(format!(
+                "accumulate ({}) must divide the batch ({})",
+                self.accumulate, self.batch
+            )));
+        }
         LR.check(self.lr)?;
+        self.steps.map_or(Ok(()), |steps| STEPS.check(steps))?;
+        self.schedule.validate(self.lr)?;
+        QUANTIZER_LR.check(self.quantizer_lr)?;
+        CLIP_NORM.check(self.clip_norm)?;
         let optimizer = self.optimizer.validate();
         optimizer.map_err(|e| e.within("optimizer"))
     }
+}
+
+/// Records the update of all parameters; the norm of the gradients, where they are clipped.
+fn update(
+    rec: &mut Recorder<'_>,
+    options: &SessionOptions,
+    model: &dyn Model,
+    seen: &[(String, Seen)],
+) -> Option<Var> {
+    rec.enter(Phase::Optimiser);
+    let clip = (options.clip_norm > 0.0).then(|| clip::record(rec, options.clip_norm));
+    let mut how = Update {
+        factor: clip.map(|clip| clip.factor),
+        rates: Vec::new(),
+    };
+    if options.quantizer_lr != 1.0 {
+        let codebooks = seen.iter().filter_map(|(_, s)| s.tensor(tensor::CODEBOOK));
+        let codebooks: Vec<String> = codebooks.map(|c| rec.name(c).to_owned()).collect();
+        let quantizers = model.quantizers();
+        let inner = |name: &str| {
+            let own = |(q, _): &(&str, _)| name.strip_prefix(q).is_some_and(|n| n.starts_with('.'));
+            quantizers.iter().any(own) && !codebooks.iter().any(|c| c == name)
+        };
+        let factor = |name: &str| {
+            if inner(name) {
+                options.quantizer_lr
+            } else {
+                1.0
+            }
+        };
+        how.rates = rec.layout().stretches(factor);
+    }
+    options.optimizer.record_with(rec, &how);
+    clip.map(|clip| clip.norm)
 }
 
 /// A model, its data and its parameters on a device.
@@ -58,6 +136,8 @@ pub struct Session {
     pub(super) feed: Feed,
     pub(super) reports: Reports,
     pub(super) exchange: Option<Box<dyn Exchange>>,
+    /// Learning rates of the steps that have not reported, where they are reported.
+    pub(super) rates: VecDeque<f32>,
     pub(super) step: u32,
     /// The step of the checkpoint that it went on from; 0 without one.
     pub(super) began: u32,
@@ -126,18 +206,22 @@ impl Session {
         options: SessionOptions,
     ) -> Result<Self> {
         options.validate()?;
+        options.schedule.validate_goal(options.steps)?;
+        let in_place = model.quantizers().iter().any(|(_, q)| q.steps_by_itself());
+        check_accumulation(options.accumulate, in_place)?;
+        let feed = feed.in_parts(options.accumulate);
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
+        rec.in_parts(options.accumulate);
         let batch = feed.record(&mut rec, model.pixel_range(), options.flip)?;
         let mut net = Builder::new(&mut rec, model.commitment_weight());
         let output = model.forward(&mut net, batch)?;
         let seen = net.seen().to_vec();
-        let rec_loss = model
-            .reconstruction_loss()
-            .apply(&mut rec, "rec_loss", output, batch, 1.0)?;
+        let loss = options.loss.unwrap_or(model.reconstruction_loss());
+        let rec_loss = loss.apply(&mut rec, "rec_loss", output, batch, 1.0)?;
         rec.backward()?;
-        options.optimizer.record(&mut rec);
-        let scalars = Scalars::new(rec_loss, &seen);
+        let grad_norm = update(&mut rec, &options, model.as_ref(), &seen);
+        let scalars = Scalars::new(rec_loss, &seen, grad_norm, options.accumulate);
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;
@@ -154,6 +238,7 @@ impl Session {
             seen,
             reports,
             exchange: None,
+            rates: VecDeque::new(),
             step: 0,
             began: 0,
             run: None,
@@ -203,13 +288,14 @@ impl Session {
         self.parts = self.plan.parts(parts);
     }
 
-    /// Goes on with another learning rate from the next step on. Nothing is recorded anew, and steps may be in
+    /// Goes on with another learning rate from the next step on, with a schedule another greatest one. Nothing is recorded anew, and steps may be in
     /// flight.
     ///
     /// # Errors
-    /// [`Error::Option`] when it is out of range.
+    /// [`Error::Option`] when it is out of range, [`Error::Conflict`] when it is below the schedule's least.
     pub fn set_lr(&mut self, lr: f32) -> Result<()> {
         LR.check(lr)?;
+        self.options.schedule.validate(lr)?;
         self.options.lr = lr;
         Ok(())
     }
@@ -260,6 +346,25 @@ impl Session {
         next.exchange = self.exchange.take();
         *self = next;
         Ok(())
+    }
+
+    /// The loss of reconstructions that it trains with.
+    #[must_use]
+    pub fn loss(&self) -> PixelLoss {
+        let own = self.model.reconstruction_loss();
+        self.options.loss.unwrap_or(own)
+    }
+
+    /// The learning rate of step `step` (from 1).
+    #[must_use]
+    pub fn lr_of(&self, step: u32) -> f32 {
+        let SessionOptions {
+            schedule,
+            lr,
+            steps,
+            ..
+        } = self.options;
+        schedule.lr(step, lr, steps)
     }
 
     /// Number of trained values.

@@ -30,7 +30,7 @@ impl Session {
         let options = &self.options;
         let batch = self
             .feed
-            .record(&mut rec, model.pixel_range(), options.flip)?;
+            .record_whole(&mut rec, model.pixel_range(), options.flip)?;
         let mut net = Builder::new(&mut rec, 0.0);
         model.forward(&mut net, batch)?;
         let own = net.seen().iter().find(|(name, _)| name == quantizer);

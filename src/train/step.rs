@@ -5,8 +5,15 @@ use std::ops::Range;
 use super::metrics::StepMetrics;
 use super::session::{Session, SessionOptions};
 use crate::error::{Error, Result};
-use crate::gpu::{Phase, StepValues};
+use crate::gpu::{Phase, STEPS_AT_ONCE, StepValues};
 use crate::models::Model;
+
+/// A part of a step's batch on its way to the device.
+struct Row {
+    values: StepValues,
+    /// Whether it is the last one, behind which the parameters move.
+    last: bool,
+}
 
 /// `values` and what the quantisers of `model` add to them.
 fn with_quantizers(values: StepValues, model: &dyn Model, step: u32) -> StepValues {
@@ -26,17 +33,21 @@ impl Session {
     /// What the kernels are told of step `step` (from 1): the one place that collects it.
     #[must_use]
     pub fn step_values(&self, step: u32) -> StepValues {
+        self.values_of_part(step, 0)
+    }
+
+    /// The same of a part of its batch, from 0.
+    fn values_of_part(&self, step: u32, part: usize) -> StepValues {
         let steps = self.epoch_steps();
         let SessionOptions {
-            optimizer,
-            lr,
-            seed,
-            ..
+            optimizer, seed, ..
         } = &self.options;
+        let start = self.feed.batch_start(step.saturating_sub(1), part);
         let values = optimizer
-            .step(step, *lr)
-            .with("batch_start", self.feed.batch_start(step.saturating_sub(1)))
+            .step(step, self.lr_of(step))
+            .with("batch_start", start)
             .with("epoch_start", self.feed.epoch_start(step.saturating_sub(1)))
+            .with("part", part as u32)
             .with("epoch_steps", steps)
             .with_seed(*seed);
         with_quantizers(values, self.model.as_ref(), step)
@@ -75,7 +86,7 @@ impl Session {
             let together = if self.exchange.is_some() {
                 1
             } else {
-                self.feed.together()
+                (self.feed.together() / self.options.accumulate).max(1)
             };
             let count = left.min(goal - self.step).min(together as u32);
             self.submit(count).await?;
@@ -110,48 +121,97 @@ impl Session {
             self.start_codebooks().await?;
         }
         let first = self.step + 1;
-        let values: Vec<_> = (first..first + count)
-            .map(|s| self.step_values(s))
-            .collect();
-        self.plan.set_steps(&self.gpu, &values)?;
-        let parts = self.exchange_gradients().await?;
+        let rows = self.rows(first..first + count);
+        let parts = self.exchange_gradients(&rows).await?;
+        if self.exchange.is_none() {
+            self.set_rows(&rows[..rows.len().min(STEPS_AT_ONCE)])?;
+        }
         let readback = &mut self.reports.readback;
         let slot = readback.slot().ok_or_else(|| Error::Gpu {
             place: "training".into(),
             message: "no staging buffer is free".into(),
         })?;
+        let readback = &self.reports.readback;
         let command = || self.gpu.device.create_command_encoder(&Default::default());
+        let (before, _) = split(&self.parts, self.plan.phase(Phase::Backward).end);
         let mut encoder = command();
-        for row in 0..values.len() {
-            for (i, part) in parts.iter().enumerate() {
-                if (row, i) != (0, 0) && parts.len() > 1 {
-                    let done = std::mem::replace(&mut encoder, command());
-                    self.gpu.queue.submit([done.finish()]);
-                }
-                self.plan.encode_part(&mut encoder, part.clone(), row);
+        let mut begun = false;
+        let mut done = 0;
+        for (i, row) in rows.iter().enumerate() {
+            // With an exchange all but the end of the last row is done.
+            if self.exchange.is_some() && !row.last {
+                continue;
             }
-            readback.copy(&mut encoder, &slot, row, self.plan.scalars());
+            if i > 0 && i % STEPS_AT_ONCE == 0 && self.exchange.is_none() {
+                let full = std::mem::replace(&mut encoder, command());
+                self.gpu.queue.submit([full.finish()]);
+                self.set_rows(&rows[i..rows.len().min(i + STEPS_AT_ONCE)])?;
+            }
+            for part in if row.last { &parts } else { &before } {
+                if begun && self.parts.len() > 1 {
+                    let full = std::mem::replace(&mut encoder, command());
+                    self.gpu.queue.submit([full.finish()]);
+                }
+                begun = true;
+                self.plan
+                    .encode_part(&mut encoder, part.clone(), i % STEPS_AT_ONCE);
+            }
+            if row.last {
+                readback.copy(&mut encoder, &slot, done, self.plan.scalars());
+                done += 1;
+            }
         }
         let submission = self.gpu.queue.submit([encoder.finish()]);
+        if !self.options.schedule.is_constant() {
+            let rates = (first..first + count).map(|step| self.lr_of(step));
+            let rates: Vec<f32> = rates.collect();
+            self.rates.extend(rates);
+        }
         self.step += count;
-        readback.submitted(first, values.len(), slot, submission);
+        self.reports
+            .readback
+            .submitted(first, count as usize, slot, submission);
         Ok(())
     }
 
-    /// With an exchange: submits the step up to its gradients and has them exchanged. Returns the parts that are
-    /// still to be submitted.
-    async fn exchange_gradients(&mut self) -> Result<Vec<Range<usize>>> {
-        let Some(exchange) = &mut self.exchange else {
-            return Ok(self.parts.clone());
+    /// What the device works off for the steps `steps` (from 1): each part of each batch.
+    fn rows(&self, steps: Range<u32>) -> Vec<Row> {
+        let parts = self.options.accumulate;
+        let of_step = |step| {
+            (0..parts).map(move |part| Row {
+                values: self.values_of_part(step, part),
+                last: part + 1 == parts,
+            })
         };
+        steps.flat_map(of_step).collect()
+    }
+
+    fn set_rows(&self, rows: &[Row]) -> Result<()> {
+        let values: Vec<_> = rows.iter().map(|row| row.values.clone()).collect();
+        self.plan.set_steps(&self.gpu, &values)
+    }
+
+    /// With an exchange: submits the step up to its gradients and has them exchanged. Returns the stretches that are
+    /// still to be submitted.
+    async fn exchange_gradients(&mut self, rows: &[Row]) -> Result<Vec<Range<usize>>> {
+        if self.exchange.is_none() {
+            return Ok(self.parts.clone());
+        }
         let (before, after) = split(&self.parts, self.plan.phase(Phase::Backward).end);
-        for part in before {
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            self.plan.encode_part(&mut encoder, part, 0);
-            self.gpu.queue.submit([encoder.finish()]);
+        for rows in rows.chunks(STEPS_AT_ONCE) {
+            self.set_rows(rows)?;
+            for i in 0..rows.len() {
+                for part in &before {
+                    let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
+                    self.plan.encode_part(&mut encoder, part.clone(), i);
+                    self.gpu.queue.submit([encoder.finish()]);
+                }
+            }
         }
         let tensors = self.plan.exchanged(&self.store)?;
-        exchange.exchange(&self.gpu, &tensors).await?;
+        if let Some(exchange) = &mut self.exchange {
+            exchange.exchange(&self.gpu, &tensors).await?;
+        }
         Ok(after)
     }
 
@@ -167,7 +227,9 @@ impl Session {
             let moves = (step - 1).saturating_sub(self.began);
             return Err(self.diverged("the loss", step, moves, value, report.bad_vectors));
         }
-        Ok(Some(report.metrics))
+        let mut metrics = report.metrics;
+        metrics.lr = self.rates.pop_front();
+        Ok(Some(metrics))
     }
 }
 

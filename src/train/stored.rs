@@ -7,9 +7,12 @@ use super::effect::{self, Idle};
 use super::every::CheckpointEvery;
 use super::methods::Method;
 use super::options::TrainOptions;
+use super::session::check_accumulation;
 use crate::error::{Error, Result};
 use crate::models::{ModelOptions, OutputClamp, ResNetOptions, SimpleOptions};
+use crate::ops::loss::PixelLoss;
 use crate::optim::Optimizer;
+use crate::optim::schedule::{self, Decay, Schedule};
 use crate::options::{self, WIDTH};
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
@@ -43,7 +46,54 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     steps: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     checkpoint_every: Option<CheckpointEvery>,
+    #[serde(default)]
+    schedule: schedule::Kind,
+    #[serde(default)]
+    warmup: u32,
+    #[serde(default)]
+    min_lr: f32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    decay_every: Option<u32>,
+    #[serde(default = "tenth")]
+    decay_factor: f32,
+    #[serde(default = "one")]
+    quantizer_lr: f32,
+    #[serde(default)]
+    clip_norm: f32,
+    #[serde(default = "one")]
+    accumulate: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss: Option<PixelLoss>,
+    #[serde(default)]
+    eval_every: u32,
+    #[serde(default)]
+    keep_best: bool,
+    #[serde(default = "one")]
+    keep_last: u32,
+    #[serde(default)]
+    patience: u32,
+    #[serde(default)]
+    min_delta: f32,
+}
+
+fn one<T: From<u8>>() -> T {
+    T::from(1)
+}
+
+fn tenth() -> f32 {
+    0.1
+}
+
+/// `min_lr`, `decay_every` and `decay_factor` as they are stored, those that the schedule lacks at their defaults.
+fn flat(decay: Decay) -> (f32, Option<u32>, f32) {
+    match decay {
+        Decay::Constant => (0.0, None, tenth()),
+        Decay::Cosine { min_lr } => (min_lr, None, tenth()),
+        Decay::Step { every, factor } => (0.0, every, factor),
+    }
 }
 
 impl From<&TrainOptions> for Stored {
@@ -53,6 +103,7 @@ impl From<&TrainOptions> for Stored {
             ModelOptions::Simple(simple) => (Some(simple.output_clamp), None),
             ModelOptions::ResNet(resnet) => (None, Some((vq.feature_size, resnet.blocks))),
         };
+        let (min_lr, decay_every, decay_factor) = flat(options.schedule.decay);
         Self {
             model: options.model.name().to_owned(),
             width: residual.map(|(width, _)| width),
@@ -72,7 +123,22 @@ impl From<&TrainOptions> for Stored {
             flip: options.flip,
             log_every: options.log_every,
             steps: options.steps,
+            epochs: options.epochs,
             checkpoint_every: options.checkpoint_every,
+            schedule: options.schedule.kind(),
+            warmup: options.schedule.warmup,
+            min_lr,
+            decay_every,
+            decay_factor,
+            quantizer_lr: options.quantizer_lr,
+            clip_norm: options.clip_norm,
+            accumulate: options.accumulate,
+            loss: options.loss,
+            eval_every: options.eval_every,
+            keep_best: options.keep_best,
+            keep_last: options.keep_last,
+            patience: options.patience,
+            min_delta: options.min_delta,
         }
     }
 }
@@ -81,6 +147,7 @@ impl TryFrom<Stored> for TrainOptions {
     type Error = Error;
 
     fn try_from(stored: Stored) -> Result<Self> {
+        let schedule = stored.schedule();
         let options = Self {
             model: stored.model()?,
             method: stored.method,
@@ -96,11 +163,23 @@ impl TryFrom<Stored> for TrainOptions {
             flip: stored.flip,
             log_every: stored.log_every,
             steps: stored.steps,
+            epochs: stored.epochs,
             checkpoint_every: stored.checkpoint_every,
+            schedule,
+            quantizer_lr: stored.quantizer_lr,
+            clip_norm: stored.clip_norm,
+            accumulate: stored.accumulate,
+            loss: stored.loss,
+            eval_every: stored.eval_every,
+            keep_best: stored.keep_best,
+            keep_last: stored.keep_last,
+            patience: stored.patience,
+            min_delta: stored.min_delta,
         };
         options.validate_numbers()?;
         let quantizer = QuantizerConfig::try_from(&stored.vq).map_err(|e| e.within("vq"))?;
         options.validate_axis(stored.vq.dim)?;
+        check_accumulation(options.accumulate, stored.vq.inplace_optimizer.is_some())?;
         Ok(Self {
             quantizer,
             ..options
@@ -140,6 +219,21 @@ fn refuse_foreign(given: &Value, optimizer: &Optimizer) -> Result<()> {
     }
 }
 
+/// Whether `given` (JSON) says how far a run goes.
+fn has_goal(given: &Value) -> bool {
+    !given["steps"].is_null() || !given["epochs"].is_null()
+}
+
+/// [`Error::Conflict`] when `given` (JSON) says it twice.
+fn refuse_two_goals(given: &Value) -> Result<()> {
+    if given["steps"].is_null() || given["epochs"].is_null() {
+        return Ok(());
+    }
+    Err(Error::Conflict(
+        "steps and epochs exclude each other: each says how far the run goes; leave one out".into(),
+    ))
+}
+
 /// The levels that are given without a number of codes, which they make.
 fn levels_alone(given: &Value) -> Option<Vec<usize>> {
     let vq = given.get("vq")?;
@@ -168,12 +262,19 @@ fn one_width(given: &mut Value, model: &ModelOptions) {
 
 impl Stored {
     fn idle(&self) -> Vec<Idle> {
-        effect::without_effect(
+        let mut all = effect::without_effect(
             &self.model,
             &self.vq,
             self.commitment_weight,
             &self.optimizer,
-        )
+        );
+        all.extend(effect::of_training(
+            &self.vq,
+            self.schedule,
+            self.eval_every,
+            self.patience,
+        ));
+        all
     }
 
     /// The model's options; [`Error::Conflict`] names those that it does not have.
@@ -211,13 +312,36 @@ impl Stored {
         }
     }
 
+    fn schedule(&self) -> Schedule {
+        let decay = match self.schedule {
+            schedule::Kind::Constant => Decay::Constant,
+            schedule::Kind::Cosine => Decay::Cosine {
+                min_lr: self.min_lr,
+            },
+            schedule::Kind::Step => Decay::Step {
+                every: self.decay_every,
+                factor: self.decay_factor,
+            },
+        };
+        Schedule {
+            warmup: self.warmup,
+            decay,
+        }
+    }
+
     /// These options with some others (JSON) over them; the method has no say.
     fn with(&self, mut given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         one_width(&mut given, &ModelOptions::named(&self.model)?);
         options::check_json(&given)?;
         refuse_foreign(&given, &self.optimizer)?;
+        refuse_two_goals(&given)?;
         let mut all = serde_json::to_value(self).map_err(refuse)?;
+        // Another goal takes the place of the one there was, in whatever it was counted.
+        if let (Some(all), true) = (all.as_object_mut(), has_goal(&given)) {
+            all.remove("steps");
+            all.remove("epochs");
+        }
         overlay(&mut all, given);
         serde_json::from_value(all).map_err(refuse)
     }
@@ -255,6 +379,7 @@ impl Stored {
             }
         }
         refuse_foreign(&given, &stored.optimizer)?;
+        refuse_two_goals(&given)?;
         if let Some(levels) = levels_alone(&given) {
             // Wrapping only for levels that are refused anyway.
             stored.vq.num_codes = levels.iter().fold(1, |a, l| a.wrapping_mul(*l));

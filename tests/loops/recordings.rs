@@ -1,7 +1,7 @@
 //! What is counted: the layer with every remedy, the models, k-means, over sizes up to the limits.
 
 use semivq::Error;
-use semivq::gpu::{Dispatch, ParameterLayout, Recorder, Traits};
+use semivq::gpu::{Dispatch, Element, ParameterLayout, Recorder, Traits};
 use std::sync::Arc;
 
 use semivq::models::{
@@ -10,8 +10,9 @@ use semivq::models::{
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
 use semivq::ops::max_pool2d::max_pool2d;
+use semivq::ops::ssim;
 use semivq::ops::upsample::upsample_nearest;
-use semivq::optim::Optimizer;
+use semivq::optim::{Optimizer, Update, clip};
 use semivq::quant::codebook::kmeans;
 use semivq::quant::codebook::{AlterPenalty, CodebookNorm, Distance, ReplacePolicy};
 use semivq::quant::{Encoded, Norm, Quantizer, VectorQuantConfig};
@@ -236,7 +237,13 @@ fn step(rec: &mut Recorder<'_>, model: &dyn Model, shape: [usize; 4]) -> semivq:
     loss.apply(rec, "rec_loss", output, batch, 1.0)?;
     if rec.training() {
         rec.backward()?;
-        Optimizer::default().record(rec);
+        let how = Update {
+            factor: Some(clip::record(rec, 1.0).factor),
+            ..Update::default()
+        };
+        Optimizer::default().record_with(rec, &how);
+    } else if ssim::fits(&shape) {
+        ssim::ssim(rec, "ssim", output, batch, 1.0)?;
     }
     Ok(())
 }
@@ -281,6 +288,9 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
             let overlapping = max_pool2d(rec, y, 3, 2)?;
             let y = upsample_nearest(rec, overlapping, 2)?;
             if rec.training() {
+                rec.in_parts(3);
+                let counts = rec.input("counts", &[MAX_VECTORS]);
+                rec.statistic(counts, Element::U32);
                 let gradient_shape = rec.shape(y).to_vec();
                 let gradient = rec.input("gradient", &gradient_shape);
                 rec.seed_gradient(y, gradient);
@@ -290,6 +300,12 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
                     weight_decay: 0.0,
                 };
                 sgd.record(rec);
+                let how = Update {
+                    factor: Some(clip::record(rec, 1.0).factor),
+                    ..Update::default()
+                };
+                sgd.record_with(rec, &how);
+                Optimizer::default().record(rec);
             }
             Ok(())
         });

@@ -267,6 +267,21 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
         "2",
         "--replace-freq",
         "4",
+        "--eval-every",
+        "5",
+        "--keep-best",
+        "--keep-last",
+        "2",
+        "--patience",
+        "6",
+        "--schedule",
+        "cosine",
+        "--warmup",
+        "3",
+        "--clip-norm",
+        "1",
+        "--accumulate",
+        "2",
     ];
     let start = |args: &[&str]| {
         Command::new(PROGRAM)

@@ -183,7 +183,7 @@ pub fn resnet_trains_and_goes_on(gpu: Arc<Gpu>) -> Result<(), Failed> {
             lr: 2e-3,
             seed: 3,
             optimizer: Optimizer::default(),
-            flip: false,
+            ..SessionOptions::default()
         };
         let data = Dataset::new("waves", waves(8), waves(4));
         Session::new(Arc::clone(&gpu), Box::new(model), data, options)
