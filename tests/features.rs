@@ -50,6 +50,9 @@ fn the_trainer_alone_needs_nothing_of_the_program() {
     let pictures = crates(&["--no-default-features", "--features", "pictures"], "1");
     let added: Vec<&String> = pictures.difference(&direct).collect();
     assert_eq!(added, ["epaint_default_fonts", "image", "plotters"]);
+    let compare = crates(&["--no-default-features", "--features", "compare"], "1");
+    let more: Vec<&String> = compare.difference(&pictures).collect();
+    assert_eq!(more, ["csv", "pollster", "strsim", "toml"]);
     for only in &added {
         assert!(!all.contains(*only), "{only}");
     }

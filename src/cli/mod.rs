@@ -10,15 +10,18 @@ macro_rules! out {
 mod args;
 mod bench;
 mod codes;
+mod compare;
 mod doctor;
 mod eval;
 mod given;
 mod idle;
 mod methods;
 mod output;
+mod plot;
 mod progress;
 mod resume;
 mod saved;
+mod side;
 mod suggest;
 mod train;
 
@@ -42,7 +45,8 @@ Start here:
   semivq train                        train on the built-in images, results in runs/
   semivq methods                      what --method can be
   semivq train --method approach1 --data DIR   the learnable standard deviation, on IDX files
-  semivq eval runs/vq-1               the test figures of a run"
+  semivq eval runs/vq-1               the test figures of a run
+  semivq compare --methods vq,fsq --seeds 0-2 --out DIR   methods side by side: table, plots, report"
 )]
 struct Cli {
     #[command(flatten)]
@@ -83,6 +87,10 @@ impl DeviceArgs {
 enum Command {
     /// Train a model; watch it learn; write checkpoint, metrics, figures and pictures
     Train(Box<args::TrainArgs>),
+    /// Train methods x seeds x values of any option; table, plots and an interactive report
+    Compare(Box<compare::CompareArgs>),
+    /// Draw table, plots and report of an experiment anew from its CSV files
+    Plot(plot::PlotArgs),
     /// Test figures (l1, mse, perplexity, active ratio) of a run
     Eval(eval::EvalArgs),
     /// Pass PNG images through a run's autoencoder
@@ -126,6 +134,8 @@ pub fn main() -> ExitCode {
     let result = pollster::block_on(async {
         match &cli.command {
             Command::Train(args) => train::run(&cli.device, args, &given).await,
+            Command::Compare(args) => compare::run(&cli.device, args, &given).await,
+            Command::Plot(args) => plot::run(args),
             Command::Eval(args) => eval::eval(&cli.device, args).await,
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
             Command::Encode(args) => codes::encode(&cli.device, args).await,
@@ -139,11 +149,17 @@ pub fn main() -> ExitCode {
         Ok(code) => unless_lost(code),
         Err(error) => {
             output::note(format_args!("error: {}", given.in_flags(&error)));
-            ExitCode::from(match error {
-                Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
-                _ => 1,
-            })
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// 2 for wrong usage, 1 for failure.
+fn code(error: &Error) -> u8 {
+    match error {
+        Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
+        Error::About { source, .. } => code(source),
+        _ => 1,
     }
 }
 
