@@ -306,7 +306,8 @@ pub async fn run(device: &DeviceArgs, args: &CompareArgs, given: &Given) -> Resu
         // All that can be said before there is a device.
         wanted.check()?;
         if args.grid.out.is_none() {
-            let message = "give --out DIR, the folder of the experiment; the same command goes on with it";
+            let message =
+                "give --out DIR, the folder of the experiment; the same command goes on with it";
             return Err(Error::Config(message.into()));
         }
     }
@@ -394,7 +395,9 @@ fn train(held: &Held, gpu: &Arc<Gpu>, jobs: Option<usize>, stop: &AtomicBool) ->
             1 => String::new(),
             n => format!(" ({n} runs failed)"),
         };
-        note(format_args!("note: when that is mended, go on with: {command}{others}"));
+        note(format_args!(
+            "note: when that is mended, go on with: {command}{others}"
+        ));
         return Err(error);
     }
     plot::show(&held.dir, &results);

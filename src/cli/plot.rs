@@ -23,7 +23,10 @@ pub fn show(dir: &Path, results: &Results) {
     for (name, what) in [
         (REPORT, "everything, interactive; opens offline"),
         (TABLE, "the table above"),
-        (RESULTS, "a row a run; curves.csv, alpha.csv, codebook.csv, times.csv beside it"),
+        (
+            RESULTS,
+            "a row a run; curves.csv, alpha.csv, codebook.csv, times.csv beside it",
+        ),
         (PLOTS, "curves, sweeps, alpha, codebooks, reconstructions"),
     ] {
         out!("  {name:<12} {what}");

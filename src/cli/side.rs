@@ -48,7 +48,9 @@ impl<'a> Side<'a> {
     pub fn new(tasks: &'a [Task], ended: &[bool]) -> Self {
         let done = tasks.iter().zip(ended);
         Self {
-            done: done.map(|(t, ended)| if *ended { t.steps() } else { 0 }).collect(),
+            done: done
+                .map(|(t, ended)| if *ended { t.steps() } else { 0 })
+                .collect(),
             tasks,
             under_way: Vec::new(),
             ended: ended.iter().filter(|e| **e).count(),
@@ -83,7 +85,10 @@ impl<'a> Side<'a> {
                 match outcome.status {
                     Status::Done => self.say(&format!("{name}: {}", figures(outcome))),
                     _ => {
-                        let why = outcome.message.as_deref().unwrap_or("a value is not finite");
+                        let why = outcome
+                            .message
+                            .as_deref()
+                            .unwrap_or("a value is not finite");
                         self.say(&format!("{name}: diverged: {why}"));
                     }
                 }
@@ -115,7 +120,11 @@ impl<'a> Side<'a> {
 
     /// The line of all, if it is due.
     fn draw(&mut self) {
-        let every = if self.terminal.is_some() { REDRAW } else { LINE };
+        let every = if self.terminal.is_some() {
+            REDRAW
+        } else {
+            LINE
+        };
         if self.told.is_some_and(|at| at.elapsed() < every) {
             return;
         }

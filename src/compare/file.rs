@@ -63,7 +63,11 @@ impl Experiment {
     fn read_toml(text: &str) -> Result<Self> {
         let table: Table = text.parse().map_err(|e: toml::de::Error| {
             let at = e.span().map_or(0, |s| s.start).min(text.len());
-            let line = text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = text.as_bytes()[..at]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
             let what = e.message().replace('\n', ", ");
             Error::Config(format!("line {line}: {what}"))
         })?;
@@ -86,7 +90,8 @@ impl Experiment {
                                 "vary {name}: want a list of values, [A, B]"
                             )));
                         };
-                        let values: Vec<String> = values.iter().map(typed).collect::<Result<_>>()?;
+                        let values: Vec<String> =
+                            values.iter().map(typed).collect::<Result<_>>()?;
                         let vary = vary_of(option, values.iter().map(String::as_str))?;
                         experiment.vary.push(vary);
                     }
@@ -156,7 +161,10 @@ mod tests {
         for (text, want) in [
             ("methods = [", "x: line 1: "),
             ("methods = [\"approch1\"]", "did you mean `approach1`?"),
-            ("num-code = 3", "unknown option `num-code`; did you mean `num-codes`?"),
+            (
+                "num-code = 3",
+                "unknown option `num-code`; did you mean `num-codes`?",
+            ),
             ("lr = \"fast\"", "lr must be a number above 0"),
             ("seed = 3", "give `seeds`"),
             ("seeds = \"3-1\"", "`3-1` is none"),
@@ -170,7 +178,10 @@ mod tests {
             ("[vary]\nbatch = [0]", "vary batch: batch must be"),
         ] {
             let error = Experiment::from_toml(text, "x").unwrap_err().to_string();
-            assert!(error.contains(want), "{text}: {error:?} does not say {want:?}");
+            assert!(
+                error.contains(want),
+                "{text}: {error:?} does not say {want:?}"
+            );
             assert!(!error.contains('\n'), "{error}");
         }
     }

@@ -58,7 +58,9 @@ enum Shape {
 impl Shape {
     fn points(&self) -> Vec<Point> {
         match self {
-            Self::Line(p, _) | Self::Area(p, _) | Self::Dots(p, ..) | Self::Rings(p, _) => p.clone(),
+            Self::Line(p, _) | Self::Area(p, _) | Self::Dots(p, ..) | Self::Rings(p, _) => {
+                p.clone()
+            }
             Self::Bars(bars, ..) => bars.iter().flat_map(|(a, b)| [*a, *b]).collect(),
         }
     }
@@ -161,7 +163,11 @@ impl Panel {
         };
         chart
             .configure_mesh()
-            .x_labels(if self.names.is_empty() { 6 } else { 2 * self.names.len() })
+            .x_labels(if self.names.is_empty() {
+                6
+            } else {
+                2 * self.names.len()
+            })
             .y_labels(6)
             .x_desc(&self.x)
             .x_label_formatter(&ticks)
@@ -181,11 +187,15 @@ impl Panel {
                     chart.draw_series([area]).map_err(text)?;
                 }
                 Shape::Dots(points, size, color) => {
-                    let dots = points.iter().map(|p| Circle::new(*p, *size, color.filled()));
+                    let dots = points
+                        .iter()
+                        .map(|p| Circle::new(*p, *size, color.filled()));
                     chart.draw_series(dots).map_err(text)?;
                 }
                 Shape::Rings(points, color) => {
-                    let rings = points.iter().map(|p| Circle::new(*p, 3, color.stroke_width(1)));
+                    let rings = points
+                        .iter()
+                        .map(|p| Circle::new(*p, 3, color.stroke_width(1)));
                     chart.draw_series(rings).map_err(text)?;
                 }
                 Shape::Bars(bars, width, color) => {
@@ -219,7 +229,11 @@ fn picture(path: &Path, panels: &[Panel], names: &[(String, RGBColor)]) -> Resul
         places.push((left, line));
         left += advance(name);
     }
-    let legend = if names.is_empty() { 0 } else { LEGEND + 22 * line };
+    let legend = if names.is_empty() {
+        0
+    } else {
+        LEGEND + 22 * line
+    };
     canvas(path, (size.0, size.1 + legend), |root| {
         let (top, rest) = root.split_vertically(legend);
         for ((name, color), (left, line)) in names.iter().zip(&places) {
@@ -227,7 +241,8 @@ fn picture(path: &Path, panels: &[Panel], names: &[(String, RGBColor)]) -> Resul
             let swatch = Rectangle::new([(x, y), (x + 14, y + 14)], color.filled());
             top.draw(&swatch).map_err(text)?;
             let font = ("sans-serif", 15).into_font();
-            top.draw(&Text::new(name.clone(), (x + 20, y), font)).map_err(text)?;
+            top.draw(&Text::new(name.clone(), (x + 20, y), font))
+                .map_err(text)?;
         }
         let areas = rest.split_evenly((rows, columns));
         let mut all = areas.iter().zip(panels);
@@ -245,7 +260,8 @@ fn colors(groups: &[Group]) -> Vec<(String, RGBColor)> {
     }
     let colors = COLORS.iter().cycle();
     let all = methods.iter().zip(colors);
-    all.map(|(name, color)| ((*name).to_owned(), *color)).collect()
+    all.map(|(name, color)| ((*name).to_owned(), *color))
+        .collect()
 }
 
 fn color(colors: &[(String, RGBColor)], method: &str) -> RGBColor {
@@ -256,7 +272,8 @@ fn color(colors: &[(String, RGBColor)], method: &str) -> RGBColor {
 /// A line with its band over the seeds.
 fn with_band(curve: &Curve, color: RGBColor) -> [Shape; 2] {
     let bands = &curve.bands;
-    let at = |value: fn(&super::Band) -> f64| bands.iter().map(move |b| (f64::from(b.step), value(b)));
+    let at =
+        |value: fn(&super::Band) -> f64| bands.iter().map(move |b| (f64::from(b.step), value(b)));
     let there: Vec<Point> = at(|b| b.high).chain(at(|b| b.low).rev()).collect();
     [
         Shape::Area(there, color),
@@ -271,7 +288,11 @@ fn curve_panels(results: &Results, all: &[Group], colors: &[(String, RGBColor)])
     combinations.dedup();
     let mut panels = Vec::new();
     for values in combinations {
-        let own: Vec<Group> = all.iter().filter(|g| g.values == *values).cloned().collect();
+        let own: Vec<Group> = all
+            .iter()
+            .filter(|g| g.values == *values)
+            .cloned()
+            .collect();
         let which: Vec<String> = (results.varied.iter().zip(values))
             .map(|(name, value)| format!("{name} {value}"))
             .collect();
@@ -322,7 +343,9 @@ fn sweep_panels(results: &Results, at: usize, colors: &[(String, RGBColor)]) -> 
             for (i, value) in values.iter().enumerate() {
                 let own = |r: &&Row| r.group.method == *method && r.group.values[at] == **value;
                 let rows = results.rows.iter().filter(own);
-                let all: Vec<f64> = rows.filter_map(|r| r.figures.get(&figure).copied()).collect();
+                let all: Vec<f64> = rows
+                    .filter_map(|r| r.figures.get(&figure).copied())
+                    .collect();
                 let Some((mean, deviation)) = moments(&all) else {
                     continue;
                 };
@@ -343,7 +366,11 @@ fn sweep_panels(results: &Results, at: usize, colors: &[(String, RGBColor)]) -> 
             names: names.clone(),
         }
     };
-    figures(&results.rows).into_iter().filter(shown).map(panel).collect()
+    figures(&results.rows)
+        .into_iter()
+        .filter(shown)
+        .map(panel)
+        .collect()
 }
 
 /// The mean of alpha over the steps, and its value by feature at the end.
@@ -364,7 +391,10 @@ fn alpha_panels(results: &Results, all: &[Group]) -> (Vec<Panel>, Vec<(String, R
         panels.push(Panel {
             title: "mean of alpha".into(),
             x: "step (band: least to greatest of the seeds)".into(),
-            shapes: curves.iter().flat_map(|c| with_band(c, of(&c.group))).collect(),
+            shapes: curves
+                .iter()
+                .flat_map(|c| with_band(c, of(&c.group)))
+                .collect(),
             log: (false, false),
             names: Vec::new(),
         });
@@ -373,9 +403,16 @@ fn alpha_panels(results: &Results, all: &[Group]) -> (Vec<Panel>, Vec<(String, R
         let bar = |(i, v): (usize, &f32)| ((i as f64, 0.0), (i as f64, f64::from(*v)));
         let width = (380 / alpha.len().max(1)).clamp(1, 10) as u32;
         panels.push(Panel {
-            title: format!("scale of the codebook at the end, {}, seed {seed}", group.label()),
+            title: format!(
+                "scale of the codebook at the end, {}, seed {seed}",
+                group.label()
+            ),
             x: "feature".into(),
-            shapes: vec![Shape::Bars(alpha.iter().enumerate().map(bar).collect(), width, of(group))],
+            shapes: vec![Shape::Bars(
+                alpha.iter().enumerate().map(bar).collect(),
+                width,
+                of(group),
+            )],
             log: (false, false),
             names: Vec::new(),
         });
@@ -430,13 +467,17 @@ fn reconstructions(dir: &Path, found: &[(Group, PathBuf)]) -> Result<()> {
     // Small images are shown larger, pixel by pixel.
     let zoom = (64 / first.height().max(1)).clamp(1, 3);
     let (width, height) = (zoom * first.width(), zoom * first.height());
-    let size = (NAMES + width + GAP, (height + GAP) * rows.len() as u32 + GAP);
+    let size = (
+        NAMES + width + GAP,
+        (height + GAP) * rows.len() as u32 + GAP,
+    );
     canvas(&dir.join("reconstructions.png"), size, |root| {
         for (i, (name, image)) in rows.iter().enumerate() {
             let top = (GAP + (height + GAP) * i as u32) as i32;
             let font = ("sans-serif", 15).into_font();
             let at = (GAP as i32, top + height as i32 / 2 - 8);
-            root.draw(&Text::new(name.clone(), at, font)).map_err(text)?;
+            root.draw(&Text::new(name.clone(), at, font))
+                .map_err(text)?;
             let image = image::imageops::resize(
                 image,
                 zoom * image.width(),
@@ -469,7 +510,11 @@ pub(super) fn draw(dir: &Path, results: &Results, found: &[(Group, PathBuf)]) ->
         .collect();
     let all = groups(&ended);
     let colors = colors(&all);
-    picture(&dir.join("curves.png"), &curve_panels(results, &all, &colors), &colors)?;
+    picture(
+        &dir.join("curves.png"),
+        &curve_panels(results, &all, &colors),
+        &colors,
+    )?;
     for (at, name) in results.varied.iter().enumerate() {
         let panels = sweep_panels(results, at, &colors);
         picture(&dir.join(format!("sweep-{name}.png")), &panels, &colors)?;
@@ -477,7 +522,11 @@ pub(super) fn draw(dir: &Path, results: &Results, found: &[(Group, PathBuf)]) ->
     let (panels, names) = alpha_panels(results, &all);
     picture(&dir.join("alpha.png"), &panels, &names)?;
     let panels: Vec<Panel> = results.maps.iter().map(map_panel).collect();
-    let names = [("vectors", VECTOR), ("used codes", USED), ("unused codes", UNUSED)];
+    let names = [
+        ("vectors", VECTOR),
+        ("used codes", USED),
+        ("unused codes", UNUSED),
+    ];
     let names = names.map(|(name, color)| (name.to_owned(), color));
     picture(&dir.join("codebooks.png"), &panels, &names)?;
     reconstructions(dir, found)

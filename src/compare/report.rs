@@ -8,9 +8,7 @@ use serde_json::{Value, json};
 
 use super::curves::curves;
 use super::results::Results;
-use super::table::{
-    Group, better, cell, figures, groups, heading, seeds, summaries,
-};
+use super::table::{Group, better, cell, figures, groups, heading, seeds, summaries};
 use crate::error::Result;
 use crate::run::{io_error, write_file};
 
@@ -50,9 +48,9 @@ fn data(results: &Results, found: &[(Group, PathBuf)], experiment: Option<&str>)
     let table: Vec<Value> = (summaries(&results.rows).iter())
         .map(|s| {
             let figure = |name: &String| {
-                s.figures.get(name).map(|f| {
-                    json!({"mean": f.0, "deviation": f.1, "text": cell(name, *f)})
-                })
+                s.figures
+                    .get(name)
+                    .map(|f| json!({"mean": f.0, "deviation": f.1, "text": cell(name, *f)}))
             };
             let figures: Vec<_> = names.iter().map(figure).collect();
             json!({
@@ -111,7 +109,9 @@ pub(super) fn write(
     experiment: Option<&str>,
 ) -> Result<()> {
     // No text can end the script that holds it.
-    let data = data(results, found, experiment)?.to_string().replace('<', "\\u003c");
+    let data = data(results, found, experiment)?
+        .to_string()
+        .replace('<', "\\u003c");
     let page = PAGE
         .replace("/* style */", STYLE)
         .replace("/* script */", SCRIPT)

@@ -63,7 +63,9 @@ impl Writer {
             path: dir.join(name),
             csv: csv::Writer::from_writer(Vec::new()),
         };
-        let first = ["method"].into_iter().chain(varied.iter().map(String::as_str));
+        let first = ["method"]
+            .into_iter()
+            .chain(varied.iter().map(String::as_str));
         writer.line(first.chain(["seed"]).chain(columns.iter().copied()))?;
         Ok(writer)
     }
@@ -142,7 +144,8 @@ impl Reader {
 /// The number called `name` in `fields`.
 fn number<T: std::str::FromStr>(fields: &BTreeMap<&str, &str>, name: &str) -> Result<T, String> {
     let text = fields.get(name).ok_or(format!("no {name}"))?;
-    text.parse().map_err(|_| format!("{name} is no number: {text}"))
+    text.parse()
+        .map_err(|_| format!("{name} is no number: {text}"))
 }
 
 /// The entry of `all` for this run, made if there is none.
@@ -193,7 +196,10 @@ impl Results {
                 results.seconds.push((group.clone(), point.seed, seconds));
             }
             let first = outcome.status == Status::Done
-                && !results.rows.iter().any(|r| r.group == group && r.status == Status::Done);
+                && !results
+                    .rows
+                    .iter()
+                    .any(|r| r.group == group && r.status == Status::Done);
             if first && let Some(seen) = Seen::read(&task.dir)? {
                 if !seen.alpha.is_empty() {
                     results.alpha.push((group.clone(), point.seed, seen.alpha));
@@ -256,7 +262,11 @@ impl Results {
                 false => ("unused", place),
             });
             for (kind, [x, y]) in vectors.chain(codes) {
-                csv.add(group, *seed, &[kind.to_owned(), x.to_string(), y.to_string()])?;
+                csv.add(
+                    group,
+                    *seed,
+                    &[kind.to_owned(), x.to_string(), y.to_string()],
+                )?;
             }
         }
         csv.finish()?;
@@ -386,16 +396,22 @@ pub fn draw(dir: &Path, results: &Results) -> Result<Vec<String>> {
     let experiment = experiment(dir)?;
     let text = experiment.as_ref().map(|(_, text)| text.as_str());
     if text.is_none() {
-        notes.push(format!("{EXPERIMENT} is not there: the report is without the configuration"));
+        notes.push(format!(
+            "{EXPERIMENT} is not there: the report is without the configuration"
+        ));
     }
     let pictures = pictures(dir, experiment.as_ref().map(|(e, _)| e));
     if pictures.is_empty() && results.rows.iter().any(|r| r.status == Status::Done) {
         notes.push("the runs are not there: no reconstructions are drawn".into());
     }
-    let mut page = String::from("# Results\n\nMean ± standard deviation over the seeds, on the test images; the best in bold.\n\n");
+    let mut page = String::from(
+        "# Results\n\nMean ± standard deviation over the seeds, on the test images; the best in bold.\n\n",
+    );
     page.push_str(&markdown(&results.varied, &results.rows));
     if let Some(text) = text {
-        page.push_str(&format!("\nThe experiment, `{EXPERIMENT}`:\n\n```toml\n{text}```\n"));
+        page.push_str(&format!(
+            "\nThe experiment, `{EXPERIMENT}`:\n\n```toml\n{text}```\n"
+        ));
     }
     write_file(&dir.join(TABLE), page.as_bytes())?;
     plots::draw(dir, results, &pictures)?;

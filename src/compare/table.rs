@@ -266,7 +266,11 @@ mod tests {
                 values: vec![],
             },
             seed,
-            status: if mse.is_some() { Status::Done } else { Status::Diverged },
+            status: if mse.is_some() {
+                Status::Done
+            } else {
+                Status::Diverged
+            },
             steps: None,
             figures: mse.map(|v| ("mse".to_owned(), v)).into_iter().collect(),
         }

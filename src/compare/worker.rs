@@ -222,7 +222,8 @@ impl Run {
         let seconds = (done > first).then(|| began.elapsed().as_secs_f64());
         let dir = self.folder.dir();
         samples(dir, &self.session).await?;
-        let concluded = (self.folder).conclude(&self.session, &self.options, &self.log.lines, seconds);
+        let concluded =
+            (self.folder).conclude(&self.session, &self.options, &self.log.lines, seconds);
         let test = json!(concluded.await?);
         let mut figures = BTreeMap::new();
         for (name, value) in test.as_object().into_iter().flatten() {

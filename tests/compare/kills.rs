@@ -15,7 +15,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_semivq");
 
 pub fn ctrl_c_ends_in_order(folder: &Path) -> Result<(), Failed> {
     let args = compare(&["--methods", "vq,ema", "--num-codes", "16", "--out", "a"]);
-    let long: Vec<&str> = args.iter().map(|a| if *a == "6" { "100000" } else { a }).collect();
+    let long: Vec<&str> = args
+        .iter()
+        .map(|a| if *a == "6" { "100000" } else { a })
+        .collect();
     let mut child = Command::new(PROGRAM)
         .current_dir(folder)
         .args(&long)
@@ -36,7 +39,8 @@ pub fn ctrl_c_ends_in_order(folder: &Path) -> Result<(), Failed> {
     let rest: Vec<String> = lines.collect::<Result<_, _>>()?;
     ensure(child.wait()?.code() == Some(130), rest.join("\n"))?;
     ensure(
-        rest.last().is_some_and(|l| l.starts_with("stopped; go on with: ")),
+        rest.last()
+            .is_some_and(|l| l.starts_with("stopped; go on with: ")),
         rest.join("\n"),
     )
 }
@@ -59,8 +63,18 @@ const KILLS: u32 = 20;
 pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
     let args = |out: &'static str| {
         let more = [
-            "--methods", "vq,approach1", "--seeds", "0-1", "--num-codes", "16", "--replace-freq", "2",
-            "--checkpoint-every", "2", "--out", out,
+            "--methods",
+            "vq,approach1",
+            "--seeds",
+            "0-1",
+            "--num-codes",
+            "16",
+            "--replace-freq",
+            "2",
+            "--checkpoint-every",
+            "2",
+            "--out",
+            out,
         ];
         compare(&more)
     };
@@ -104,7 +118,8 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
             };
             *seen.entry(state).or_default() += 1;
             if part == 3 {
-                good(folder, &["compare", "--resume", "killed"]).or_else(|_| good(folder, &args))?;
+                good(folder, &["compare", "--resume", "killed"])
+                    .or_else(|_| good(folder, &args))?;
                 break;
             }
         }
@@ -119,5 +134,8 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
         round += 1;
     }
     println!("  {kills} kills, {whole} ms undisturbed: {seen:?}");
-    ensure(seen.len() >= 2, format!("all kills at one moment: {seen:?}"))
+    ensure(
+        seen.len() >= 2,
+        format!("all kills at one moment: {seen:?}"),
+    )
 }

@@ -18,7 +18,10 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
     never(&["--methods", "vq,vq"], "vq stands twice")?;
     never(&["--methods", "vq", "--seeds", "3-1"], "`3-1` is none")?;
     never(&["--methods", "vq", "--seeds", "0-2,1"], "1 stands twice")?;
-    never(&["--methods", "vq", "--jobs", "0"], "--jobs must be at least 1")?;
+    never(
+        &["--methods", "vq", "--jobs", "0"],
+        "--jobs must be at least 1",
+    )?;
     never(
         &["--methods", "vq", "--vary", "num-code=3"],
         "did you mean `num-codes`?",
@@ -49,12 +52,7 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         &["--methods", "vq", "--momentum", "0.5"],
         "--momentum has no effect",
     )?;
-    bad(
-        folder,
-        &compare(&["--methods", "vq"]),
-        2,
-        "give --out DIR",
-    )?;
+    bad(folder, &compare(&["--methods", "vq"]), 2, "give --out DIR")?;
     bad(
         folder,
         &["compare", "--resume", "a", "--steps", "3"],
@@ -68,8 +66,18 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         2,
         "wrong.toml: unknown option `lrr`; did you mean `lr`?",
     )?;
-    bad(folder, &["compare", "none.toml", "--out", "never"], 1, "none.toml")?;
-    bad(folder, &["plot", "nowhere"], 1, "want the folder of an experiment")?;
+    bad(
+        folder,
+        &["compare", "none.toml", "--out", "never"],
+        1,
+        "none.toml",
+    )?;
+    bad(
+        folder,
+        &["plot", "nowhere"],
+        1,
+        "want the folder of an experiment",
+    )?;
     ensure(
         !folder.join("never").exists() && !folder.join("nowhere").exists(),
         "what was refused left a folder",
@@ -78,11 +86,20 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
 
 /// Images that do not suffice, and folders that hold something else.
 pub fn other_experiments(folder: &Path) -> Result<(), Failed> {
-    let args = |more: &[&'static str]| compare(&[&["--methods", "vq", "--out", "a"], more].concat());
+    let args =
+        |more: &[&'static str]| compare(&[&["--methods", "vq", "--out", "a"], more].concat());
     bad(
         folder,
         &[
-            "compare", "--data", "data", "--batch", "41", "--methods", "vq", "--out", "a",
+            "compare",
+            "--data",
+            "data",
+            "--batch",
+            "41",
+            "--methods",
+            "vq",
+            "--out",
+            "a",
         ],
         2,
         "vq-s0: --batch must be between 1 and the 40 training images",
@@ -90,15 +107,30 @@ pub fn other_experiments(folder: &Path) -> Result<(), Failed> {
     ensure(!folder.join("a").exists(), "what was refused left a folder")?;
     bad(folder, &["compare", "--resume", "a"], 1, "experiment.toml")?;
     good(folder, &args(&["--vary", "num-codes=4,8"]))?;
-    bad(folder, &args(&["--vary", "num-codes=4,16"]), 2, "it has num-codes 8 too")?;
-    bad(folder, &args(&["--vary", "lr=1e-3"]), 2, "it varied num-codes, not lr")?;
+    bad(
+        folder,
+        &args(&["--vary", "num-codes=4,16"]),
+        2,
+        "it has num-codes 8 too",
+    )?;
+    bad(
+        folder,
+        &args(&["--vary", "lr=1e-3"]),
+        2,
+        "it varied num-codes, not lr",
+    )?;
     bad(
         folder,
         &args(&["--vary", "num-codes=4,8", "--lr", "1e-2"]),
         2,
         "lr was its default, not 0.01",
     )?;
-    good(folder, &["train", "--data", "data", "--batch", "8", "--steps", "1", "--out", "run"])?;
+    good(
+        folder,
+        &[
+            "train", "--data", "data", "--batch", "8", "--steps", "1", "--out", "run",
+        ],
+    )?;
     bad(
         folder,
         &compare(&["--methods", "vq", "--out", "run"]),
