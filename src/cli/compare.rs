@@ -12,7 +12,7 @@ use semivq::compare::{
 };
 use semivq::data::Dataset;
 use semivq::gpu::Gpu;
-use semivq::options::{Entry, TABLE};
+use semivq::options::Entry;
 use semivq::run::{self, RunFolder, io_error, load_data, stored_path};
 use semivq::{Error, Result};
 use serde_json::{Value, json};
@@ -170,7 +170,7 @@ impl CompareArgs {
 /// line's for the adapter.
 fn sized(mut experiment: Experiment, before: Option<&Experiment>, software: bool) -> Experiment {
     let all = TrainArgs::of(experiment.options.clone()).partial(software);
-    for entry in TABLE.iter().filter(|e| e.group.is_empty()) {
+    for entry in shared().filter(|e| e.group.is_empty()) {
         let given = entry.of_json(&experiment.options).is_some();
         let varied = experiment.vary.iter().any(|v| v.option == entry);
         if given || varied {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use plotters::coord::combinators::IntoLogRange as _;
+use plotters::coord::combinators::{BindKeyPoints as _, IntoLogRange as _};
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
@@ -75,8 +75,8 @@ struct Axis {
 }
 
 impl Axis {
-    /// One that holds all `values`; logarithmic where that is `wanted` and they span more than a decade.
-    fn of(values: impl Iterator<Item = f64> + Clone, wanted: bool) -> Self {
+    /// One that holds all `values`; logarithmic where that is `wanted` and the greatest is `span` times the least.
+    fn of(values: impl Iterator<Item = f64> + Clone, wanted: bool, span: f64) -> Self {
         let finite = values.filter(|v| v.is_finite());
         let low = finite.clone().fold(f64::INFINITY, f64::min);
         let high = finite.fold(f64::NEG_INFINITY, f64::max);
@@ -87,7 +87,7 @@ impl Axis {
                 log: false,
             };
         }
-        if wanted && low > 0.0 && high / low >= 10.0 {
+        if wanted && low > 0.0 && high / low >= span {
             return Self {
                 low: low / 1.15,
                 high: high * 1.15,
@@ -110,6 +110,8 @@ struct Panel {
     shapes: Vec<Shape>,
     /// Whether an axis may be logarithmic.
     log: (bool, bool),
+    /// Where x has its labels, if it is logarithmic; empty for wherever it suits.
+    ticks: Vec<f64>,
     /// Names of the places 0, 1, .. of x, where it has no numbers.
     names: Vec<String>,
 }
@@ -123,16 +125,28 @@ fn text(e: impl Display) -> String {
 impl Panel {
     fn draw(&self, area: &Area<'_>) -> Drawn {
         let points: Vec<Point> = self.shapes.iter().flat_map(Shape::points).collect();
-        let x = Axis::of(points.iter().map(|p| p.0), self.log.0);
-        let y = Axis::of(points.iter().map(|p| p.1), self.log.1);
-        match (x.log, y.log) {
-            (false, false) => self.chart(area, x.low..x.high, y.low..y.high),
-            (true, false) => self.chart(area, (x.low..x.high).log_scale(), y.low..y.high),
-            (false, true) => self.chart(area, x.low..x.high, (y.low..y.high).log_scale()),
-            (true, true) => {
-                let (x, y) = (x.low..x.high, y.low..y.high);
-                self.chart(area, x.log_scale(), y.log_scale())
+        let x = Axis::of(points.iter().map(|p| p.0), self.log.0, 10.0);
+        // Fewer than two decades would have one label at most.
+        let y = Axis::of(points.iter().map(|p| p.1), self.log.1, 100.0);
+        match (x.log, self.ticks.is_empty()) {
+            (true, true) => self.with_x(area, (x.low..x.high).log_scale(), y),
+            (true, false) => {
+                let ticks = self.ticks.clone();
+                let x = (x.low..x.high).log_scale().with_key_points(ticks);
+                self.with_x(area, x, y)
             }
+            (false, _) => self.with_x(area, x.low..x.high, y),
+        }
+    }
+
+    fn with_x<X>(&self, area: &Area<'_>, x: X, y: Axis) -> Drawn
+    where
+        X: AsRangedCoord<Value = f64>,
+        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        match y.log {
+            true => self.chart(area, x, (y.low..y.high).log_scale()),
+            false => self.chart(area, x, y.low..y.high),
         }
     }
 
@@ -163,11 +177,7 @@ impl Panel {
         };
         chart
             .configure_mesh()
-            .x_labels(if self.names.is_empty() {
-                6
-            } else {
-                2 * self.names.len()
-            })
+            .x_labels(6.max(2 * self.names.len()))
             .y_labels(6)
             .x_desc(&self.x)
             .x_label_formatter(&ticks)
@@ -314,6 +324,7 @@ fn curve_panels(results: &Results, all: &[Group], colors: &[(String, RGBColor)])
                 x: "step (band: least to greatest of the seeds)".into(),
                 shapes: curves.iter().flat_map(of).collect(),
                 log: (false, log),
+                ticks: Vec::new(),
                 names: Vec::new(),
             });
         }
@@ -363,6 +374,7 @@ fn sweep_panels(results: &Results, at: usize, colors: &[(String, RGBColor)]) -> 
             x: format!("{} (bars: standard deviation)", results.varied[at]),
             shapes,
             log: (numbers.is_some(), true),
+            ticks: (0..values.len()).map(place).collect(),
             names: names.clone(),
         }
     };
@@ -396,6 +408,7 @@ fn alpha_panels(results: &Results, all: &[Group]) -> (Vec<Panel>, Vec<(String, R
                 .flat_map(|c| with_band(c, of(&c.group)))
                 .collect(),
             log: (false, false),
+            ticks: Vec::new(),
             names: Vec::new(),
         });
     }
@@ -414,6 +427,7 @@ fn alpha_panels(results: &Results, all: &[Group]) -> (Vec<Panel>, Vec<(String, R
                 of(group),
             )],
             log: (false, false),
+            ticks: Vec::new(),
             names: Vec::new(),
         });
     }
@@ -437,6 +451,7 @@ fn map_panel((group, seed, map): &(Group, u64, Map)) -> Panel {
             Shape::Dots(used, 3, USED.to_rgba()),
         ],
         log: (false, false),
+        ticks: Vec::new(),
         names: Vec::new(),
     }
 }

@@ -55,8 +55,11 @@ pub enum Event {
     },
 }
 
-/// Data sets by folder and seed, while somebody uses them.
-type Kept = HashMap<(Option<String>, u64), Dataset>;
+/// Data sets by the options that say what they hold, while somebody uses them.
+type Kept = HashMap<String, Dataset>;
+
+/// Options that say what a data set holds.
+const OF_DATA: [&str; 5] = ["data", "seed", "model", "image_size", "skip_bad"];
 
 /// What the threads share.
 struct Shared<'a> {
@@ -208,9 +211,10 @@ impl Shared<'_> {
     }
 }
 
-/// The images of `options`, read once for each folder and seed; those that nobody else holds any more are let go.
+/// The images of `options`, read once for all runs that have the same; those that nobody else holds any more are let go.
 fn data(kept: &mut Kept, options: &TrainOptions, near: &Path) -> Result<Dataset> {
-    let key = (options.data.clone(), options.seed);
+    let all = serde_json::to_value(options).unwrap_or_default();
+    let key = OF_DATA.map(|name| all[name].to_string()).join(" ");
     if let Some(data) = kept.get(&key) {
         data.check_size(options.model.granularity())?;
         return Ok(data.clone());

@@ -404,6 +404,7 @@ function pictures() {
   });
 }
 
+/** How much there is. */
 const total = `${methods.length} method${methods.length === 1 ? "" : "s"}, ${groups.length} group${groups.length === 1 ? "" : "s"}`;
 document.getElementById("about").textContent = `${total}; semivq ${data.version}. Buttons leave methods and values out of the charts.`;
 toggles();
