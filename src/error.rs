@@ -119,6 +119,14 @@ pub enum Error {
         /// Its name, and what it is.
         what: String,
     },
+    /// Another error, of one among several: a run of an experiment, a file of options.
+    #[error("{what}: {source}")]
+    About {
+        /// Which one.
+        what: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
 }
 
 /// `text` with what `name` makes of each word in backticks; where that is none, it stays as it is.
@@ -156,6 +164,15 @@ impl Error {
                 want,
             },
             other => other,
+        }
+    }
+
+    /// The same error, with what it is about before it.
+    #[must_use]
+    pub fn about(self, what: impl Into<String>) -> Self {
+        Self::About {
+            what: what.into(),
+            source: Box::new(self),
         }
     }
 

@@ -7,8 +7,9 @@
 //! operations and [`gpu`] the engine underneath. `run` keeps a run in a folder, natively.
 //!
 //! # Features
-//! `cli` (default) is the command line and what it alone needs; `pictures` (part of it) reads PNG
-//! images and draws a run's pictures and curves. Without both the trainer is left.
+//! `cli` (default) is the command line and what it alone needs; `compare` (part of it) trains grids of runs and draws
+//! tables, plots and reports of them; `pictures` (part of both) reads PNG images and draws a run's pictures and
+//! curves. Without them the trainer is left.
 
 // The indices of a kernel are u32, and f32 is the precision of everything on the device.
 #![allow(
@@ -18,6 +19,8 @@
 )]
 
 pub mod bench;
+#[cfg(all(feature = "compare", not(target_arch = "wasm32")))]
+pub mod compare;
 pub mod data;
 pub mod error;
 pub mod gpu;

@@ -33,6 +33,7 @@ fn the_trainer_alone_needs_nothing_of_the_program() {
         "bytemuck",
         "flate2",
         "futures-channel",
+        "half",
         "libm",
         "safetensors",
         "semivq",
@@ -60,6 +61,9 @@ fn the_trainer_alone_needs_nothing_of_the_program() {
             "walkdir"
         ]
     );
+    let compare = crates(&["--no-default-features", "--features", "compare"], "1");
+    let more: Vec<&String> = compare.difference(&pictures).collect();
+    assert_eq!(more, ["csv", "pollster", "strsim", "toml"]);
     for only in &added {
         assert!(!all.contains(*only), "{only}");
     }

@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["models"],
     &["train"],
     &["bench", "run"],
+    &["compare"],
     &["kernels", "web", "cli"],
 ];
 

@@ -15,7 +15,7 @@ use super::given::Given;
 use super::idle;
 
 /// What a run is made of but for its options.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct RunArgs {
     /// Folder for the results [default: runs/METHOD-1, -2, ..]
     #[arg(long, value_name = "DIR")]
@@ -74,7 +74,7 @@ fn parser(entry: &'static Entry) -> ValueParser {
 }
 
 /// The flag of an option.
-fn argument(entry: &'static Entry) -> Arg {
+pub fn argument(entry: &'static Entry) -> Arg {
     let id = entry.id();
     let value_name = match (entry.kind, id) {
         (_, "init") => "FILE".into(),
@@ -104,7 +104,7 @@ fn argument(entry: &'static Entry) -> Arg {
 }
 
 /// The options that have a flag.
-fn flags() -> impl Iterator<Item = &'static Entry> {
+pub fn flags() -> impl Iterator<Item = &'static Entry> {
     TABLE.iter().filter(|entry| entry.flag != Flag::Missing)
 }
 
@@ -149,7 +149,7 @@ impl FromArgMatches for TrainArgs {
 }
 
 /// Puts the value of an option into `options`.
-fn put(options: &mut Value, entry: &Entry, value: Value) {
+pub fn put(options: &mut Value, entry: &Entry, value: Value) {
     match entry.group {
         "" => options[entry.name] = value,
         group => options[group][entry.name] = value,
@@ -162,13 +162,22 @@ const GPU_SIZE: (u32, usize) = (1000, 256);
 const SOFTWARE_SIZE: (u32, usize) = (600, 64);
 
 impl TrainArgs {
+    /// Those of `options` alone, JSON of a part of [`TrainOptions`].
+    pub fn of(options: Value) -> Self {
+        Self {
+            options,
+            data: None,
+            run: RunArgs::default(),
+        }
+    }
+
     /// The value given for an option, by its name on the command line.
     pub fn given(&self, id: &str) -> Option<&Value> {
         Entry::named(id)?.of_json(&self.options)
     }
 
     /// What is given with the command line's own defaults below it.
-    fn partial(&self, software: bool) -> Value {
+    pub fn partial(&self, software: bool) -> Value {
         let mut options = self.options.clone();
         let small = software && !self.run.readme;
         let (steps, batch) = if small { SOFTWARE_SIZE } else { GPU_SIZE };

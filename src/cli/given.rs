@@ -56,6 +56,7 @@ impl Given {
                 format!("{name} must be {}, not {value}", flags(want, known))
             }
             Error::Conflict(text) => flags(text, known),
+            Error::About { what, source } => format!("{what}: {}", self.in_flags(source)),
             other => with_names(&other.to_string(), |name| known(name).then(|| flag(name))),
         }
     }

@@ -10,6 +10,7 @@ macro_rules! out {
 mod args;
 mod bench;
 mod codes;
+mod compare;
 mod data;
 mod doctor;
 mod eval;
@@ -17,10 +18,12 @@ mod given;
 mod idle;
 mod methods;
 mod output;
+mod plot;
 mod progress;
 mod resume;
 mod saved;
 mod schedule;
+mod side;
 mod suggest;
 mod train;
 
@@ -45,7 +48,8 @@ Start here:
   semivq methods                      what --method can be
   semivq train --method approach1 --data DIR   the learnable standard deviation, on your images
   semivq data DIR                     what a folder of images holds
-  semivq eval runs/vq-1               the test figures of a run"
+  semivq eval runs/vq-1               the test figures of a run
+  semivq compare --methods vq,fsq --seeds 0-2 --out DIR   methods side by side: table, plots, report"
 )]
 struct Cli {
     #[command(flatten)]
@@ -86,6 +90,10 @@ impl DeviceArgs {
 enum Command {
     /// Train a model; watch it learn; write checkpoint, metrics, figures and pictures
     Train(Box<args::TrainArgs>),
+    /// Train methods x seeds x values of any option; table, plots and an interactive report
+    Compare(Box<compare::CompareArgs>),
+    /// Draw table, plots and report of an experiment anew from its CSV files
+    Plot(plot::PlotArgs),
     /// Test figures (l1, mse, psnr, ssim, perplexity, active ratio) of a run
     Eval(eval::EvalArgs),
     /// Pass images (PNG, JPEG, WebP, BMP) through a run's autoencoder
@@ -136,6 +144,8 @@ pub fn main() -> ExitCode {
     let result = pollster::block_on(async {
         match &cli.command {
             Command::Train(args) => train::run(&cli.device, args, &given).await,
+            Command::Compare(args) => compare::run(&cli.device, args, &given).await,
+            Command::Plot(args) => plot::run(args),
             Command::Eval(args) => eval::eval(&cli.device, args).await,
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
             Command::Encode(args) => codes::encode(&cli.device, args).await,
@@ -150,11 +160,17 @@ pub fn main() -> ExitCode {
         Ok(code) => unless_lost(code),
         Err(error) => {
             output::note(format_args!("error: {}", given.in_flags(&error)));
-            ExitCode::from(match error {
-                Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
-                _ => 1,
-            })
+            ExitCode::from(code(&error))
         }
+    }
+}
+
+/// 2 for wrong usage, 1 for failure.
+fn code(error: &Error) -> u8 {
+    match error {
+        Error::Config(_) | Error::Option { .. } | Error::Conflict(_) | Error::Shape(_) => 2,
+        Error::About { source, .. } => code(source),
+        _ => 1,
     }
 }
 

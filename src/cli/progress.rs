@@ -177,7 +177,7 @@ fn message(m: &StepMetrics, rate: Option<(f64, Option<f64>)>, room: usize) -> St
 }
 
 /// `5s`, `12m`, `3h`.
-fn time(seconds: f64) -> String {
+pub fn time(seconds: f64) -> String {
     match seconds {
         s if s < 100.0 => format!("{:.0}s", s.ceil()),
         s if s < 6000.0 => format!("{:.0}m", (s / 60.0).ceil()),

@@ -18,11 +18,20 @@ pub fn path(path: &Path) -> String {
 
 /// `semivq train --resume DIR`
 pub fn resume(dir: &Path) -> String {
+    command("train --resume", dir)
+}
+
+/// `semivq compare --resume DIR`
+pub fn resume_compare(dir: &Path) -> String {
+    command("compare --resume", dir)
+}
+
+fn command(what: &str, dir: &Path) -> String {
     let program = std::env::args_os()
         .next()
         .unwrap_or_else(|| "semivq".into());
     let program = quoted(&program.to_string_lossy());
-    format!("{program} train --resume {}", path(dir))
+    format!("{program} {what} {}", path(dir))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::saved::{notes, refuse_taken};
 use super::{DeviceArgs, resume, schedule, suggest};
 
 /// The exit code of what a signal ended.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// A run in its folder.
 pub struct Run {

@@ -182,16 +182,37 @@ pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
 }
 
 fn picture(path: &Path, panels: &[Panel]) -> Result<()> {
+    let (rows, columns) = (panels.len().div_ceil(2), panels.len().min(2));
+    let size = (500 * columns as u32, 300 * rows as u32);
+    canvas(path, size, |root| {
+        let areas = root.split_evenly((rows, columns));
+        let mut all = areas.iter().zip(panels);
+        all.try_for_each(|(area, panel)| panel.draw(area))
+    })
+}
+
+/// Writes the PNG of `size` that `draw` fills, white to begin with.
+pub(crate) fn canvas(
+    path: &Path,
+    size: (u32, u32),
+    draw: impl FnOnce(&Area<'_>) -> std::result::Result<(), String>,
+) -> Result<()> {
     // The crate's fonts, so that the picture does not depend on those of the system.
     let font = epaint_default_fonts::UBUNTU_LIGHT;
     if plotters::style::register_font("sans-serif", FontStyle::Normal, font).is_err() {
         return Err(Error::file(path, "the built-in font cannot be read"));
     }
-    let columns = panels.len().min(2) as u32;
-    let (width, height) = (500 * columns, 300 * (panels.len() as u32).div_ceil(2));
+    let (width, height) = size;
     let mut pixels = vec![0; (width * height * 3) as usize];
-    draw(&mut pixels, (width, height), panels)
-        .map_err(|e| Error::file(path, format!("cannot be drawn: {e}")))?;
+    let drawn = {
+        // Text, since the error itself borrows the pixels.
+        let text = |e: &dyn std::fmt::Display| e.to_string();
+        let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        let drawn = root.fill(&WHITE).map_err(|e| text(&e));
+        let drawn = drawn.and_then(|()| draw(&root));
+        drawn.and_then(|()| root.present().map_err(|e| text(&e)))
+    };
+    drawn.map_err(|e| Error::file(path, format!("cannot be drawn: {e}")))?;
     let mut file = Cursor::new(Vec::new());
     PngEncoder::new(&mut file)
         .write_image(&pixels, width, height, ExtendedColorType::Rgb8)
@@ -201,20 +222,8 @@ fn picture(path: &Path, panels: &[Panel]) -> Result<()> {
 
 type Drawn = std::result::Result<(), Box<dyn StdError>>;
 
-fn draw(pixels: &mut [u8], size: (u32, u32), panels: &[Panel]) -> Drawn {
-    let text = |e: &dyn std::fmt::Display| e.to_string();
-    let root = BitMapBackend::with_buffer(pixels, size).into_drawing_area();
-    root.fill(&WHITE).map_err(|e| text(&e))?;
-    let areas = root.split_evenly((panels.len().div_ceil(2), panels.len().min(2)));
-    for (area, panel) in areas.iter().zip(panels) {
-        // Text, since the error itself borrows the pixels.
-        panel.draw(area).map_err(|e| text(&e))?;
-    }
-    root.present().map_err(|e| text(&e))?;
-    Ok(())
-}
-
-type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+/// A part of a picture.
+pub(crate) type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
 
 impl Panel {
     fn draw(&self, area: &Area<'_>) -> std::result::Result<(), String> {
@@ -319,7 +328,7 @@ impl Panel {
 }
 
 /// A tick's number, without digits that say nothing.
-fn label(value: f64) -> String {
+pub(crate) fn label(value: f64) -> String {
     if value != 0.0 && !(1e-4..1e6).contains(&value.abs()) {
         return format!("{value:.1e}");
     }

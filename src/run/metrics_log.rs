@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{METRICS, RunFolder, io_error, write_file};
 use crate::error::Result;
@@ -78,6 +78,18 @@ impl MetricsLog {
             every,
             gap,
         })
+    }
+
+    /// The lines of the file at `path`, none where there is no such file.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when it cannot be read.
+    pub fn read(path: &Path) -> Result<Vec<StepMetrics>> {
+        match std::fs::read(path) {
+            Ok(text) => Ok(readable(&text, u32::MAX).0),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) => Err(io_error(path, &e)),
+        }
     }
 
     /// How many lines the run in `folder` has.

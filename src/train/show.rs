@@ -109,6 +109,12 @@ impl Session {
         }))
     }
 
+    /// K of the quantiser of this number; `None` where there is no such quantiser.
+    #[must_use]
+    pub fn code_count(&self, quantizer: usize) -> Option<usize> {
+        self.seen.get(quantizer).map(|(_, seen)| seen.codes)
+    }
+
     /// Several tensors of the plan at once.
     async fn read_floats<const N: usize>(&self, vars: [Var; N]) -> Result<[Vec<f32>; N]> {
         let all = self.plan.read_many(&self.gpu, &vars).await?;

@@ -20,7 +20,7 @@ pub fn run_all() -> Result<(), String> {
             format!("clippy --package semivq --lib {features} --target {WASM} -- -D warnings");
         run(&cargo, &wasm, &[])?;
     }
-    for features in ["", "--features pictures"] {
+    for features in ["", "--features pictures", "--features compare"] {
         let without = format!(
             "clippy --package semivq --all-targets --no-default-features {features} -- -D warnings"
         );

@@ -1,0 +1,548 @@
+//! The plots as PNG: curves with bands, figures against varied options, alpha, codebooks, reconstructions.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use plotters::coord::combinators::{BindKeyPoints as _, IntoLogRange as _};
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+use super::curves::{Curve, curves};
+use super::results::Results;
+use super::seen::Map;
+use super::table::{Group, Row, Status, figures, groups, heading, moments};
+use crate::error::{Error, Result};
+use crate::run::charts::{Area, canvas, label};
+use crate::run::io_error;
+
+/// The folder of the plots.
+pub const PLOTS: &str = "plots";
+/// Colours that can be told apart, of methods in their order; the report has the same.
+const COLORS: [RGBColor; 12] = [
+    RGBColor(31, 90, 160),
+    RGBColor(214, 96, 20),
+    RGBColor(30, 132, 73),
+    RGBColor(176, 42, 92),
+    RGBColor(116, 80, 182),
+    RGBColor(138, 98, 38),
+    RGBColor(15, 140, 150),
+    RGBColor(196, 150, 0),
+    RGBColor(90, 100, 110),
+    RGBColor(220, 90, 140),
+    RGBColor(110, 150, 40),
+    RGBColor(70, 130, 220),
+];
+/// Panels of a picture at most.
+const PANELS: usize = 12;
+/// Width and height of a panel.
+const PANEL: (u32, u32) = (500, 320);
+/// Height of the legend.
+const LEGEND: u32 = 34;
+
+type Point = (f64, f64);
+
+/// What a panel shows.
+enum Shape {
+    /// A line.
+    Line(Vec<Point>, RGBColor),
+    /// An area between the points, which go there and back.
+    Area(Vec<Point>, RGBColor),
+    /// Discs.
+    Dots(Vec<Point>, u32, RGBAColor),
+    /// Circles.
+    Rings(Vec<Point>, RGBColor),
+    /// Vertical lines from the first to the second.
+    Bars(Vec<(Point, Point)>, u32, RGBColor),
+}
+
+impl Shape {
+    fn points(&self) -> Vec<Point> {
+        match self {
+            Self::Line(p, _) | Self::Area(p, _) | Self::Dots(p, ..) | Self::Rings(p, _) => {
+                p.clone()
+            }
+            Self::Bars(bars, ..) => bars.iter().flat_map(|(a, b)| [*a, *b]).collect(),
+        }
+    }
+}
+
+/// An axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Axis {
+    low: f64,
+    high: f64,
+    log: bool,
+}
+
+impl Axis {
+    /// One that holds all `values`; logarithmic where that is `wanted` and the greatest is `span` times the least.
+    fn of(values: impl Iterator<Item = f64> + Clone, wanted: bool, span: f64) -> Self {
+        let finite = values.filter(|v| v.is_finite());
+        let low = finite.clone().fold(f64::INFINITY, f64::min);
+        let high = finite.fold(f64::NEG_INFINITY, f64::max);
+        if low > high {
+            return Self {
+                low: 0.0,
+                high: 1.0,
+                log: false,
+            };
+        }
+        if wanted && low > 0.0 && high / low >= span {
+            return Self {
+                low: low / 1.15,
+                high: high * 1.15,
+                log: true,
+            };
+        }
+        let margin = (0.05 * (high - low)).max(0.01 * high.abs()).max(1e-9);
+        Self {
+            low: low - margin,
+            high: high + margin,
+            log: false,
+        }
+    }
+}
+
+/// One chart.
+struct Panel {
+    title: String,
+    x: String,
+    shapes: Vec<Shape>,
+    /// Whether an axis may be logarithmic.
+    log: (bool, bool),
+    /// Where x has its labels, if it is logarithmic; empty for wherever it suits.
+    ticks: Vec<f64>,
+    /// Names of the places 0, 1, .. of x, where it has no numbers.
+    names: Vec<String>,
+}
+
+type Drawn = std::result::Result<(), String>;
+
+fn text(e: impl Display) -> String {
+    e.to_string()
+}
+
+impl Panel {
+    fn draw(&self, area: &Area<'_>) -> Drawn {
+        let points: Vec<Point> = self.shapes.iter().flat_map(Shape::points).collect();
+        let x = Axis::of(points.iter().map(|p| p.0), self.log.0, 10.0);
+        // Fewer than two decades would have one label at most.
+        let y = Axis::of(points.iter().map(|p| p.1), self.log.1, 100.0);
+        match (x.log, self.ticks.is_empty()) {
+            (true, true) => self.with_x(area, (x.low..x.high).log_scale(), y),
+            (true, false) => {
+                let ticks = self.ticks.clone();
+                let x = (x.low..x.high).log_scale().with_key_points(ticks);
+                self.with_x(area, x, y)
+            }
+            (false, _) => self.with_x(area, x.low..x.high, y),
+        }
+    }
+
+    fn with_x<X>(&self, area: &Area<'_>, x: X, y: Axis) -> Drawn
+    where
+        X: AsRangedCoord<Value = f64>,
+        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        match y.log {
+            true => self.chart(area, x, (y.low..y.high).log_scale()),
+            false => self.chart(area, x, y.low..y.high),
+        }
+    }
+
+    fn chart<X, Y>(&self, area: &Area<'_>, x: X, y: Y) -> Drawn
+    where
+        X: AsRangedCoord<Value = f64>,
+        Y: AsRangedCoord<Value = f64>,
+        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+        Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let mut chart = ChartBuilder::on(area)
+            .caption(&self.title, ("sans-serif", 18))
+            .margin(10)
+            .margin_right(24)
+            .x_label_area_size(44)
+            .y_label_area_size(64)
+            .build_cartesian_2d(x, y)
+            .map_err(text)?;
+        let named = |x: f64| {
+            let at = x.round();
+            let name = self.names.get(at as usize);
+            let own = at >= 0.0 && (x - at).abs() < 1e-6;
+            name.filter(|_| own).cloned().unwrap_or_default()
+        };
+        let ticks = |x: &f64| match self.names.is_empty() {
+            true => label(*x),
+            false => named(*x),
+        };
+        chart
+            .configure_mesh()
+            .x_labels(6.max(2 * self.names.len()))
+            .y_labels(6)
+            .x_desc(&self.x)
+            .x_label_formatter(&ticks)
+            .y_label_formatter(&|value| label(*value))
+            .light_line_style(WHITE)
+            .label_style(("sans-serif", 13))
+            .draw()
+            .map_err(text)?;
+        for shape in &self.shapes {
+            match shape {
+                Shape::Line(points, color) => {
+                    let line = LineSeries::new(points.iter().copied(), color.stroke_width(2));
+                    chart.draw_series(line).map_err(text)?;
+                }
+                Shape::Area(points, color) => {
+                    let area = Polygon::new(points.clone(), color.mix(0.18));
+                    chart.draw_series([area]).map_err(text)?;
+                }
+                Shape::Dots(points, size, color) => {
+                    let dots = points
+                        .iter()
+                        .map(|p| Circle::new(*p, *size, color.filled()));
+                    chart.draw_series(dots).map_err(text)?;
+                }
+                Shape::Rings(points, color) => {
+                    let rings = points
+                        .iter()
+                        .map(|p| Circle::new(*p, 3, color.stroke_width(1)));
+                    chart.draw_series(rings).map_err(text)?;
+                }
+                Shape::Bars(bars, width, color) => {
+                    let style = color.stroke_width(*width);
+                    let bars = bars.iter().map(|(a, b)| PathElement::new([*a, *b], style));
+                    chart.draw_series(bars).map_err(text)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A picture of panels, two in a row, under a legend of names and their colours.
+fn picture(path: &Path, panels: &[Panel], names: &[(String, RGBColor)]) -> Result<()> {
+    if panels.is_empty() {
+        return Ok(());
+    }
+    let panels = &panels[..panels.len().min(PANELS)];
+    let columns = panels.len().min(2);
+    let rows = panels.len().div_ceil(columns);
+    let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32);
+    let advance = |name: &str| 34 + 8 * name.chars().count() as u32;
+    // Names that do not fit a line go on in the next one.
+    let mut places = Vec::new();
+    let (mut left, mut line) = (12, 0);
+    for (name, _) in names {
+        if left > 12 && left + advance(name) > size.0 {
+            (left, line) = (12, line + 1);
+        }
+        places.push((left, line));
+        left += advance(name);
+    }
+    let legend = if names.is_empty() {
+        0
+    } else {
+        LEGEND + 22 * line
+    };
+    canvas(path, (size.0, size.1 + legend), |root| {
+        let (top, rest) = root.split_vertically(legend);
+        for ((name, color), (left, line)) in names.iter().zip(&places) {
+            let (x, y) = (*left as i32, 10 + 22 * *line as i32);
+            let swatch = Rectangle::new([(x, y), (x + 14, y + 14)], color.filled());
+            top.draw(&swatch).map_err(text)?;
+            let font = ("sans-serif", 15).into_font();
+            top.draw(&Text::new(name.clone(), (x + 20, y), font))
+                .map_err(text)?;
+        }
+        let areas = rest.split_evenly((rows, columns));
+        let mut all = areas.iter().zip(panels);
+        all.try_for_each(|(area, panel)| panel.draw(area))
+    })
+}
+
+/// The colour of each method, in the order in which they appear.
+fn colors(groups: &[Group]) -> Vec<(String, RGBColor)> {
+    let mut methods: Vec<&str> = Vec::new();
+    for group in groups {
+        if !methods.contains(&group.method.as_str()) {
+            methods.push(&group.method);
+        }
+    }
+    let colors = COLORS.iter().cycle();
+    let all = methods.iter().zip(colors);
+    all.map(|(name, color)| ((*name).to_owned(), *color))
+        .collect()
+}
+
+fn color(colors: &[(String, RGBColor)], method: &str) -> RGBColor {
+    let own = colors.iter().find(|(name, _)| name == method);
+    own.map_or(BLACK, |(_, color)| *color)
+}
+
+/// A line with its band over the seeds.
+fn with_band(curve: &Curve, color: RGBColor) -> [Shape; 2] {
+    let bands = &curve.bands;
+    let at =
+        |value: fn(&super::Band) -> f64| bands.iter().map(move |b| (f64::from(b.step), value(b)));
+    let there: Vec<Point> = at(|b| b.high).chain(at(|b| b.low).rev()).collect();
+    [
+        Shape::Area(there, color),
+        Shape::Line(at(|b| b.mean).collect(), color),
+    ]
+}
+
+/// Loss and perplexity over the steps, a row of panels for each combination of varied values.
+fn curve_panels(results: &Results, all: &[Group], colors: &[(String, RGBColor)]) -> Vec<Panel> {
+    let mut combinations: Vec<&Vec<String>> = all.iter().map(|g| &g.values).collect();
+    combinations.sort_by_key(|values| all.iter().position(|g| g.values == **values));
+    combinations.dedup();
+    let mut panels = Vec::new();
+    for values in combinations {
+        let own: Vec<Group> = all
+            .iter()
+            .filter(|g| g.values == *values)
+            .cloned()
+            .collect();
+        let which: Vec<String> = (results.varied.iter().zip(values))
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        for (metric, title, log) in [
+            ("rec_loss", "reconstruction loss", true),
+            ("perplexity", "perplexity of the batch", false),
+        ] {
+            let curves = curves(&results.traces, &own, metric);
+            if curves.is_empty() {
+                continue;
+            }
+            let title = match which.is_empty() {
+                true => title.to_owned(),
+                false => format!("{title}, {}", which.join(", ")),
+            };
+            let of = |c: &Curve| with_band(c, color(colors, &c.group.method));
+            panels.push(Panel {
+                title,
+                x: "step (band: least to greatest of the seeds)".into(),
+                shapes: curves.iter().flat_map(of).collect(),
+                log: (false, log),
+                ticks: Vec::new(),
+                names: Vec::new(),
+            });
+        }
+    }
+    panels
+}
+
+/// Each figure against the values of the varied option at `at`, over the seeds and the other options.
+fn sweep_panels(results: &Results, at: usize, colors: &[(String, RGBColor)]) -> Vec<Panel> {
+    let mut values: Vec<&String> = Vec::new();
+    for row in &results.rows {
+        if !values.contains(&&row.group.values[at]) {
+            values.push(&row.group.values[at]);
+        }
+    }
+    let numbers: Option<Vec<f64>> = values.iter().map(|v| v.parse().ok()).collect();
+    let names = match &numbers {
+        Some(_) => Vec::new(),
+        None => values.iter().map(|v| (*v).clone()).collect(),
+    };
+    let place = |i: usize| numbers.as_ref().map_or(i as f64, |n| n[i]);
+    let shown = |name: &String| super::better(name).is_some();
+    let panel = |figure: String| {
+        let mut shapes = Vec::new();
+        for (method, color) in colors {
+            let (mut line, mut bars) = (Vec::new(), Vec::new());
+            for (i, value) in values.iter().enumerate() {
+                let own = |r: &&Row| r.group.method == *method && r.group.values[at] == **value;
+                let rows = results.rows.iter().filter(own);
+                let all: Vec<f64> = rows
+                    .filter_map(|r| r.figures.get(&figure).copied())
+                    .collect();
+                let Some((mean, deviation)) = moments(&all) else {
+                    continue;
+                };
+                line.push((place(i), mean));
+                let deviation = deviation.unwrap_or(0.0);
+                bars.push(((place(i), mean - deviation), (place(i), mean + deviation)));
+            }
+            line.sort_by(|a: &Point, b| a.0.total_cmp(&b.0));
+            shapes.push(Shape::Bars(bars, 1, *color));
+            shapes.push(Shape::Dots(line.clone(), 4, color.to_rgba()));
+            shapes.push(Shape::Line(line, *color));
+        }
+        Panel {
+            title: format!("{} of the test images", heading(&figure)),
+            x: format!("{} (bars: standard deviation)", results.varied[at]),
+            shapes,
+            log: (numbers.is_some(), true),
+            ticks: (0..values.len()).map(place).collect(),
+            names: names.clone(),
+        }
+    };
+    figures(&results.rows)
+        .into_iter()
+        .filter(shown)
+        .map(panel)
+        .collect()
+}
+
+/// The mean of alpha over the steps, and its value by feature at the end.
+fn alpha_panels(results: &Results, all: &[Group]) -> (Vec<Panel>, Vec<(String, RGBColor)>) {
+    let curves = curves(&results.traces, all, "alpha_mean");
+    let mut names: Vec<(String, RGBColor)> = Vec::new();
+    let mut of = |group: &Group| {
+        let label = group.label();
+        if let Some((_, color)) = names.iter().find(|(name, _)| *name == label) {
+            return *color;
+        }
+        let color = COLORS[names.len() % COLORS.len()];
+        names.push((label, color));
+        color
+    };
+    let mut panels = Vec::new();
+    if !curves.is_empty() {
+        panels.push(Panel {
+            title: "mean of alpha".into(),
+            x: "step (band: least to greatest of the seeds)".into(),
+            shapes: curves
+                .iter()
+                .flat_map(|c| with_band(c, of(&c.group)))
+                .collect(),
+            log: (false, false),
+            ticks: Vec::new(),
+            names: Vec::new(),
+        });
+    }
+    for (group, seed, alpha) in &results.alpha {
+        let bar = |(i, v): (usize, &f32)| ((i as f64, 0.0), (i as f64, f64::from(*v)));
+        let width = (380 / alpha.len().max(1)).clamp(1, 10) as u32;
+        panels.push(Panel {
+            title: format!(
+                "scale of the codebook at the end, {}, seed {seed}",
+                group.label()
+            ),
+            x: "feature".into(),
+            shapes: vec![Shape::Bars(
+                alpha.iter().enumerate().map(bar).collect(),
+                width,
+                of(group),
+            )],
+            log: (false, false),
+            ticks: Vec::new(),
+            names: Vec::new(),
+        });
+    }
+    (panels, names)
+}
+
+/// Vectors, used codes and unused ones on the plane of the vectors.
+fn map_panel((group, seed, map): &(Group, u64, Map)) -> Panel {
+    let place = |[x, y]: &[f32; 2]| (f64::from(*x), f64::from(*y));
+    let codes = |wanted: bool| -> Vec<Point> {
+        let own = map.codes.iter().filter(|c| c.1 == wanted);
+        own.map(|c| place(&c.0)).collect()
+    };
+    let used = codes(true);
+    Panel {
+        title: format!("{}, seed {seed}", group.label()),
+        x: format!("{} of {} codes shown are used", used.len(), map.codes.len()),
+        shapes: vec![
+            Shape::Dots(map.vectors.iter().map(place).collect(), 2, VECTOR.mix(0.5)),
+            Shape::Rings(codes(false), UNUSED),
+            Shape::Dots(used, 3, USED.to_rgba()),
+        ],
+        log: (false, false),
+        ticks: Vec::new(),
+        names: Vec::new(),
+    }
+}
+
+const VECTOR: RGBColor = RGBColor(150, 160, 170);
+const USED: RGBColor = RGBColor(31, 90, 160);
+const UNUSED: RGBColor = RGBColor(214, 96, 20);
+
+/// The reconstructions of the groups, one row each, under the test images.
+fn reconstructions(dir: &Path, found: &[(Group, PathBuf)]) -> Result<()> {
+    /// Of the names at the left, and around a row.
+    const NAMES: u32 = 190;
+    const GAP: u32 = 6;
+    let mut rows: Vec<(String, image::RgbImage)> = Vec::new();
+    for (group, path) in found {
+        let image = image::open(path).map_err(|e| Error::file(path, e.to_string()))?;
+        let image = image.into_rgb8();
+        let (width, height) = (image.width(), image.height() / 2);
+        let half = |top| image::imageops::crop_imm(&image, 0, top, width, height).to_image();
+        if rows.is_empty() {
+            rows.push(("test images".into(), half(0)));
+        }
+        rows.push((group.label(), half(height)));
+    }
+    let Some((_, first)) = rows.first() else {
+        return Ok(());
+    };
+    // Small images are shown larger, pixel by pixel.
+    let zoom = (64 / first.height().max(1)).clamp(1, 3);
+    let (width, height) = (zoom * first.width(), zoom * first.height());
+    let size = (
+        NAMES + width + GAP,
+        (height + GAP) * rows.len() as u32 + GAP,
+    );
+    canvas(&dir.join("reconstructions.png"), size, |root| {
+        for (i, (name, image)) in rows.iter().enumerate() {
+            let top = (GAP + (height + GAP) * i as u32) as i32;
+            let font = ("sans-serif", 15).into_font();
+            let at = (GAP as i32, top + height as i32 / 2 - 8);
+            root.draw(&Text::new(name.clone(), at, font))
+                .map_err(text)?;
+            let image = image::imageops::resize(
+                image,
+                zoom * image.width(),
+                zoom * image.height(),
+                image::imageops::FilterType::Nearest,
+            );
+            let size = image.dimensions();
+            let bitmap = BitMapElement::<(i32, i32)>::with_owned_buffer(
+                (NAMES as i32, top),
+                size,
+                image.into_raw(),
+            );
+            let bitmap = bitmap.ok_or("a picture of another size")?;
+            root.draw(&bitmap).map_err(text)?;
+        }
+        Ok(())
+    })
+}
+
+/// Draws all plots of `results` into `dir`, with the pictures of reconstructions that were `found`.
+///
+/// # Errors
+/// As [`crate::run::write_file`]; [`Error::File`] when a picture is damaged.
+pub(super) fn draw(dir: &Path, results: &Results, found: &[(Group, PathBuf)]) -> Result<()> {
+    let dir = &dir.join(PLOTS);
+    std::fs::create_dir_all(dir).map_err(|e| io_error(dir, &e))?;
+    let ended: Vec<Row> = (results.rows.iter())
+        .filter(|r| r.status != Status::Unfinished)
+        .cloned()
+        .collect();
+    let all = groups(&ended);
+    let colors = colors(&all);
+    picture(
+        &dir.join("curves.png"),
+        &curve_panels(results, &all, &colors),
+        &colors,
+    )?;
+    for (at, name) in results.varied.iter().enumerate() {
+        let panels = sweep_panels(results, at, &colors);
+        picture(&dir.join(format!("sweep-{name}.png")), &panels, &colors)?;
+    }
+    let (panels, names) = alpha_panels(results, &all);
+    picture(&dir.join("alpha.png"), &panels, &names)?;
+    let panels: Vec<Panel> = results.maps.iter().map(map_panel).collect();
+    let names = [
+        ("vectors", VECTOR),
+        ("used codes", USED),
+        ("unused codes", UNUSED),
+    ];
+    let names = names.map(|(name, color)| (name.to_owned(), color));
+    picture(&dir.join("codebooks.png"), &panels, &names)?;
+    reconstructions(dir, found)
+}
