@@ -167,6 +167,7 @@ impl TrainArgs {
         Self {
             options,
             data: None,
+            init: None,
             run: RunArgs::default(),
         }
     }

@@ -164,7 +164,12 @@ impl Feed {
     ///
     /// # Errors
     /// As [`Self::record`].
-    pub fn record_whole(&self, rec: &mut Recorder<'_>, range: (f32, f32), flip: bool) -> Result<Var> {
+    pub fn record_whole(
+        &self,
+        rec: &mut Recorder<'_>,
+        range: (f32, f32),
+        flip: bool,
+    ) -> Result<Var> {
         self.record_images(rec, range, flip, self.batch)
     }
 

@@ -6,7 +6,9 @@ use crate::models::{Model, ModelOptions};
 use crate::ops::loss::PixelLoss;
 use crate::optim::Optimizer;
 use crate::optim::schedule::Schedule;
-use crate::options::{EPOCHS, EVAL_EVERY, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, MIN_DELTA, PATIENCE, STEPS};
+use crate::options::{
+    EPOCHS, EVAL_EVERY, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, MIN_DELTA, PATIENCE, STEPS,
+};
 use crate::quant::codebook::CodebookConfig;
 use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
