@@ -1,5 +1,7 @@
 //! `semivq compare`
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,11 +10,11 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use semivq::compare::{
-    Event, Experiment, Pool, Results, Task, draw, parse_methods, parse_seeds, parse_vary,
+    Event, Experiment, Pool, Results, Task, data_key, draw, parse_methods, parse_seeds, parse_vary,
 };
 use semivq::data::Dataset;
 use semivq::gpu::Gpu;
-use semivq::options::Entry;
+use semivq::options;
 use semivq::run::{self, RunFolder, io_error, load_data, stored_path};
 use semivq::{Error, Result};
 use serde_json::{Value, json};
@@ -66,7 +68,7 @@ pub struct CompareArgs {
 }
 
 /// The options of `train` that all runs can share.
-fn shared() -> impl Iterator<Item = &'static Entry> {
+fn shared() -> impl Iterator<Item = &'static options::Entry> {
     flags().filter(|e| !["method", "seed"].contains(&e.id()))
 }
 
@@ -104,7 +106,7 @@ impl FromArgMatches for CompareArgs {
 }
 
 /// Takes the value of `entry` out of `options`.
-fn remove(options: &mut Value, entry: &Entry) {
+fn remove(options: &mut Value, entry: &options::Entry) {
     let object = match entry.group {
         "" => Some(options),
         group => options.get_mut(group),
@@ -130,7 +132,7 @@ impl CompareArgs {
         if let Some(seeds) = &self.grid.seeds {
             experiment.seeds = parse_seeds(seeds)?;
         }
-        let mut varied: Vec<&'static Entry> = Vec::new();
+        let mut varied: Vec<&'static options::Entry> = Vec::new();
         for text in &self.grid.vary {
             let vary = parse_vary(text)?;
             if varied.contains(&vary.option) {
@@ -187,16 +189,12 @@ fn sized(mut experiment: Experiment, before: Option<&Experiment>, software: bool
 
 /// Whether the images of the runs that are still to be fit their models and batches: those of the first seed.
 fn check_data(tasks: &[&Task]) -> Result<()> {
-    let mut known: Vec<(&Option<String>, Dataset)> = Vec::new();
+    let mut known: HashMap<String, Dataset> = HashMap::new();
     for task in tasks {
         let options = &task.options;
-        let data = match known.iter().find(|k| k.0 == &options.data) {
-            Some((_, data)) => data.clone(),
-            None => {
-                let data = load_data(options, None, Path::new(""))?;
-                known.push((&options.data, data.clone()));
-                data
-            }
+        let data = match known.entry(data_key(options)) {
+            Entry::Occupied(data) => data.into_mut(),
+            Entry::Vacant(free) => free.insert(load_data(options, None, Path::new(""))?),
         };
         let fits = data.validate().and_then(|()| {
             data.check_size(options.model.granularity())?;
@@ -288,9 +286,9 @@ pub async fn run(device: &DeviceArgs, args: &CompareArgs, given: &Given) -> Resu
     let wanted = match &args.grid.resume {
         None => Some(args.experiment()?),
         Some(_) => {
-            let other = given.except(&["resume", "jobs", "adapter", "backend"]);
-            if !other.is_empty() || args.grid.file.is_some() {
-                let other = other.first().map_or("a file", String::as_str);
+            let mut other = given.except(&["resume", "jobs", "file", "adapter", "backend"]);
+            other.extend(args.grid.file.iter().map(|file| suggest::path(file)));
+            if let Some(other) = other.first() {
                 return Err(Error::Config(format!(
                     "--resume goes on with the experiment as it is, so leave {other} out; with --out DIR further \
                      methods, seeds and values can be added"

@@ -22,7 +22,7 @@ pub use experiment::{Experiment, Vary, parse_methods, parse_seeds, parse_vary};
 pub use file::EXPERIMENT;
 pub use plots::PLOTS;
 pub use point::Point;
-pub use pool::{Event, Pool};
+pub use pool::{Event, Pool, data_key};
 pub use report::REPORT;
 pub use results::{RESULTS, Results, TABLE, draw};
 pub use seen::{Map, SAMPLES, Seen};

@@ -211,10 +211,16 @@ impl Shared<'_> {
     }
 }
 
+/// A text that is the same for options of the same images.
+#[must_use]
+pub fn data_key(options: &TrainOptions) -> String {
+    let all = serde_json::to_value(options).unwrap_or_default();
+    OF_DATA.map(|name| all[name].to_string()).join(" ")
+}
+
 /// The images of `options`, read once for all runs that have the same; those that nobody else holds any more are let go.
 fn data(kept: &mut Kept, options: &TrainOptions, near: &Path) -> Result<Dataset> {
-    let all = serde_json::to_value(options).unwrap_or_default();
-    let key = OF_DATA.map(|name| all[name].to_string()).join(" ");
+    let key = data_key(options);
     if let Some(data) = kept.get(&key) {
         data.check_size(options.model.granularity())?;
         return Ok(data.clone());
