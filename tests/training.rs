@@ -61,6 +61,10 @@ fn main() {
             "evaluation changes nothing",
             runs::evaluation_changes_nothing,
         ),
+        (
+            "resnet64 shares more than half of its memory",
+            memory::resnet64_shares_more_than_half,
+        ),
         ("losses follow PyTorch's", traces::losses_follow_pytorch),
         (
             "weights are taken by name",
