@@ -12,7 +12,7 @@ use crate::gpu::{
 };
 use crate::quant::Vectors;
 use crate::rng::Stream;
-use crate::train::{Session, TrainOptions};
+use crate::train::{Feeding, Session, TrainOptions};
 
 kernels! {
     "bench", [GRID];
@@ -174,10 +174,33 @@ pub async fn against(
         let model = options.build_model(data.shape()[0])?;
         Session::new(Arc::clone(gpu), model, data.clone(), options.session())
     };
-    let (mut a, mut b) = (open(options)?, open(baseline)?);
+    in_turns(open(options)?, open(baseline)?, 1).await
+}
+
+/// Times the steps of `options` with images that are streamed against those with images on the device, as
+/// [`against`] does; a block has many more steps than are read ahead.
+///
+/// # Errors
+/// As [`step`].
+pub async fn streaming(
+    gpu: &Arc<Gpu>,
+    options: &TrainOptions,
+    data: &Dataset,
+) -> Result<(Spread, Spread)> {
+    let open = |feeding: Feeding| {
+        let model = options.build_model(data.shape()[0])?;
+        let gpu = Arc::clone(gpu);
+        Session::with_feeding(gpu, model, data.clone(), options.session(), feeding)
+    };
+    const STEPS: u32 = 100;
+    in_turns(open(Feeding::Streamed)?, open(Feeding::Resident)?, STEPS).await
+}
+
+/// The time of a step of `a`, and its ratio to one of `b`, over pairs of blocks of at least `least` steps.
+async fn in_turns(mut a: Session, mut b: Session, least: u32) -> Result<(Spread, Spread)> {
     block(&mut a, 2).await?;
     let once = block(&mut b, 2).await?;
-    let steps = (0.5 / once).clamp(1.0, 200.0) as u32;
+    let steps = ((0.5 / once).clamp(1.0, 200.0) as u32).max(least);
     let (mut times, mut ratios) = (Vec::new(), Vec::new());
     for _ in 0..BLOCKS {
         let time = block(&mut a, steps).await?;

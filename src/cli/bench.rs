@@ -1,5 +1,6 @@
 //! `semivq bench`
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
 use semivq::quant::codebook::{Distance, ReplacePolicy};
 use semivq::quant::{Norm, VectorQuantConfig};
+use semivq::run::{load_data, stored_path};
 use semivq::train::{Method, TrainOptions};
 use semivq::{Error, Result, options};
 
@@ -27,6 +29,10 @@ pub struct BenchArgs {
     /// Only the cost of the remedies: the step with each against that of vq, in turns, batch 256
     #[arg(long, conflicts_with_all = ["method", "batch"])]
     remedies: bool,
+    /// Only what it costs to stream images instead of keeping them on the GPU, in turns, batch 64: of a folder, or of
+    /// glyphs or scenes
+    #[arg(long, value_name = "DIR|glyphs|scenes", conflicts_with_all = ["method", "search", "remedies"])]
+    streaming: Option<PathBuf>,
     /// Only this batch size [default: 32 and 256]
     #[arg(long, allow_negative_numbers = true, value_parser = |t: &str| options::BATCH.parse::<usize>(t))]
     batch: Option<usize>,
@@ -61,6 +67,9 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
     }
     if args.remedies {
         return remedies(device, args.json).await;
+    }
+    if let Some(data) = &args.streaming {
+        return streaming(device, args, data).await;
     }
     let batches = args.batch.map_or(vec![32, 256], |batch| vec![batch]);
     let gpu = device.open().await?;
@@ -234,6 +243,38 @@ async fn remedies(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
         let text = serde_json::to_string_pretty(&rows).unwrap_or_default();
         out!("{text}");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The step with images that are streamed against that with images on the device.
+async fn streaming(device: &DeviceArgs, args: &BenchArgs, data: &Path) -> Result<ExitCode> {
+    let options = TrainOptions {
+        data: Some(stored_path(data)?),
+        batch: args.batch.unwrap_or(64),
+        ..TrainOptions::default()
+    };
+    let data = load_data(&options, None, data)?;
+    let gpu = device.open().await?;
+    let (step, of_resident) = bench::streaming(&gpu, &options, &data).await?;
+    if args.json {
+        let row = serde_json::json!({"streamed": step, "of_resident": of_resident});
+        out!("{row:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    out!("adapter: {}", gpu.adapter_line());
+    out!(
+        "{} on {}, batch {}: streamed {:.2} ms a step ({:.2} to {:.2}), {:.3} of the time with images on the GPU \
+         ({:.3} to {:.3})",
+        options.model.name(),
+        data.name,
+        options.batch,
+        1e3 * step.median,
+        1e3 * step.min,
+        1e3 * step.max,
+        of_resident.median,
+        of_resident.min,
+        of_resident.max,
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,6 +23,8 @@ mod pickle;
 pub mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod read;
+#[cfg(not(target_arch = "wasm32"))]
+mod read_options;
 pub mod scenes;
 mod source;
 pub mod synthetic;
@@ -36,7 +38,9 @@ pub use files::{Files, IN_MEMORY, Reading};
 #[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]
 pub use folder::{Cache, USUAL_SIZE};
 #[cfg(not(target_arch = "wasm32"))]
-pub use read::{ReadOptions, read, read_by, read_with};
+pub use read::{read, read_by, read_with};
+#[cfg(not(target_arch = "wasm32"))]
+pub use read_options::ReadOptions;
 pub use source::{Source, Subset};
 
 use crate::error::{Error, Result};

@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Stored;
 use crate::data::{Files, IN_MEMORY, Images, Reading, Source, file};
 use crate::error::{Error, Result};
 
@@ -22,10 +21,17 @@ const TAIL: u64 = 20;
 /// Longer than any footer of sound files: 2^32 images of one class each do not fit in memory before.
 const LONGEST_FOOTER: u64 = 1 << 30;
 
+/// Both parts, as they come out of memory or of the cache.
+pub(super) struct Stored {
+    pub train: Box<dyn Source>,
+    pub test: Box<dyn Source>,
+    pub notes: Vec<String>,
+}
+
 /// What lies where, and what it was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Footer {
-    /// Of what it was made, see [`super::key`].
+    /// Of what it was made, see `prepare::key`.
     pub key: u64,
     /// `[C, H, W]`
     pub shape: [usize; 3],

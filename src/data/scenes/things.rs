@@ -1,7 +1,7 @@
 //! What stands in a landscape: houses, trees, balls, boats, cacti, balloons.
 
+use super::air::{Air, DESERT, Draws, MEADOW, SEA, TOWN, WINTER};
 use super::canvas::{Canvas, Paint, Point, Rgb, Shape, lit, mix};
-use super::{Air, DESERT, Draws, MEADOW, SEA, TOWN, WINTER};
 
 /// One thing on the ground: the middle of its foot, its height, how much of it is lost in the air.
 struct Spot {
