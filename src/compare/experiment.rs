@@ -231,7 +231,6 @@ impl Experiment {
     /// [`Error::About`] names the first point that cannot; [`Error::Conflict`] an option that has no effect on
     /// any; [`Error::Config`] when an option is both shared and varied, or two points have one folder.
     pub fn check(&self) -> Result<Vec<String>> {
-        once("vary", &self.vary, |v| spoken(v.option))?;
         for (i, vary) in self.vary.iter().enumerate() {
             let name = spoken(vary.option);
             if self.vary[..i].iter().any(|v| v.option == vary.option) {

@@ -30,7 +30,7 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         &["--methods", "vq", "--vary", "num-codes"],
         "want OPTION=VALUE,VALUE",
     )?;
-    never(&["--methods", "vq", "--vary", "seed=1,2"], "give `seeds`")?;
+    never(&["--methods", "vq", "--vary", "seed=1,2"], "give --seeds")?;
     never(
         &["--methods", "vq", "--vary", "lr=1e-3,0"],
         "--lr must be a number above 0, not 0",
