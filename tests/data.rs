@@ -101,7 +101,9 @@ fn streamed_is_resident(gpu: Arc<Gpu>) -> Result<(), Failed> {
     for (i, method) in Method::ALL.into_iter().enumerate() {
         let mut options = options(method, 8);
         let starts = |options: &TrainOptions| {
-            let clustered = options.clone().with_quantizer(|vq| vq.kmeans_init = true);
+            let clustered = options.clone().with_quantizer(|vq| {
+                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans
+            });
             clustered.ok()
         };
         // Every other one that can starts from k-means.

@@ -42,7 +42,7 @@ Start here:
   semivq train                        train on the built-in images, results in runs/
   semivq methods                      what --method can be
   semivq train --method approach1 --data DIR   the learnable standard deviation, on IDX files
-  semivq eval runs/vq-1               the test figures of a run"
+  semivq eval runs/best-1             the test figures of a run"
 )]
 struct Cli {
     #[command(flatten)]

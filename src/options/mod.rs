@@ -11,7 +11,7 @@ pub use entry::{Entry, Flag, Kind, Unset, typed};
 pub use number::{
     AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, CLUSTERS, COMMITMENT_WEIGHT, DIM,
     EMA_DECAY, EPS, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM, LOG_EVERY, LR, MAX_ITERATIONS,
-    MOMENTUM, NUM_CODES, Number, Numeric, PENALTY_WEIGHT, REPLACE_FREQ, Range, SEED, STEPS,
-    SYNC_NU, WEIGHT_DECAY, not_in_place,
+    MOMENTUM, NUM_CODES, Number, Numeric, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, Range, SEED,
+    STEPS, SYNC_NU, WEIGHT_DECAY, not_in_place,
 };
 pub use table::{TABLE, check_json};

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::entry::{Entry, Flag, Kind, Unset, entry, number};
 use super::number::{
     AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, COMMITMENT_WEIGHT, DIM, EMA_DECAY, EPS,
-    FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SEED, STEPS,
-    SYNC_NU, WEIGHT_DECAY,
+    FEATURE_SIZE, LOG_EVERY, LR, MOMENTUM, NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ,
+    SEED, STEPS, SYNC_NU, WEIGHT_DECAY,
 };
 use crate::error::Result;
 
@@ -25,16 +25,15 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 42] = [
+pub static TABLE: [Entry; 44] = [
     word("", "model", &["simple"], "simple", "Model: simple").shown(""),
     entry(
         "",
         "method",
         Kind::Method,
         "vq",
-        "Method: a named setting of the options below, which override it; `semivq methods` lists them",
+        "Method: a named setting of the options below, which override it; `semivq methods` lists them [default: best; vq beside options of the quantiser and with --readme]",
     )
-    .shown("")
     .side("Method", "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed.")
     .initial("vq"),
     entry("", "data", Kind::Text, "", "Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images")
@@ -125,6 +124,12 @@ pub static TABLE: [Entry; 42] = [
         .side("Replace after", "A code unused for this many steps is dead and gets replaced; 0 never.")
         .live()
         .bounds(0.0, 1e6),
+    number(REPLACE_BELOW, "0", "Cluster size, the moving average of a code's vectors in a step, below which it is replaced; the decay is --ema-decay, or 0.8")
+        .shown(", never")
+        .side("Replace below", "A code whose vectors in a step, on average, are fewer than this gets replaced; 0 never.")
+        .more()
+        .live()
+        .bounds(0.0, 1e6),
     word(
         "vq",
         "replace_policy",
@@ -160,8 +165,11 @@ pub static TABLE: [Entry; 42] = [
     word("vq", "cb_norm", &["none", "l2", "l2c"], "none", "Norm of the codebook: none, l2 or l2c")
         .side("Norm of codes", "Normalises the codes in place: l2 length at most 10, l2c unit length.")
         .more(),
-    switch("kmeans_init", "Codebook from k-means of a warm-up batch")
-        .side("k-means start", "Places the codes by k-means on the first batch instead of at random."),
+    word("vq", "codebook_init", &["normal", "uniform", "kmeans"], "normal", "How the codebook begins: normal (deviation 1), uniform (within sqrt(6 / (K F))) or kmeans (k-means of a warm-up batch)")
+        .side("Codes begin", "Where the codes are at first: drawn with deviation 1, drawn close to 0, or placed by k-means on the first batch."),
+    word("vq", "placement", &["effective", "raw"], "effective", "What k-means and replacement put on a vector: the effective code, which is searched, or the raw one, as the PyTorch package does")
+        .side("Place", "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias.")
+        .more(),
     word("vq", "dist", &["euclidean", "cosine"], "euclidean", "Distance: euclidean or cosine")
         .side("Distance", "What nearest means in the codebook search.")
         .more(),

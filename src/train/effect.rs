@@ -2,9 +2,10 @@
 
 use crate::optim::Optimizer;
 use crate::quant::VectorQuantConfig;
+use crate::quant::codebook::CodebookInit;
 
 /// What only a quantiser has.
-const OF_A_QUANTISER: [&str; 25] = [
+const OF_A_QUANTISER: [&str; 28] = [
     "method",
     "num_codes",
     "beta",
@@ -18,6 +19,7 @@ const OF_A_QUANTISER: [&str; 25] = [
     "use_learnable_gamma",
     "gamma_policy",
     "replace_freq",
+    "replace_below",
     "replace_policy",
     "inplace_optimizer",
     "ema_decay",
@@ -27,13 +29,15 @@ const OF_A_QUANTISER: [&str; 25] = [
     "dim",
     "norm",
     "cb_norm",
+    "codebook_init",
     "kmeans_init",
+    "placement",
     "dist",
     "commitment_weight",
 ];
 
 /// What only a codebook has.
-const OF_A_CODEBOOK: [&str; 17] = [
+const OF_A_CODEBOOK: [&str; 20] = [
     "sync_nu",
     "affine_lr",
     "affine_groups",
@@ -44,12 +48,15 @@ const OF_A_CODEBOOK: [&str; 17] = [
     "use_learnable_gamma",
     "gamma_policy",
     "replace_freq",
+    "replace_below",
     "replace_policy",
     "inplace_optimizer",
     "ema_decay",
     "simvq",
     "cb_norm",
+    "codebook_init",
     "kmeans_init",
+    "placement",
     "dist",
 ];
 
@@ -70,8 +77,9 @@ pub(super) fn without_effect(
 ) -> Vec<Idle> {
     let adamw = matches!(optimizer, Optimizer::Adamw { .. });
     let fsq = vq.fsq_levels.is_some();
+    let replaces = vq.replace_freq > 0 || vq.replace_below > 0.0;
     let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-    let rules: [(bool, &'static [&'static str], &'static str); 17] = [
+    let rules: [(bool, &'static [&'static str], &'static str); 20] = [
         (vq.no_vq, &OF_A_QUANTISER, "nothing is quantised with no_vq"),
         (
             fsq,
@@ -119,9 +127,24 @@ pub(super) fn without_effect(
             "use_learnable_std makes the scale of the codebook",
         ),
         (
-            vq.replace_freq == 0,
+            !replaces,
             &["replace_policy"],
-            "codes are replaced with a replace_freq above 0 only",
+            "codes are replaced with a replace_freq above 0 or a replace_below above 0 only",
+        ),
+        (
+            !replaces && vq.codebook_init != CodebookInit::Kmeans,
+            &["placement"],
+            "codes are put on vectors by replace_freq, replace_below and codebook_init kmeans only",
+        ),
+        (
+            !vq.affine() && !vq.simvq,
+            &["placement"],
+            "the raw code is the effective one but for an affine codebook and simvq",
+        ),
+        (
+            !(replaces || vq.using_statistics || vq.use_learnable_std || vq.simvq),
+            &["placement"],
+            "a learned scale and bias begin at 1 and 0, so that k-means puts both codes on the vector",
         ),
         (
             followed,

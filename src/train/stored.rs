@@ -110,6 +110,21 @@ fn overlay(base: &mut Value, given: Value) {
     }
 }
 
+/// `given` (JSON) with options under the names that they have now: `kmeans_init` was the switch that
+/// `codebook_init` took the place of, and is read by it.
+fn renamed(mut given: Value) -> Result<Value> {
+    let vq = given.get_mut("vq").and_then(Value::as_object_mut);
+    let old = vq.and_then(|vq| Some((vq.remove("kmeans_init")?, vq)));
+    if let Some((switch, vq)) = old
+        && vq.insert("codebook_init".into(), switch).is_some()
+    {
+        return Err(Error::Conflict(
+            "kmeans_init is the earlier name of codebook_init kmeans: give one of them".into(),
+        ));
+    }
+    Ok(given)
+}
+
 /// [`Error::Conflict`] names what `given` (JSON) has for an optimiser that `optimizer` is not.
 fn refuse_foreign(given: &Value, optimizer: &Optimizer) -> Result<()> {
     let own = json!(optimizer);
@@ -140,6 +155,7 @@ impl Stored {
     fn with(&self, given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         options::check_json(&given)?;
+        let given = renamed(given)?;
         refuse_foreign(&given, &self.optimizer)?;
         let mut all = serde_json::to_value(self).map_err(refuse)?;
         overlay(&mut all, given);
@@ -151,6 +167,7 @@ impl Stored {
     fn complete(given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         options::check_json(&given)?;
+        let given = renamed(given)?;
         let mut stored = Self::from(&TrainOptions::default());
         if let Some(method) = given.get("method") {
             stored.method = serde_json::from_value(method.clone()).map_err(refuse)?;
