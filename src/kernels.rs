@@ -36,6 +36,7 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::quant::norm::KERNELS,
         crate::quant::codebook::quantize::KERNELS,
         crate::quant::codebook::replace::KERNELS,
+        crate::quant::codebook::simvq::KERNELS,
         crate::quant::codebook::search::KERNELS,
         crate::quant::codebook::search_doubtful::KERNELS,
         crate::quant::codebook::search_wide::KERNELS,
@@ -53,6 +54,7 @@ pub fn candidates() -> Vec<Vec<CandidateInfo>> {
     vec![
         crate::ops::conv2d::candidates(),
         crate::ops::conv2d_weight::candidates(),
+        crate::ops::linear::candidates(),
         crate::quant::codebook::search::candidates(),
     ]
 }

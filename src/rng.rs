@@ -84,6 +84,27 @@ impl Stream {
         (radius * libm::cos(std::f64::consts::TAU * f64::from(unit(b)))) as f32
     }
 
+    /// Element `index` of a random order of `0..count` (at most 2^24) that needs no memory: what the
+    /// kernels draw distinct rows by. Behind the last element another order begins.
+    #[must_use]
+    pub fn distinct(&self, index: u32, count: u32) -> u32 {
+        let lap = index / count;
+        let [a, b] = [self.words(2 * lap), self.words(2 * lap + 1)];
+        let bits = (32 - (count - 1).leading_zeros()).max(1);
+        let (mask, half) = ((1_u32 << bits) - 1, bits.div_ceil(2));
+        let mut n = index % count;
+        for _ in 0..64 {
+            for [add, factor] in [[a[0], a[1]], [a[2], a[3]], [b[0], b[1]], [b[2], b[3]]] {
+                n = (n ^ add).wrapping_mul(factor | 1) & mask;
+                n ^= n >> half;
+            }
+            if n < count {
+                break;
+            }
+        }
+        n.min(count - 1)
+    }
+
     /// A random order of `0..n` (Fisher-Yates).
     #[must_use]
     pub fn permutation(&self, n: u32) -> Vec<u32> {
@@ -115,6 +136,36 @@ mod tests {
         let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / f64::from(n);
         assert!(mean.abs() < 0.01, "mean {mean}");
         assert!((var - 1.0).abs() < 0.02, "variance {var}");
+    }
+
+    #[test]
+    fn distinct_elements_are_an_order_and_another_one_behind_it() {
+        for count in [1, 2, 3, 5, 64, 127, 1000, 4097] {
+            let stream = Stream::at_step(9, 4, count);
+            let lap = |at: u32| -> Vec<u32> {
+                let all = (0..count).map(|i| stream.distinct(at * count + i, count));
+                all.collect()
+            };
+            let (first, second) = (lap(0), lap(1));
+            for order in [&first, &second] {
+                let mut sorted = order.clone();
+                sorted.sort_unstable();
+                assert_eq!(sorted, (0..count).collect::<Vec<_>>());
+            }
+            assert!(count < 64 || first != second);
+        }
+    }
+
+    #[test]
+    fn a_distinct_element_is_any_as_often() {
+        const COUNT: u32 = 37;
+        let mut found = [0_u32; COUNT as usize];
+        for step in 0..10_000 {
+            let stream = Stream::at_step(1, 2, step);
+            found[stream.distinct(3, COUNT) as usize] += 1;
+        }
+        // 270 on average, with a deviation of 16.
+        assert!(found.iter().all(|n| (190..350).contains(n)), "{found:?}");
     }
 
     #[test]

@@ -102,7 +102,9 @@ fn streamed_is_resident(gpu: Arc<Gpu>) -> Result<(), Failed> {
         let mut options = options(method, 8);
         options.flip = i % 3 == 0;
         let starts = |options: &TrainOptions| {
-            let clustered = options.clone().with_quantizer(|vq| vq.kmeans_init = true);
+            let clustered = options.clone().with_quantizer(|vq| {
+                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans
+            });
             clustered.ok()
         };
         // Every other one that can starts from k-means.

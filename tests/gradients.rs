@@ -86,8 +86,9 @@ fn main() {
             let case = Arc::clone(&case);
             async move { on_gpu(&gpu, &case).await }
         };
-        if name.contains("conv2d") {
-            tests.extend(Test::gpu_by_candidates(&name, "conv2d", run));
+        let chosen = ["conv2d", "linear"];
+        if let Some(part) = chosen.into_iter().find(|part| name.contains(part)) {
+            tests.extend(Test::gpu_by_candidates(&name, part, run));
         } else {
             tests.push(Test::gpu(name, run));
         }

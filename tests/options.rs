@@ -50,7 +50,7 @@ fn options(given: &Value) -> semivq::Result<TrainOptions> {
     let options = TrainOptions::from_partial(over(&small, given))?;
     // Replacement of the methods that have it, within the few steps of the test.
     options.with_quantizer(|vq| {
-        if vq.replace_freq == 100 {
+        if vq.replace_freq >= 20 {
             vq.replace_freq = 1;
         }
     })
@@ -115,6 +115,7 @@ fn changes() -> Vec<(&'static str, Value)> {
         ),
         ("gamma_policy", vq("gamma_policy", json!("personalize"))),
         ("replace_freq", vq("replace_freq", json!(2))),
+        ("replace_below", vq("replace_below", json!(3.0))),
         ("replace_policy", vq("replace_policy", json!("self"))),
         (
             "inplace_optimizer",
@@ -129,7 +130,8 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("estimator", vq("estimator", json!("rotation"))),
         ("norm", vq("norm", json!("l2c"))),
         ("cb_norm", vq("cb_norm", json!("l2c"))),
-        ("kmeans_init", vq("kmeans_init", json!(true))),
+        ("codebook_init", vq("codebook_init", json!("kmeans"))),
+        ("placement", vq("placement", json!("raw"))),
         ("dist", vq("dist", json!("cosine"))),
         ("no_vq", vq("no_vq", json!(true))),
     ]
@@ -183,6 +185,9 @@ fn settings() -> Vec<Value> {
         json!({"vq": {"no_vq": true}}),
         json!({"vq": {"affine_lr": 2.0, "using_statistics": true}}),
         json!({"vq": {"replace_freq": 1}}),
+        json!({"vq": {"replace_below": 0.9, "use_learnable_std": true}}),
+        json!({"vq": {"codebook_init": "kmeans", "affine_lr": 2.0}}),
+        json!({"vq": {"codebook_init": "kmeans", "affine_lr": 2.0, "using_statistics": true}}),
         json!({"vq": {"dist": "cosine"}}),
         json!({"vq": {"use_learnable_std": true, "penalty_weight": 1.0}}),
         json!({"vq": {"use_learnable_std": true, "use_learnable_gamma": true}}),

@@ -100,6 +100,10 @@ fn main() {
             move |gpu| async move { replacement::replaces_dead_codes(&gpu, policy).await },
         ));
     }
+    tests.push(Test::gpu(
+        "codes are put on distinct vectors",
+        |gpu| async move { replacement::puts_codes_on_distinct_vectors(&gpu).await },
+    ));
     tests.push(Test::gpu("replacement repeats", |gpu| async move {
         replacement::replacement_repeats(&gpu).await
     }));

@@ -33,6 +33,31 @@ fn random_normal(stream: u32, index: u32) -> f32 {
     return sqrt(-2.0 * log(1.0 - unit(words.x))) * cos(6.283185307 * unit(words.y));
 }
 
+// Element `index` of a random order of 0..count, at most 2^24; behind its last element another order
+// begins. Each round is one to one on the numbers of as many bits, and what is not below `count` goes
+// through it again, which leaves the map one to one: one step in two, at least, ends.
+fn random_distinct(stream: u32, index: u32, count: u32) -> u32 {
+    let lap = index / count;
+    let a = random_words(stream, 2u * lap);
+    let b = random_words(stream, 2u * lap + 1u);
+    let bits = max(32u - countLeadingZeros(count - 1u), 1u);
+    let mask = (1u << bits) - 1u;
+    let half = (bits + 1u) / 2u;
+    var n = index % count;
+    for (var i = 0u; i < 64u; i++) {
+        n = ((n ^ a.x) * (a.y | 1u)) & mask;
+        n ^= n >> half;
+        n = ((n ^ a.z) * (a.w | 1u)) & mask;
+        n ^= n >> half;
+        n = ((n ^ b.x) * (b.y | 1u)) & mask;
+        n ^= n >> half;
+        n = ((n ^ b.z) * (b.w | 1u)) & mask;
+        n ^= n >> half;
+        if (n < count) { break; }
+    }
+    return min(n, count - 1u);
+}
+
 // An index below `count`, at most 2^24.
 fn random_below(stream: u32, index: u32, count: u32) -> u32 {
     return min(u32(unit(random_words(stream, index).x) * f32(count)), count - 1u);

@@ -103,6 +103,20 @@ pub fn argument(entry: &'static Entry) -> Arg {
     }
 }
 
+/// The switch that `--codebook-init kmeans` took the place of.
+fn kmeans_init() -> Arg {
+    Arg::new("kmeans_init")
+        .long("kmeans-init")
+        .help("Earlier name of --codebook-init kmeans")
+        .hide(true)
+        .conflicts_with("codebook_init")
+        .value_name("KMEANS_INIT")
+        .value_parser(BoolValueParser::new())
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+}
+
 /// The options that have a flag.
 pub fn flags() -> impl Iterator<Item = &'static Entry> {
     TABLE.iter().filter(|entry| entry.flag != Flag::Missing)
@@ -117,7 +131,7 @@ impl Args for TrainArgs {
             }
             command = command.arg(argument(entry));
         }
-        command
+        command.arg(kmeans_init())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -133,6 +147,10 @@ impl FromArgMatches for TrainArgs {
             if let Some(value) = matches.get_one::<Value>(entry.id()) {
                 put(&mut options, entry, value.clone());
             }
+        }
+        if let Some(on) = matches.get_one::<bool>("kmeans_init") {
+            let init = if *on { "kmeans" } else { "normal" };
+            options["vq"]["codebook_init"] = init.into();
         }
         Ok(Self {
             options,
@@ -177,6 +195,18 @@ impl TrainArgs {
         Entry::named(id)?.of_json(&self.options)
     }
 
+    /// The method where none is given: the best one, unless options of the quantiser are, which are the
+    /// README's but for what is said.
+    fn default_method(&self) -> Method {
+        let sizes = ["feature_size", "num_codes"];
+        let vq = self.options.get("vq").and_then(Value::as_object);
+        let mut names = vq.into_iter().flat_map(|vq| vq.keys());
+        match self.run.readme || names.any(|name| !sizes.contains(&name.as_str())) {
+            true => Method::Vq,
+            false => Method::Best,
+        }
+    }
+
     /// What is given with the command line's own defaults below it.
     pub fn partial(&self, software: bool) -> Value {
         let mut options = self.options.clone();
@@ -187,6 +217,9 @@ impl TrainArgs {
             if options[name].is_null() && !given {
                 options[name] = default;
             }
+        }
+        if self.given("method").is_none() {
+            options["method"] = self.default_method().name().into();
         }
         if self.run.readme {
             options["output_clamp"] = "train".into();

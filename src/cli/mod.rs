@@ -48,7 +48,7 @@ Start here:
   semivq methods                      what --method can be
   semivq train --method approach1 --data DIR   the learnable standard deviation, on your images
   semivq data DIR                     what a folder of images holds
-  semivq eval runs/vq-1               the test figures of a run
+  semivq eval runs/best-1             the test figures of a run
   semivq compare --methods vq,fsq --seeds 0-2 --out DIR   methods side by side: table, plots, report"
 )]
 struct Cli {

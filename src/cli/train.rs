@@ -12,7 +12,7 @@ use semivq::run::{
     self, Evaluated, EvaluationsLog, MetricsLog, RunFolder, Watch, charts, load_data, open_session,
     stored_path, take_weights,
 };
-use semivq::train::{Session, Taken, TrainOptions, listed};
+use semivq::train::{Evaluation, Session, Taken, TrainOptions, listed, revive};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
@@ -58,6 +58,21 @@ pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result
     }
     let result = run.go(&stop).await;
     result.map_err(|e| with_advice(e, run.dir()))
+}
+
+/// What to try where most codes are dead.
+fn advice(options: &TrainOptions, test: &Evaluation) -> Option<String> {
+    let flags = revive(options, test).into_iter();
+    let flags: Vec<String> = flags
+        .map(|(name, value)| format!("{} {value}", flag(name)))
+        .collect();
+    let active = test.active_ratio?;
+    (!flags.is_empty()).then(|| {
+        format!(
+            "most codes are dead ({active:.1} % are in use): try {}",
+            flags.join(", or ")
+        )
+    })
 }
 
 /// An error about a file, with how to go on.
@@ -317,6 +332,9 @@ impl Run {
         let concluded = (self.folder).conclude(session, &self.options, &self.log.lines, seconds);
         let test = concluded.await?;
         out!("{}", super::eval::line(&test));
+        if let Some(line) = advice(&self.options, &test) {
+            out!("{line}");
+        }
         let trained = seconds.map_or(String::new(), |s| format!("{s:.1} s of training; "));
         out!("{trained}results in {}:", dir.display());
         for (name, what) in [

@@ -78,7 +78,8 @@ impl Point {
         options["seed"] = json!(self.seed);
         let optimizer = Entry::named("optimizer").and_then(|e| e.of_json(&options));
         let optimizer = optimizer.and_then(Value::as_str).unwrap_or("adamw");
-        let foreign = |e: &&Entry| e.group == "optimizer" && !e.of.is_empty() && !e.of.contains(&optimizer);
+        let foreign =
+            |e: &&Entry| e.group == "optimizer" && !e.of.is_empty() && !e.of.contains(&optimizer);
         let foreign: Vec<&str> = TABLE.iter().filter(foreign).map(|e| e.name).collect();
         if let Some(given) = options.get_mut("optimizer").and_then(Value::as_object_mut) {
             given.retain(|name, _| !foreign.contains(&name.as_str()));

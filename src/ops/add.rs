@@ -52,6 +52,15 @@ pub fn add(rec: &mut Recorder<'_>, a: Var, b: Var) -> Result<Var> {
     Ok(y)
 }
 
+/// Records a copy of `var`.
+pub(crate) fn copy(rec: &mut Recorder<'_>, var: Var) -> Var {
+    let (params, count) = params(rec, var);
+    let shape = rec.shape(var).to_vec();
+    let y = rec.temporary("copy", &shape);
+    rec.dispatch(&COPY, &params, &[y, var], count);
+    y
+}
+
 /// Records `var = 0`.
 pub fn clear(rec: &mut Recorder<'_>, var: Var) {
     let (params, count) = params(rec, var);

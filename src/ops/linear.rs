@@ -15,7 +15,10 @@
 
 use super::reference::{Real, Reference};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{GRID, Kernel, LOOP_BUDGET, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{
+    Candidate, CandidateInfo, GRID, Kernel, LOOP_BUDGET, Recorder, Var, infos, kernels,
+    uniform_struct,
+};
 
 /// Whether the bias has an effect on what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,10 @@ uniform_struct! {
         outputs: u32,
         first: u32,
         end: u32,
+        a_item: u32,
+        a_term: u32,
+        b_item: u32,
+        b_term: u32,
     }
 }
 
@@ -74,7 +81,42 @@ kernels! {
     FORWARD = "forward", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4];
     BACKWARD_INPUT = "backward_input", 64, Params::FIELDS, [Read 2, Read 5, Write 6];
     BACKWARD_WEIGHT = "backward_weight", 64, Params::FIELDS, [Read 1, Read 5, Write 7, Write 8];
+    MULTIPLY = "multiply", 16, Params::FIELDS, [Read 9, Read 10, Read 3, Write 11];
+    BACKWARD_BIAS = "backward_bias", 64, Params::FIELDS, [Read 5, Write 8];
 }
+
+/// Rows and columns of a product that a thread of `multiply` holds.
+const TILE: usize = 16;
+
+/// How the products are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Tiles of sixteen by sixteen items a thread.
+    Tiles,
+    /// An item a thread.
+    Items,
+}
+
+/// In the order of preference; the last one takes every shape.
+static CANDIDATES: [Candidate<Linear, Way>; 2] = [
+    Candidate {
+        info: CandidateInfo::plain("linear::multiply"),
+        can: |_| true,
+        // Each product has two of the three for its items.
+        suits: |traits, l| traits.software && l.rows.min(l.inputs).min(l.outputs) >= TILE / 2,
+        way: Way::Tiles,
+    },
+    Candidate {
+        info: CandidateInfo::plain("linear::forward"),
+        can: |_| true,
+        suits: |_, _| true,
+        way: Way::Items,
+    },
+];
+infos!(CANDIDATES);
+
+/// A factor of a product: the tensor, and how far its items and the terms of the sum lie apart.
+type Factor = (Var, usize, usize);
 
 impl Linear {
     /// Records `kernel` for a sum of `terms` terms an item, in as many dispatches as that takes.
@@ -94,6 +136,7 @@ impl Linear {
                 outputs: self.outputs as u32,
                 first: first as u32,
                 end: end as u32,
+                ..Params::default()
             };
             rec.dispatch(kernel, &params, tensors, items)
                 .constants(constants)
@@ -101,16 +144,59 @@ impl Linear {
         }
     }
 
+    /// Records `c[m,n] = bias[n] + sum_t a[m,t] b[n,t]` for so many m, n and t.
+    fn multiply(
+        rec: &mut Recorder<'_>,
+        (a, b, c): (Factor, Factor, Var),
+        bias: Option<Var>,
+        (rows, columns, terms): (usize, usize, usize),
+    ) {
+        let has_bias = f64::from(u8::from(bias.is_some()));
+        let tensors = [a.0, b.0, bias.unwrap_or(a.0), c];
+        let items = rows.div_ceil(TILE) * columns.div_ceil(TILE);
+        for first in (0..terms).step_by(LOOP_BUDGET) {
+            let end = (first + LOOP_BUDGET).min(terms);
+            let params = Params {
+                rows: rows as u32,
+                inputs: 0,
+                outputs: columns as u32,
+                first: first as u32,
+                end: end as u32,
+                a_item: a.1 as u32,
+                a_term: a.2 as u32,
+                b_item: b.1 as u32,
+                b_term: b.2 as u32,
+            };
+            rec.dispatch(&MULTIPLY, &params, &tensors, items)
+                .constants(&[("HAS_BIAS", has_bias)])
+                .flops(2 * rows * columns * (end - first));
+        }
+    }
+
+    fn way(&self, rec: &Recorder<'_>) -> Way {
+        rec.traits().choose(&CANDIDATES, self).way
+    }
+
     /// Records `y`.
     pub fn forward(&self, rec: &mut Recorder<'_>, y: Var, x: Var, w: Var, bias: Var) {
-        let has_bias = f64::from(u8::from(self.bias != Bias::Absent));
+        let has_bias = self.bias != Bias::Absent;
+        if self.way(rec) == Way::Tiles {
+            let factors = ((x, self.inputs, 1), (w, self.inputs, 1), y);
+            let sizes = (self.rows, self.outputs, self.inputs);
+            return Self::multiply(rec, factors, has_bias.then_some(bias), sizes);
+        }
         let size = (self.rows * self.outputs, self.inputs);
-        let constants = [("HAS_BIAS", has_bias)];
+        let constants = [("HAS_BIAS", f64::from(u8::from(has_bias)))];
         self.dispatch(rec, &FORWARD, &[x, w, bias, y], size, &constants);
     }
 
     /// Records `grad_x`.
     pub fn backward_input(&self, rec: &mut Recorder<'_>, grad_x: Var, grad_y: Var, w: Var) {
+        if self.way(rec) == Way::Tiles {
+            let factors = ((grad_y, self.outputs, 1), (w, 1, self.inputs), grad_x);
+            let sizes = (self.rows, self.inputs, self.outputs);
+            return Self::multiply(rec, factors, None, sizes);
+        }
         let size = (self.rows * self.inputs, self.outputs);
         self.dispatch(rec, &BACKWARD_INPUT, &[w, grad_y, grad_x], size, &[]);
     }
@@ -125,9 +211,17 @@ impl Linear {
         x: Var,
     ) {
         let cancels = f64::from(u8::from(self.bias != Bias::Matters));
+        let constants = [("BIAS_CANCELS", cancels)];
+        if self.way(rec) == Way::Tiles {
+            let factors = ((grad_y, 1, self.outputs), (x, 1, self.inputs), grad_w);
+            let sizes = (self.outputs, self.inputs, self.rows);
+            Self::multiply(rec, factors, None, sizes);
+            let size = (self.outputs, self.rows);
+            self.dispatch(rec, &BACKWARD_BIAS, &[grad_y, grad_bias], size, &constants);
+            return;
+        }
         let size = (self.outputs * self.inputs, self.rows);
         let tensors = [x, grad_y, grad_w, grad_bias];
-        let constants = [("BIAS_CANCELS", cancels)];
         self.dispatch(rec, &BACKWARD_WEIGHT, &tensors, size, &constants);
     }
 }

@@ -32,7 +32,7 @@ pub struct Control {
 }
 
 /// The options that have a control, in the page's order.
-pub const PAGE: [&str; 28] = [
+pub const PAGE: [&str; 30] = [
     "seed",
     "lr",
     "batch",
@@ -46,7 +46,7 @@ pub const PAGE: [&str; 28] = [
     "alter_penalty",
     "replace_freq",
     "replace_policy",
-    "kmeans_init",
+    "codebook_init",
     "norm",
     "cb_norm",
     "dist",
@@ -59,6 +59,8 @@ pub const PAGE: [&str; 28] = [
     "using_statistics",
     "ema_decay",
     "inplace_optimizer",
+    "replace_below",
+    "placement",
     "simvq",
     "no_vq",
 ];

@@ -144,6 +144,8 @@ pub const AFFINE_GROUPS: Number = number("vq", "affine_groups", Range::Whole(1, 
 pub const PENALTY_WEIGHT: Number = number("vq", "penalty_weight", Range::NotNegative);
 /// Steps unused before a code is replaced.
 pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN_FLOAT));
+/// Cluster size below which a code is replaced.
+pub const REPLACE_BELOW: Number = number("vq", "replace_below", Range::NotNegative);
 /// Decay of the codebook's moving average.
 pub const EMA_DECAY: Number = number("vq", "ema_decay", Range::Decay);
 /// Axis of the features; the vectors' layout must have it.

@@ -7,8 +7,8 @@ use super::number::{
     ACCUMULATE, AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, CLIP_NORM,
     COMMITMENT_WEIGHT, DECAY_EVERY, DECAY_FACTOR, DIM, EMA_DECAY, EPOCHS, EPS, EVAL_EVERY,
     FEATURE_SIZE, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, LR, MIN_DELTA, MIN_LR, MOMENTUM, NUM_CODES,
-    PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_FREQ, SEED, STEPS, SYNC_NU, WARMUP,
-    WEIGHT_DECAY, WIDTH,
+    PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_BELOW, REPLACE_FREQ, SEED, STEPS, SYNC_NU,
+    WARMUP, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
 use crate::models::ModelOptions;
@@ -31,7 +31,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 63] = [
+pub static TABLE: [Entry; 65] = [
     word(
         "",
         "model",
@@ -51,9 +51,8 @@ pub static TABLE: [Entry; 63] = [
         "method",
         Kind::Method,
         "vq",
-        "Method: a named setting of the options below, which override it; `semivq methods` lists them",
+        "Method: a named setting of the options below, which override it; `semivq methods` lists them [default: best; vq beside options of the quantiser and with --readme]",
     )
-    .shown("")
     .side("Method", "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed.")
     .initial("vq"),
     entry("", "data", Kind::Text, "", "Images: a folder of PNG, JPEG, WebP or BMP files, flat or by class, of IDX files as MNIST's or of CIFAR's .bin files; or glyphs or scenes, which are built in [default: glyphs; of resnets scenes]")
@@ -194,6 +193,12 @@ pub static TABLE: [Entry; 63] = [
         .side("Replace after", "A code unused for this many steps is dead and gets replaced; 0 never.")
         .live()
         .bounds(0.0, 1e6),
+    number(REPLACE_BELOW, "0", "Cluster size, the moving average of a code's vectors in a step, below which it is replaced; the decay is --ema-decay, or 0.8")
+        .shown(", never")
+        .side("Replace below", "A code whose vectors in a step, on average, are fewer than this gets replaced; 0 never.")
+        .more()
+        .live()
+        .bounds(0.0, 1e6),
     word(
         "vq",
         "replace_policy",
@@ -229,8 +234,11 @@ pub static TABLE: [Entry; 63] = [
     word("vq", "cb_norm", &["none", "l2", "l2c"], "none", "Norm of the codebook: none, l2 or l2c")
         .side("Norm of codes", "Normalises the codes in place: l2 length at most 10, l2c unit length.")
         .more(),
-    switch("kmeans_init", "Codebook from k-means of a warm-up batch")
-        .side("k-means start", "Places the codes by k-means on the first batch instead of at random."),
+    word("vq", "codebook_init", &["normal", "uniform", "kmeans"], "normal", "How the codebook begins: normal (deviation 1), uniform (within sqrt(6 / (K F))) or kmeans (k-means of a warm-up batch)")
+        .side("Codes begin", "Where the codes are at first: drawn with deviation 1, drawn close to 0, or placed by k-means on the first batch."),
+    word("vq", "placement", &["effective", "raw"], "effective", "What k-means and replacement put on a vector: the effective code, which is searched, or the raw one, as the PyTorch package does")
+        .side("Place", "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias.")
+        .more(),
     word("vq", "dist", &["euclidean", "cosine"], "euclidean", "Distance: euclidean or cosine")
         .side("Distance", "What nearest means in the codebook search.")
         .more(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::codebook::{
-    CodebookConfig, CodebookNorm, Codes, Distance, Estimator, Penalty, Placing, Replace, Rule,
-    Transform, VectorQuant,
+    CodebookConfig, CodebookInit, CodebookNorm, Codes, Dead, Distance, Estimator, Penalty, Placing,
+    Replace, Rule, Transform, VectorQuant,
 };
 use super::flat::VectorQuantConfig;
 use super::fsq::{Fsq, FsqConfig};
@@ -57,8 +57,16 @@ fn of_a_codebook(flat: &VectorQuantConfig) -> Vec<&'static str> {
         ("ema_decay", flat.ema_decay.is_some()),
         ("simvq", flat.simvq),
         ("replace_freq", flat.replace_freq > 0),
+        ("replace_below", flat.replace_below > 0.0),
         ("cb_norm", flat.cb_norm != CodebookNorm::None),
-        ("kmeans_init", flat.kmeans_init),
+        (
+            "codebook_init kmeans",
+            flat.codebook_init == CodebookInit::Kmeans,
+        ),
+        (
+            "codebook_init uniform",
+            flat.codebook_init == CodebookInit::Uniform,
+        ),
         ("dist cosine", flat.dist == Distance::Cosine),
         ("estimator rotation", flat.estimator == Estimator::Rotation),
     ];
@@ -130,11 +138,12 @@ impl TryFrom<&VectorQuantConfig> for QuantizerConfig {
 fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
     let gamma = flat.use_learnable_gamma.then_some(flat.gamma_policy);
     let placing = Placing {
-        kmeans_init: flat.kmeans_init,
-        replace: (flat.replace_freq > 0).then_some(Replace {
-            after: flat.replace_freq,
+        init: flat.codebook_init,
+        replace: dead(flat).map(|dead| Replace {
+            dead,
             policy: flat.replace_policy,
         }),
+        placement: flat.placement,
     };
     if flat.ema_decay.is_some() {
         let name = "ema_decay";
@@ -143,12 +152,7 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
         refuse(flat, name, &["affine_lr", "use_learnable_std"], why)?;
     }
     if flat.simvq {
-        let others = [
-            "inplace_optimizer",
-            "ema_decay",
-            "replace_freq",
-            "kmeans_init",
-        ];
+        let others = ["inplace_optimizer", "ema_decay", "codebook_init uniform"];
         let why = "the codebook of simvq is frozen, only its linear map is learned";
         refuse(flat, "simvq", &others, why)?;
     }
@@ -172,6 +176,7 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
             transform,
             gamma,
             sync_nu: flat.sync_nu,
+            placing,
         });
     }
     Ok(Codes::Learned {
@@ -184,6 +189,12 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
         sync_nu: flat.sync_nu,
         placing,
     })
+}
+
+/// When a code is dead, where dead ones are replaced.
+fn dead(flat: &VectorQuantConfig) -> Option<Dead> {
+    let old = (flat.replace_freq > 0).then_some(Dead::Unused(flat.replace_freq));
+    old.or((flat.replace_below > 0.0).then_some(Dead::Small(flat.replace_below)))
 }
 
 fn transform(flat: &VectorQuantConfig) -> Transform {
@@ -260,7 +271,8 @@ fn flat_codebook(config: &CodebookConfig) -> VectorQuantConfig {
         estimator: config.estimator,
         beta: config.beta(),
         sync_nu: config.sync_nu(),
-        kmeans_init: placing.kmeans_init,
+        codebook_init: placing.init,
+        placement: placing.placement,
         use_learnable_gamma: config.gamma().is_some(),
         gamma_policy: config.gamma().unwrap_or_default(),
         ..VectorQuantConfig::default()
@@ -275,7 +287,10 @@ fn flat_codebook(config: &CodebookConfig) -> VectorQuantConfig {
         Codes::Mapped { .. } => flat.simvq = true,
     }
     if let Some(replace) = placing.replace {
-        flat.replace_freq = replace.after;
+        match replace.dead {
+            Dead::Unused(steps) => flat.replace_freq = steps,
+            Dead::Small(below) => flat.replace_below = below,
+        }
         flat.replace_policy = replace.policy;
     }
     match config.transform() {

@@ -1,16 +1,17 @@
 //! A quantiser's options as files and flags have them: flat, under the names of the PyTorch package.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::codebook::{
-    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, ReplacePolicy,
+    AlterPenalty, CodebookInit, CodebookNorm, Distance, Estimator, GammaPolicy, Placement,
+    ReplacePolicy, simvq,
 };
 use super::feature_norm::Norm;
 use super::fsq::MAX_CHANNELS;
 use crate::error::{Error, Result};
 use crate::options::{
     AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
-    NUM_CODES, PENALTY_WEIGHT, REPLACE_FREQ, SYNC_NU, not_in_place,
+    NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, SYNC_NU, not_in_place,
 };
 
 /// A quantiser's options, each by itself; [`super::QuantizerConfig`] is made of them.
@@ -43,6 +44,8 @@ pub struct VectorQuantConfig {
     pub gamma_policy: GammaPolicy,
     /// Steps unused before a code is replaced; 0 never.
     pub replace_freq: usize,
+    /// Cluster size, a moving average of a code's vectors in a step, below which it is replaced; 0 never.
+    pub replace_below: f32,
     /// What a code becomes that is replaced.
     pub replace_policy: ReplacePolicy,
     /// Learning rate and momentum of the in-place step of the codebook.
@@ -61,12 +64,49 @@ pub struct VectorQuantConfig {
     pub norm: Norm,
     /// Normalisation of the codebook.
     pub cb_norm: CodebookNorm,
-    /// Codebook from k-means of a warm-up batch.
-    pub kmeans_init: bool,
+    /// How the codebook begins. `kmeans_init`, the switch of earlier versions, is read too.
+    #[serde(alias = "kmeans_init", deserialize_with = "init_or_switch")]
+    pub codebook_init: CodebookInit,
+    /// What comes to lie on the vectors where codes are put on them. Where it is not said, as in
+    /// files of earlier versions, it is their way, the raw code.
+    #[serde(default = "raw")]
+    pub placement: Placement,
     /// Distance of the search.
     pub dist: Distance,
     /// Identity: no quantisation at all.
     pub no_vq: bool,
+}
+
+/// What earlier versions did.
+fn raw() -> Placement {
+    Placement::Raw
+}
+
+/// The word, or the switch for k-means of earlier versions.
+fn init_or_switch<'de, D: Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<CodebookInit, D::Error> {
+    struct Either;
+    impl de::Visitor<'_> for Either {
+        type Value = CodebookInit;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("normal, uniform or kmeans")
+        }
+
+        fn visit_bool<E: de::Error>(self, kmeans: bool) -> std::result::Result<CodebookInit, E> {
+            Ok(if kmeans {
+                CodebookInit::Kmeans
+            } else {
+                CodebookInit::Normal
+            })
+        }
+
+        fn visit_str<E: de::Error>(self, word: &str) -> std::result::Result<CodebookInit, E> {
+            CodebookInit::deserialize(de::value::StrDeserializer::new(word))
+        }
+    }
+    from.deserialize_any(Either)
 }
 
 impl Default for VectorQuantConfig {
@@ -86,6 +126,7 @@ impl Default for VectorQuantConfig {
             use_learnable_gamma: false,
             gamma_policy: GammaPolicy::Default,
             replace_freq: 0,
+            replace_below: 0.0,
             replace_policy: ReplacePolicy::InputRandom,
             inplace_optimizer: None,
             ema_decay: None,
@@ -95,7 +136,8 @@ impl Default for VectorQuantConfig {
             dim: 1,
             norm: Norm::None,
             cb_norm: CodebookNorm::None,
-            kmeans_init: false,
+            codebook_init: CodebookInit::Normal,
+            placement: Placement::Effective,
             dist: Distance::Euclidean,
             no_vq: false,
         }
@@ -124,6 +166,7 @@ impl VectorQuantConfig {
         AFFINE_GROUPS.check(self.affine_groups)?;
         PENALTY_WEIGHT.check(self.penalty_weight)?;
         REPLACE_FREQ.check(self.replace_freq)?;
+        REPLACE_BELOW.check(self.replace_below)?;
         DIM.check(self.dim)?;
         if let Some(decay) = self.ema_decay {
             EMA_DECAY.check(decay)?;
@@ -159,6 +202,26 @@ impl VectorQuantConfig {
                 "using_statistics says how the codebook is affine, so it needs affine_lr above 0"
                     .into(),
             );
+        }
+        if self.replace_freq > 0 && self.replace_below > 0.0 {
+            return refuse(
+                "replace_freq and replace_below exclude each other: both say when a code is dead, by its age or by its cluster size; set one of them to 0"
+                    .into(),
+            );
+        }
+        let placed = self.replace_freq > 0
+            || self.replace_below > 0.0
+            || self.codebook_init == CodebookInit::Kmeans;
+        if self.simvq
+            && placed
+            && self.placement == Placement::Effective
+            && self.feature_size > simvq::MOST
+        {
+            return refuse(format!(
+                "placement effective inverts the map of simvq, which needs a feature_size of at most {}, not {}; placement raw does without",
+                simvq::MOST,
+                self.feature_size
+            ));
         }
         if self.norm == Norm::Gn && !self.feature_size.is_multiple_of(32) {
             return refuse(format!(

@@ -77,6 +77,10 @@ pub mod tensor {
     pub const EFFECTIVE: &str = "effective";
     /// The scale of the codebook `[F, G]`, alpha in Approach 1.
     pub const SCALE: &str = "scale";
+    /// The bias of the codebook `[G, F]`.
+    pub const BIAS: &str = "bias";
+    /// A linear map of the codebook `[F, F]`.
+    pub const MAP: &str = "map";
     /// Gamma, `[F, 1]` or `[K, F]`.
     pub const GAMMA: &str = "gamma";
 }
@@ -106,7 +110,11 @@ pub enum Start {
     /// Nothing: the parameters are as they were drawn.
     Drawn,
     /// [`tensor::CODEBOOK`] becomes the centroids of the first batch's vectors.
-    KMeans,
+    KMeans {
+        /// Whether scale, bias and map ([`tensor::SCALE`], [`tensor::BIAS`], [`tensor::MAP`]) are
+        /// undone, so that [`tensor::EFFECTIVE`] does.
+        effective: bool,
+    },
 }
 
 /// A factor of gradients or steps, see [`Quantizer::factors`].

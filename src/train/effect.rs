@@ -3,10 +3,11 @@
 use crate::models::Simple;
 use crate::optim::Optimizer;
 use crate::optim::schedule::Kind;
+use crate::quant::codebook::CodebookInit;
 use crate::quant::{Norm, VectorQuantConfig};
 
 /// What only a quantiser has.
-const OF_A_QUANTISER: [&str; 25] = [
+const OF_A_QUANTISER: [&str; 28] = [
     "method",
     "num_codes",
     "beta",
@@ -20,6 +21,7 @@ const OF_A_QUANTISER: [&str; 25] = [
     "use_learnable_gamma",
     "gamma_policy",
     "replace_freq",
+    "replace_below",
     "replace_policy",
     "inplace_optimizer",
     "ema_decay",
@@ -29,13 +31,15 @@ const OF_A_QUANTISER: [&str; 25] = [
     "dim",
     "norm",
     "cb_norm",
+    "codebook_init",
     "kmeans_init",
+    "placement",
     "dist",
     "commitment_weight",
 ];
 
 /// What only a codebook has.
-const OF_A_CODEBOOK: [&str; 17] = [
+const OF_A_CODEBOOK: [&str; 20] = [
     "sync_nu",
     "affine_lr",
     "affine_groups",
@@ -46,12 +50,15 @@ const OF_A_CODEBOOK: [&str; 17] = [
     "use_learnable_gamma",
     "gamma_policy",
     "replace_freq",
+    "replace_below",
     "replace_policy",
     "inplace_optimizer",
     "ema_decay",
     "simvq",
     "cb_norm",
+    "codebook_init",
     "kmeans_init",
+    "placement",
     "dist",
 ];
 
@@ -125,8 +132,9 @@ pub(super) fn without_effect(
     let simple = model == Simple::NAME;
     let adamw = matches!(optimizer, Optimizer::Adamw { .. });
     let fsq = vq.fsq_levels.is_some();
+    let replaces = vq.replace_freq > 0 || vq.replace_below > 0.0;
     let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-    let rules: [(bool, &'static [&'static str], &'static str); 19] = [
+    let rules: [(bool, &'static [&'static str], &'static str); 22] = [
         (simple, &["width", "blocks"], "the model simple has none"),
         (
             !simple,
@@ -180,9 +188,24 @@ pub(super) fn without_effect(
             "use_learnable_std makes the scale of the codebook",
         ),
         (
-            vq.replace_freq == 0,
+            !replaces,
             &["replace_policy"],
-            "codes are replaced with a replace_freq above 0 only",
+            "codes are replaced with a replace_freq above 0 or a replace_below above 0 only",
+        ),
+        (
+            !replaces && vq.codebook_init != CodebookInit::Kmeans,
+            &["placement"],
+            "codes are put on vectors by replace_freq, replace_below and codebook_init kmeans only",
+        ),
+        (
+            !vq.affine() && !vq.simvq,
+            &["placement"],
+            "the raw code is the effective one but for an affine codebook and simvq",
+        ),
+        (
+            !(replaces || vq.using_statistics || vq.use_learnable_std || vq.simvq),
+            &["placement"],
+            "a learned scale and bias begin at 1 and 0, so that k-means puts both codes on the vector",
         ),
         (
             followed,

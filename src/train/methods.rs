@@ -11,6 +11,8 @@ use crate::quant::{VectorQuantConfig, fsq};
 pub enum Method {
     /// Plain vector quantisation.
     Vq,
+    /// Dead codes become vectors.
+    Replace,
     /// Learnable standard deviation of the codebook.
     Approach1,
     /// The same with norms and replacement.
@@ -30,12 +32,16 @@ pub enum Method {
     StePlus,
     /// Codebook as exponential moving average.
     Ema,
+    /// The same with unit vectors and codes.
+    Cosine,
     /// Rotation trick.
     Rotation,
     /// Frozen codebook under a learned linear map.
     SimVq,
     /// Finite scalar quantisation.
     Fsq,
+    /// What reconstructs best of what a codebook can be set to, by measurement.
+    Best,
 }
 
 /// What a method sets an option of the quantiser to.
@@ -82,13 +88,20 @@ const STE: &str =
     "Huh et al. 2023, Straightening Out the Straight-Through Estimator, arXiv 2305.08842";
 
 /// The methods, in the order of [`Method`].
-const TABLE: [Row; 12] = [
+const TABLE: [Row; 15] = [
     Row {
         method: Method::Vq,
         name: "vq",
         summary: "plain vector quantisation, straight-through gradients: the baseline",
         paper: VQ_VAE,
         sets: &[],
+    },
+    Row {
+        method: Method::Replace,
+        name: "replace",
+        summary: "vq, and codes unused for 20 steps become vectors of the batch",
+        paper: "Dhariwal et al. 2020, Jukebox: A Generative Model for Music, arXiv 2005.00341",
+        sets: &[("replace_freq", To::Whole(20))],
     },
     Row {
         method: Method::Approach1,
@@ -165,7 +178,22 @@ const TABLE: [Row; 12] = [
         name: "ema",
         summary: "each code follows the moving average of its vectors",
         paper: VQ_VAE,
-        sets: &[("ema_decay", To::Number(0.99))],
+        sets: &[
+            ("ema_decay", To::Number(0.8)),
+            ("codebook_init", To::Word("uniform")),
+        ],
+    },
+    Row {
+        method: Method::Cosine,
+        name: "cosine",
+        summary: "unit vectors and unit codes, so that the nearest code is that of the least angle; codes follow the moving average",
+        paper: "Yu et al. 2022, Vector-quantized Image Modeling with Improved VQGAN, arXiv 2110.04627",
+        sets: &[
+            ("ema_decay", To::Number(0.8)),
+            ("codebook_init", To::Word("uniform")),
+            ("norm", To::Word("l2")),
+            ("cb_norm", To::Word("l2c")),
+        ],
     },
     Row {
         method: Method::Rotation,
@@ -187,6 +215,17 @@ const TABLE: [Row; 12] = [
         summary: "no codebook: a few channels, each rounded to a few levels",
         paper: "Mentzer et al. 2023, Finite Scalar Quantization: VQ-VAE Made Simple, arXiv 2309.15505",
         sets: &[("fsq_levels", To::Levels)],
+    },
+    Row {
+        method: Method::Best,
+        name: "best",
+        summary: "the best of a codebook by measurement: k-means start, moving average, and codes of few vectors replaced",
+        paper: VQ_VAE,
+        sets: &[
+            ("ema_decay", To::Number(0.8)),
+            ("codebook_init", To::Word("kmeans")),
+            ("replace_below", To::Number(1.0)),
+        ],
     },
 ];
 

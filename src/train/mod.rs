@@ -13,6 +13,7 @@ mod metrics;
 mod options;
 mod projection;
 mod reports;
+mod revive;
 mod save;
 mod session;
 mod show;
@@ -32,6 +33,7 @@ pub use methods::Method;
 pub use metrics::StepMetrics;
 pub use options::TrainOptions;
 pub use projection::Projection;
+pub use revive::revive;
 pub use session::{Session, SessionOptions};
 pub use show::{CodeUsage, Inspection};
 #[cfg(not(target_arch = "wasm32"))]

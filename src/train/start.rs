@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, ParameterLayout, Recorder, Store};
 use crate::models::Builder;
 use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
+use crate::quant::codebook::{affine, simvq};
 use crate::quant::{Seen, Start, tensor};
 
 impl Session {
@@ -12,17 +13,18 @@ impl Session {
     /// first step; a run that is resumed has its codebooks already.
     pub(super) async fn start_codebooks(&mut self) -> Result<()> {
         let quantizers = self.model.quantizers();
-        let asked = quantizers
-            .iter()
-            .filter(|(_, q)| q.start() == Start::KMeans);
-        let names: Vec<String> = asked.map(|(name, _)| (*name).to_owned()).collect();
-        for name in names {
-            self.start_codebook(&name).await?;
+        let asked = quantizers.iter().filter_map(|(name, q)| match q.start() {
+            Start::Drawn => None,
+            Start::KMeans { effective } => Some(((*name).to_owned(), effective)),
+        });
+        let asked: Vec<(String, bool)> = asked.collect();
+        for (name, effective) in asked {
+            self.start_codebook(&name, effective).await?;
         }
         Ok(())
     }
 
-    async fn start_codebook(&self, quantizer: &str) -> Result<()> {
+    async fn start_codebook(&self, quantizer: &str, effective: bool) -> Result<()> {
         // The forward half of a training step, with parameters of its own, so that it changes nothing.
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
@@ -51,7 +53,19 @@ impl Session {
         let z = plan.read(&self.gpu, seen.z).await?;
         let rows = seen.vectors.rows_of(&z);
         let options = KMeansOptions::new(seen.codes, options.seed);
-        let found = kmeans(&self.gpu, &rows, seen.vectors.features, options).await?;
-        self.store.write_any(&self.gpu, &name, &found.centroids)
+        let features = seen.vectors.features;
+        let found = kmeans(&self.gpu, &rows, features, options).await?;
+        let mut codes = found.centroids;
+        let transform = (seen.tensor(tensor::SCALE), seen.tensor(tensor::BIAS));
+        if let (true, (Some(scale), Some(bias))) = (effective, transform) {
+            let scale = plan.read(&self.gpu, scale).await?;
+            let bias = plan.read(&self.gpu, bias).await?;
+            affine::undo(&mut codes, &scale, &bias, features);
+        }
+        if let (true, Some(map)) = (effective, seen.tensor(tensor::MAP)) {
+            let map = plan.read(&self.gpu, map).await?;
+            simvq::undo(&mut codes, &map, features);
+        }
+        self.store.write_any(&self.gpu, &name, &codes)
     }
 }

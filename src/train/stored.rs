@@ -205,6 +205,21 @@ fn overlay(base: &mut Value, given: Value) {
     }
 }
 
+/// `given` (JSON) with options under the names that they have now: `kmeans_init` was the switch that
+/// `codebook_init` took the place of, and is read by it.
+fn renamed(mut given: Value) -> Result<Value> {
+    let vq = given.get_mut("vq").and_then(Value::as_object_mut);
+    let old = vq.and_then(|vq| Some((vq.remove("kmeans_init")?, vq)));
+    if let Some((switch, vq)) = old
+        && vq.insert("codebook_init".into(), switch).is_some()
+    {
+        return Err(Error::Conflict(
+            "kmeans_init is the earlier name of codebook_init kmeans: give one of them".into(),
+        ));
+    }
+    Ok(given)
+}
+
 /// [`Error::Conflict`] names what `given` (JSON) has for an optimiser that `optimizer` is not.
 fn refuse_foreign(given: &Value, optimizer: &Optimizer) -> Result<()> {
     let own = json!(optimizer);
@@ -334,6 +349,7 @@ impl Stored {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         one_width(&mut given, &ModelOptions::named(&self.model)?);
         options::check_json(&given)?;
+        let given = renamed(given)?;
         refuse_foreign(&given, &self.optimizer)?;
         refuse_two_goals(&given)?;
         let mut all = serde_json::to_value(self).map_err(refuse)?;
@@ -348,9 +364,10 @@ impl Stored {
 
     /// Some options (JSON) completed: first the method, with the F and K that are given, then whatever
     /// else is given over it, then the defaults.
-    fn complete(mut given: Value) -> Result<Self> {
+    fn complete(given: Value) -> Result<Self> {
         let refuse = |e: serde_json::Error| Error::Config(format!("options: {e}"));
         options::check_json(&given)?;
+        let mut given = renamed(given)?;
         let model = match given.get("model") {
             None => ModelOptions::default(),
             Some(Value::String(name)) => ModelOptions::named(name)?,

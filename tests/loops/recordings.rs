@@ -79,6 +79,17 @@ fn remedies(codes: usize, features: usize) -> Vec<(String, VectorQuantConfig)> {
             c.replace_policy = policy;
         });
     }
+    add("replaced by size", &|c| c.replace_below = 0.5);
+    add("ema, replaced by size", &|c| {
+        c.ema_decay = Some(0.8);
+        c.replace_below = 0.5;
+    });
+    if features <= 128 {
+        add("simvq, replaced", &|c| {
+            c.simvq = true;
+            c.replace_freq = 10;
+        });
+    }
     for groups in [1, 2, 16] {
         add(&format!("affine, {groups} groups"), &|c| {
             c.affine_lr = 2.0;

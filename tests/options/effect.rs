@@ -52,6 +52,12 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--using-statistics has no effect",
         ),
         ("--replace-policy self", "--replace-freq above 0"),
+        ("--placement raw", "put on vectors by --replace-freq"),
+        ("--placement raw --replace-freq 3", "is the effective one"),
+        (
+            "--placement effective --affine-lr 1 --codebook-init kmeans",
+            "puts both codes on the vector",
+        ),
         (
             "--method ema --beta 1 --commitment-weight 3",
             "--commitment-weight has no effect",
@@ -104,7 +110,10 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
         "--estimator rotation",
         "--norm l2",
         "--cb-norm l2",
+        "--replace-below 1",
+        "--codebook-init uniform",
         "--kmeans-init",
+        "--placement raw",
         "--dist cosine",
         "--commitment-weight 1",
     ] {

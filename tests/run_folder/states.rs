@@ -167,10 +167,10 @@ pub fn one_process_at_a_time(folder: &Path) -> Result<(), Failed> {
         ensure(child.wait()?.success(), "a run failed")?;
     }
     for n in 1..=4 {
-        let summary = json(&folder.join(format!("runs/vq-{n}/summary.json")))?;
+        let summary = json(&folder.join(format!("runs/best-{n}/summary.json")))?;
         ensure(summary["steps"] == 1, format!("{summary}"))?;
     }
-    ensure(!folder.join("runs/vq-5").exists(), "a fifth run")
+    ensure(!folder.join("runs/best-5").exists(), "a fifth run")
 }
 
 /// A full disk, here a limit on the size of files: the first error is told, and what is left goes on.

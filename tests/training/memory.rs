@@ -162,8 +162,7 @@ pub fn resnet64_shares_more_than_half(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let options = ResNetOptions::new(Variant::Resnet64);
     let model = ResNet::new(quantizer.build()?, options);
     let shape = [2, 3, 64, 64];
-    let [few, many] =
-        [false, true].map(|alone| activations(&gpu, &model, &shape, alone));
+    let [few, many] = [false, true].map(|alone| activations(&gpu, &model, &shape, alone));
     let (few, many) = (few?, many?);
     println!("{few} bytes of {many}: {:.3}", few as f64 / many as f64);
     ensure(

@@ -148,10 +148,27 @@ pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
         (
             VectorQuantConfig {
                 simvq: true,
-                replace_freq: 5,
+                ema_decay: Some(0.5),
                 ..default()
             },
-            "simvq and replace_freq exclude each other",
+            "simvq and ema_decay exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                simvq: true,
+                replace_freq: 5,
+                feature_size: 129,
+                ..default()
+            },
+            "needs a feature_size of at most 128, not 129",
+        ),
+        (
+            VectorQuantConfig {
+                replace_freq: 5,
+                replace_below: 0.5,
+                ..default()
+            },
+            "replace_freq and replace_below exclude each other",
         ),
         (
             VectorQuantConfig {

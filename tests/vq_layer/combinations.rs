@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use semivq::quant::codebook::{
-    AlterPenalty, CodebookNorm, Distance, Estimator, GammaPolicy, ReplacePolicy,
+    AlterPenalty, CodebookInit, CodebookNorm, Distance, Estimator, GammaPolicy, Placement,
+    ReplacePolicy,
 };
 use semivq::quant::{Norm, QuantizerConfig, VectorQuantConfig};
 
@@ -20,7 +21,7 @@ pub struct Combination {
 type Change = fn(&mut Combination);
 
 /// The values of each option, the plainest first; later options may depend on earlier ones.
-const OPTIONS: [&[Change]; 14] = [
+const OPTIONS: [&[Change]; 16] = [
     &[|c| c.training = true, |c| c.training = false],
     &[|c| c.initialized = false, |c| c.initialized = true],
     &[
@@ -97,6 +98,16 @@ const OPTIONS: [&[Change]; 14] = [
         |c| replace(c, 2, ReplacePolicy::InputRandom),
         |c| replace(c, 2, ReplacePolicy::InputKmeans),
         |c| replace(c, 2, ReplacePolicy::Own),
+        |c| c.config.replace_below = 0.9,
+    ],
+    // The plainest is the original's.
+    &[
+        |c| c.config.placement = Placement::Raw,
+        |c| c.config.placement = Placement::Effective,
+    ],
+    &[
+        |c| c.config.codebook_init = CodebookInit::Normal,
+        |c| c.config.codebook_init = CodebookInit::Uniform,
     ],
     &[
         |c| lies(c, 1, &[3, 5, 4]),

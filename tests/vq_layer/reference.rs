@@ -228,7 +228,18 @@ impl<T: Real> Layer<'_, T> {
             }
             after.insert("countdown".into(), left);
         }
-        if self.config.ema_decay.is_some() {
+        let below = f64::from(self.config.replace_below);
+        if below > 0.0 {
+            for (k, size) in sizes.iter_mut().enumerate() {
+                if self.config.ema_decay.is_none() {
+                    *size = 0.8 * *size + 0.2 * count(k);
+                }
+                if *size < below {
+                    (*size, due[k]) = (below, true);
+                }
+            }
+        }
+        if self.config.ema_decay.is_some() || below > 0.0 {
             after.insert("cluster_size".into(), sizes);
         }
         if let Some(velocity) = &self.velocity {

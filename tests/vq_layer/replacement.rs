@@ -1,8 +1,8 @@
 //! Dead codes over 200 steps.
 
 use semivq::gpu::Gpu;
-use semivq::quant::codebook::ReplacePolicy;
-use semivq::quant::{VectorQuantConfig, Vectors};
+use semivq::quant::codebook::{Placement, ReplacePolicy};
+use semivq::quant::{VectorQuantConfig, Vectors, tensor};
 use semivq::rng::{Stream, number_of};
 
 use super::support::harness::Failed;
@@ -39,6 +39,7 @@ pub async fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(),
         let after = codebook(gpu, &layer).await?;
         let q = codes(gpu, &layer).await?;
         let in_rows = rows(&z, &Vectors::new(&[2, 6, 11], 1, 6)?);
+        let mut order = 0;
         for k in 0..config.num_codes {
             unused[k] = if q.contains(&(k as u32)) {
                 0
@@ -66,16 +67,16 @@ pub async fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(),
                     e < 0.1 * squares(&mut other.iter().copied()).sqrt()
                 };
                 let fits = match policy {
-                    // The very row that the generator's twin on the host draws.
+                    // The very row that the generator's twin on the host draws, in the order of the codes.
                     ReplacePolicy::InputRandom => {
                         let stream = Stream::at_step(SEED, number_of("countdown"), step);
-                        let n = (stream.uniform(k as u32) * in_rows.len() as f32) as usize;
-                        near(&in_rows[n])
+                        near(&in_rows[stream.distinct(order, in_rows.len() as u32) as usize])
                     }
                     ReplacePolicy::Own => q.iter().any(|k| near(&before[6 * *k as usize..][..6])),
                     // A centroid lies within the vectors, not on one.
                     ReplacePolicy::InputKmeans => row.iter().all(|v| v.abs() < 8.0),
                 };
+                order += 1;
                 if !fits {
                     return Err(format!("step {step}: code {k} became {row:?}").into());
                 }
@@ -85,6 +86,127 @@ pub async fn replaces_dead_codes(gpu: &Gpu, policy: ReplacePolicy) -> Result<(),
     }
     if replaced < 500 {
         return Err(format!("only {replaced} codes were replaced").into());
+    }
+    Ok(())
+}
+
+/// What lies between the stored codebook and the effective one, by name.
+type Between = (&'static str, fn(&mut VectorQuantConfig));
+const TRANSFORMS: [Between; 9] = [
+    ("nothing", |_| {}),
+    ("a moving average", |c| c.ema_decay = Some(0.8)),
+    ("a learned scale and bias", |c| c.affine_lr = 2.0),
+    ("those of three groups", |c| {
+        (c.affine_lr, c.affine_groups) = (2.0, 3);
+    }),
+    ("statistics", |c| {
+        (c.affine_lr, c.using_statistics, c.affine_groups) = (2.0, true, 2);
+    }),
+    ("alpha", |c| c.use_learnable_std = true),
+    ("a linear map", |c| c.simvq = true),
+    ("a linear map, then a scale and bias", |c| {
+        (c.simvq, c.affine_lr, c.affine_groups) = (true, 2.0, 2);
+    }),
+    ("alpha of three groups, in place", |c| {
+        (c.use_learnable_std, c.affine_groups) = (true, 3);
+        (c.inplace_optimizer, c.beta) = (Some((1.0, 0.5)), 1.0);
+    }),
+];
+
+/// Each row of `book` under the map.
+fn mapped(book: &[f32], map: &[f32], features: usize) -> Vec<f32> {
+    let dot = |row: &[f32], w: &[f32]| -> f32 {
+        let products = row.iter().zip(w).map(|(c, w)| f64::from(c * w));
+        products.sum::<f64>() as f32
+    };
+    let rows = book.chunks(features);
+    rows.flat_map(|row| {
+        map.chunks(features)
+            .map(|w| dot(row, w))
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// A row of the batch and the noise that it gets as code k.
+fn with_noise(row: &[f32], stream: u32, k: usize) -> Vec<f64> {
+    let noise = Stream::at_step(SEED, stream.wrapping_add(1), 1);
+    let length = row.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt();
+    let one = |(f, v): (usize, &f32)| {
+        let normal = noise.normal((k * row.len() + f) as u32);
+        f64::from(*v) + 0.01 * length * f64::from(normal)
+    };
+    row.iter().enumerate().map(one).collect()
+}
+
+/// Whatever lies between, the code that is put on a vector lies there as what the placement says, and no
+/// two of them on the same vector; a code that is due by its size is one whose average is small.
+pub async fn puts_codes_on_distinct_vectors(gpu: &Gpu) -> Result<(), Failed> {
+    const FEATURES: usize = 9;
+    const CODES: usize = 30;
+    let shape = [2, FEATURES, 20];
+    for (name, change) in TRANSFORMS {
+        for placement in [Placement::Effective, Placement::Raw] {
+            for below in [0.0, 0.9] {
+                let mut config = VectorQuantConfig {
+                    feature_size: FEATURES,
+                    num_codes: CODES,
+                    placement,
+                    replace_below: below,
+                    replace_freq: usize::from(below == 0.0),
+                    ..VectorQuantConfig::default()
+                };
+                change(&mut config);
+                let layer = Layer::new(gpu, &config, &shape, true, true)?;
+                for (tensor, values) in super::agree::draw(&layer.store, 5, true) {
+                    layer.store.write_any(gpu, &tensor, &values)?;
+                }
+                let z = normals("z", shape.iter().product());
+                run_step(gpu, &layer, 1, &z).await?;
+                let z = rows(&z, &Vectors::new(&shape, 1, FEATURES)?);
+                let q = codes(gpu, &layer).await?;
+                let mut book = codebook(gpu, &layer).await?;
+                if let (Some(map), Placement::Effective) =
+                    (layer.seen.tensor(tensor::MAP), placement)
+                {
+                    let map = layer.plan.read(gpu, map).await?;
+                    book = mapped(&book, &map, FEATURES);
+                }
+                let of = |tensor| layer.seen.tensor(tensor);
+                let (mut scale, mut bias) = (vec![1.0; FEATURES], vec![0.0; FEATURES]);
+                if let (Some(s), Some(b), Placement::Effective) =
+                    (of(tensor::SCALE), of(tensor::BIAS), placement)
+                {
+                    scale = layer.plan.read(gpu, s).await?;
+                    bias = layer.plan.read(gpu, b).await?;
+                }
+                let groups = bias.len() / FEATURES;
+                let state = ["countdown", "cluster_size"][usize::from(below > 0.0)];
+                let stream = Stream::at_step(SEED, number_of(state), 1);
+                let mut taken = Vec::new();
+                for k in (0..CODES).filter(|k| !q.contains(&(*k as u32))) {
+                    let n = stream.distinct(taken.len() as u32, z.len() as u32);
+                    taken.push(n);
+                    let want = with_noise(&z[n as usize], number_of(state), k);
+                    for (f, want) in want.into_iter().enumerate() {
+                        let g = k / (CODES / groups);
+                        let s = f64::from(scale[f * groups + g]);
+                        let raw = f64::from(book[k * FEATURES + f]);
+                        let got = f64::from(bias[g * FEATURES + f]) + s * raw;
+                        if s.abs() >= 0.01 && (got - want).abs() > 1e-4 * want.abs().max(1.0) {
+                            let what = format!("{name}, {placement:?}: code {k}, feature {f}");
+                            return Err(format!("{what} is {got}, not {want}").into());
+                        }
+                    }
+                }
+                taken.sort_unstable();
+                let due = taken.len();
+                taken.dedup();
+                if due < 5 || taken.len() < due {
+                    return Err(format!("{name}: {} rows for {due} codes", taken.len()).into());
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -173,6 +173,26 @@ pub fn rows(rec: &mut Recorder<'_>, codebook: Var, moments: Option<Transform>) -
     result
 }
 
+/// A scale nearer to 0 counts as this where it is undone.
+const LEAST: f32 = 0.01;
+
+/// Undoes a transform on the host: what is stored of `rows` `[K, F]` so that the effective codes are these,
+/// with `scale` `[F, G]` and `bias` `[G, F]`. The twin of `stored` in `shaders/replace.wgsl`.
+pub fn undo(rows: &mut [f32], scale: &[f32], bias: &[f32], features: usize) {
+    let (codes, groups) = (rows.len() / features, bias.len() / features);
+    let each = codes / groups;
+    for (item, value) in rows.iter_mut().enumerate() {
+        let (g, f) = (item / features / each, item % features);
+        let s = scale[f * groups + g];
+        let s = if s.abs() < LEAST {
+            LEAST.copysign(s)
+        } else {
+            s
+        };
+        *value = (*value - bias[g * features + f]) / s;
+    }
+}
+
 /// The shape contract of [`apply`].
 #[derive(Debug, Clone, Copy)]
 pub struct Apply {

@@ -66,6 +66,30 @@ pub enum ReplacePolicy {
     Own,
 }
 
+/// How the codebook begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodebookInit {
+    /// Drawn from N(0, 1).
+    #[default]
+    Normal,
+    /// Small: uniform within `sqrt(6 / (K F))`, as vector-quantize-pytorch draws it.
+    Uniform,
+    /// The centroids of a warm-up batch, by k-means.
+    Kmeans,
+}
+
+/// What comes to lie on the vector where a code is put on one, by replacement or k-means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// The effective code, which is searched: scale and bias are undone.
+    #[default]
+    Effective,
+    /// The stored code, as in the PyTorch package: scale and bias then carry it off.
+    Raw,
+}
+
 /// How the gradient of the quantised vector becomes that of the vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,22 +168,33 @@ pub enum Rule {
     },
 }
 
+/// When a code is dead.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Dead {
+    /// Unused for so many steps, at least 1.
+    Unused(usize),
+    /// Its cluster size, a moving average of its vectors in a step, is below this, above 0.
+    Small(f32),
+}
+
 /// What becomes of codes that are not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Replace {
-    /// Steps unused before a code is replaced, at least 1.
-    pub after: usize,
+    /// Which codes are replaced.
+    pub dead: Dead,
     /// What it becomes.
     pub policy: ReplacePolicy,
 }
 
 /// Where codes are put, besides by what moves all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Placing {
-    /// The first codebook is that of k-means on a warm-up batch.
-    pub kmeans_init: bool,
+    /// How the codebook begins.
+    pub init: CodebookInit,
     /// The replacement of dead codes.
     pub replace: Option<Replace>,
+    /// What comes to lie on the vectors.
+    pub placement: Placement,
 }
 
 /// How the codebook comes about.
@@ -200,6 +235,8 @@ pub enum Codes {
         gamma: Option<GammaPolicy>,
         /// Share of the decoder's gradient that reaches the map.
         sync_nu: f32,
+        /// Where codes are put besides.
+        placing: Placing,
     },
 }
 
@@ -295,8 +332,9 @@ impl CodebookConfig {
     #[must_use]
     pub fn placing(&self) -> Placing {
         match self.codes {
-            Codes::Learned { placing, .. } | Codes::Averaged { placing, .. } => placing,
-            Codes::Mapped { .. } => Placing::default(),
+            Codes::Learned { placing, .. }
+            | Codes::Averaged { placing, .. }
+            | Codes::Mapped { placing, .. } => placing,
         }
     }
 

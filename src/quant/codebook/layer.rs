@@ -1,6 +1,8 @@
 //! The layer: what is recorded in which order.
 
-use super::config::{CodebookConfig, Codes, Distance, Estimator, Rule, Transform};
+use super::config::{
+    CodebookConfig, CodebookInit, Codes, Distance, Estimator, Placement, Rule, Transform,
+};
 use super::quantize::{self, Output, Weights};
 use super::stages::{Coded, Stages};
 use super::{alpha, search};
@@ -134,6 +136,8 @@ impl Quantizer for VectorQuant {
             (tensor::CODEBOOK, Some(book.stored)),
             (tensor::EFFECTIVE, Some(rec.keep(book.effective))),
             (tensor::SCALE, scale),
+            (tensor::BIAS, book.transform.map(|t| rec.keep(t.bias))),
+            (tensor::MAP, book.map),
             (tensor::GAMMA, book.gamma.map(|gamma| rec.keep(gamma))),
         ];
         let seen = Seen {
@@ -175,9 +179,12 @@ impl Quantizer for VectorQuant {
     }
 
     fn start(&self) -> Start {
-        match self.config.placing().kmeans_init {
-            true => Start::KMeans,
-            false => Start::Drawn,
+        let placing = self.config.placing();
+        match placing.init {
+            CodebookInit::Kmeans => Start::KMeans {
+                effective: placing.placement == Placement::Effective,
+            },
+            CodebookInit::Normal | CodebookInit::Uniform => Start::Drawn,
         }
     }
 

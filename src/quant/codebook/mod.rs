@@ -26,7 +26,7 @@ pub mod simvq;
 mod stages;
 
 pub use config::{
-    AlterPenalty, CodebookConfig, CodebookNorm, Codes, Distance, Estimator, GammaPolicy, Penalty,
-    Placing, Replace, ReplacePolicy, Rule, Transform,
+    AlterPenalty, CodebookConfig, CodebookInit, CodebookNorm, Codes, Dead, Distance, Estimator,
+    GammaPolicy, Penalty, Placement, Placing, Replace, ReplacePolicy, Rule, Transform,
 };
 pub use layer::VectorQuant;

@@ -2,7 +2,9 @@
 
 use super::affine;
 use super::clusters::{Clusters, clusters};
-use super::config::{CodebookConfig, CodebookNorm, Codes, Rule, Transform};
+use super::config::{
+    CodebookConfig, CodebookInit, CodebookNorm, Codes, Placement, Rule, Transform,
+};
 use super::replace::{Replacement, replace};
 use super::{alpha, ema, gamma, inplace, simvq};
 use crate::error::Result;
@@ -19,6 +21,8 @@ pub(super) struct Stages {
     mark: TapeMark,
     /// After its norm and its linear map.
     raw: Var,
+    /// The linear map, where there is one `[F, F]`.
+    pub(super) map: Option<Var>,
     /// Scale and bias of the effective codebook, where it has any.
     pub(super) transform: Option<affine::Transform>,
     /// What is searched.
@@ -52,9 +56,14 @@ impl Coded {
 fn stored(rec: &mut Recorder<'_>, config: &CodebookConfig) -> Result<Var> {
     let shape = [config.num_codes, config.feature_size];
     let name = "codebook.weight";
+    let init = match config.placing().init {
+        // K-means comes before the first step.
+        CodebookInit::Normal | CodebookInit::Kmeans => Init::Normal(1.0),
+        CodebookInit::Uniform => Init::Uniform((6.0 / (shape[0] * shape[1]) as f32).sqrt()),
+    };
     match config.codes {
-        Codes::Learned { .. } => rec.parameter(name, &shape, Init::Normal(1.0)),
-        Codes::Averaged { .. } => rec.frozen(name, &shape, Init::Normal(1.0)),
+        Codes::Learned { .. } => rec.parameter(name, &shape, init),
+        Codes::Averaged { .. } => rec.frozen(name, &shape, init),
         Codes::Mapped { .. } => rec.frozen(name, &shape, simvq::init(config.feature_size)),
     }
 }
@@ -99,8 +108,10 @@ impl Stages {
             CodebookNorm::L2 => norm::normalize_codebook(rec, stored, Length::Limited(1e-8)),
             CodebookNorm::L2c => norm::normalize_codebook(rec, stored, Length::Unit(1e-8)),
         };
+        let mut map = None;
         if let Codes::Mapped { .. } = config.codes {
-            raw = simvq::transform(rec, raw)?;
+            let (mapped, by) = simvq::transform(rec, raw)?;
+            (raw, map) = (mapped, Some(by));
         }
         let transform = transform(rec, config.transform(), raw, z)?;
         let effective = transform.map_or(raw, |t| affine::apply(rec, raw, t));
@@ -110,6 +121,7 @@ impl Stages {
             stored,
             mark,
             raw,
+            map,
             transform,
             effective,
             gamma,
@@ -150,14 +162,23 @@ impl Stages {
             Codes::Learned { .. } | Codes::Mapped { .. } => {}
         }
         if let Some(how) = config.placing().replace {
+            // With a linear map: what it makes of the stored codebook, and the way back.
+            let mapped = self.map.map(|by| (self.raw, by));
+            let effective = config.placing().placement == Placement::Effective;
             let on = Replacement {
                 z: on.z,
                 vectors: on.vectors,
                 counts: on.counts,
-                codebook: self.raw,
+                codebook: if mapped.is_some() {
+                    self.stored
+                } else {
+                    self.raw
+                },
+                mapped: mapped.filter(|_| effective),
+                transform: self.transform.filter(|_| effective),
                 sizes,
             };
-            replace(rec, how.after, how.policy, on)?;
+            replace(rec, how, on)?;
         }
         Ok(self)
     }
