@@ -51,6 +51,8 @@ mod tests {
             images: 1,
             l1: 0.0,
             mse: 0.0,
+            psnr: None,
+            ssim: None,
             perplexity: Some(1.0),
             active_ratio: Some(active),
             others: std::collections::BTreeMap::new(),
