@@ -102,8 +102,14 @@ export interface TrainOptions {
   blocks?: number;
   /** Method: a named setting of the options below, which override it; `semivq methods` lists them. Default: "vq". */
   method: Method;
-  /** Folder with IDX files as MNIST's, plain or gzip. Default: the built-in images. */
+  /** Images: a folder of PNG, JPEG, WebP or BMP files, flat or by class, of IDX files as MNIST's or of CIFAR's .bin files; or glyphs or scenes, which are built in. */
   data: string | null;
+  /** Resize and crop the images of a folder to this height and width; built-in scenes are 32 or 64. */
+  image_size?: number;
+  /** Leave out the images of a folder that cannot be read, and say which. */
+  skip_bad: boolean;
+  /** Flip half of the training images left to right, others in each step. */
+  flip: boolean;
   /** Steps in all. */
   steps?: number;
   /** The goal in passes over the training images, in place of --steps. */
