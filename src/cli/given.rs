@@ -55,7 +55,10 @@ impl Given {
                 let name = if known(own) { flag(own) } else { name.clone() };
                 format!("{name} must be {}, not {value}", flags(want, known))
             }
-            Error::Conflict(text) => flags(text, known),
+            Error::Conflict(text) => {
+                let text = with_names(text, |name| known(name).then(|| flag(name)));
+                flags(&text, known)
+            }
             Error::About { what, source } => format!("{what}: {}", self.in_flags(source)),
             other => with_names(&other.to_string(), |name| known(name).then(|| flag(name))),
         }

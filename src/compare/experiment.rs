@@ -271,7 +271,7 @@ impl Experiment {
         }
         if let Some((name, (_, why))) = idle.iter().find(|(_, (at, _))| at.len() == kinds.len()) {
             return Err(Error::Conflict(format!(
-                "{name} has no effect: {why}; leave it out"
+                "`{name}` has no effect: {why}; leave it out"
             )));
         }
         let note = |(name, (at, why)): (&str, (Vec<String>, &str))| {

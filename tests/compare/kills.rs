@@ -55,6 +55,8 @@ impl Lcg {
     }
 }
 
+/// The runs of the experiment.
+const RUNS: [&str; 4] = ["vq-s0", "vq-s1", "approach1-s0", "approach1-s1"];
 /// How many times an experiment is killed.
 const KILLS: u32 = 20;
 
@@ -99,8 +101,24 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()?;
-            let wait = whole / 8 + random.below(whole - whole / 8);
-            std::thread::sleep(Duration::from_millis(wait.into()));
+            // At any time, or soon after so many runs have ended, or when the first results are there.
+            let ended = |name: &str| dir.join("runs").join(name).join("outcome.json").exists();
+            let count = || RUNS.into_iter().filter(|name| ended(name)).count() as u32;
+            let moment = random.below(7);
+            if moment == 0 {
+                let wait = whole / 4 + random.below(whole - whole / 4);
+                std::thread::sleep(Duration::from_millis(wait.into()));
+            } else {
+                let there = || match moment {
+                    runs @ 1..=4 => count() >= runs,
+                    5 => dir.join("results.csv").exists(),
+                    _ => dir.join("plots").exists(),
+                };
+                while !there() && child.try_wait()?.is_none() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                std::thread::sleep(Duration::from_millis(random.below(whole / 16).into()));
+            }
             if let Some(status) = child.try_wait()? {
                 ensure(status.success(), "an experiment failed")?;
                 break;
@@ -108,9 +126,7 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
             child.kill()?;
             child.wait()?;
             kills += 1;
-            let ended = |name: &str| dir.join("runs").join(name).join("outcome.json").exists();
-            let runs = ["vq-s0", "vq-s1", "approach1-s0", "approach1-s1"];
-            let count = runs.into_iter().filter(|name| ended(name)).count();
+            let count = count();
             let state = match (known || dir.exists(), dir.join("results.csv").exists()) {
                 (_, true) => "writing results".to_owned(),
                 (true, false) => format!("{count} runs ended"),
@@ -135,7 +151,7 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
     }
     println!("  {kills} kills, {whole} ms undisturbed: {seen:?}");
     ensure(
-        seen.len() >= 2,
+        seen.len() >= 4,
         format!("all kills at one moment: {seen:?}"),
     )
 }
