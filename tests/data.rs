@@ -103,7 +103,7 @@ fn streamed_is_resident(gpu: Arc<Gpu>) -> Result<(), Failed> {
         options.flip = i % 3 == 0;
         let starts = |options: &TrainOptions| {
             let clustered = options.clone().with_quantizer(|vq| {
-                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans
+                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans;
             });
             clustered.ok()
         };
