@@ -148,8 +148,8 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
         out!("note: {note}");
     }
     let run = Run::open(held, session, next)?;
-    let folder = &run.folder;
-    if let Some(gap) = &run.log.gap {
+    let folder = &run.run.folder;
+    if let Some(gap) = &run.run.log.gap {
         out!(
             "{}: {gap}; it goes on with what there is",
             dir.join(run::METRICS).display()
@@ -162,13 +162,13 @@ pub fn folder(gpu: &Arc<Gpu>, dir: &Path, args: &TrainArgs, given: &Given) -> Re
         None => {
             folder.clear_leftovers(None)?;
             folder.clear_results()?;
-            folder.write_config(&run.options)?;
+            folder.write_config(&run.run.options)?;
             run.save_now().map_err(|e| with_advice(e, dir))?;
         }
         Some(_) => {
             folder.withdraw()?;
-            if run.options != options {
-                folder.announce(&run.options)?;
+            if run.run.options != options {
+                folder.announce(&run.run.options)?;
                 run.save_now().map_err(|e| with_advice(e, dir))?;
                 folder.adopt()?;
             }
@@ -216,7 +216,7 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
     take_weights(&mut session, &next, file)?;
     let held = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, next.method)?;
     let run = Run::open(held, session, next)?;
-    let folder = &run.folder;
+    let folder = &run.run.folder;
     out!("adapter: {}", gpu.adapter_line());
     out!(
         "{}: going on from step {} to {steps} in {}",
@@ -225,6 +225,6 @@ pub fn file(gpu: &Arc<Gpu>, file: &Path, args: &TrainArgs, given: &Given) -> Res
         folder.dir().display()
     );
     run.save_now()?;
-    folder.write_config(&run.options)?;
+    folder.write_config(&run.run.options)?;
     Ok(run)
 }

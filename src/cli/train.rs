@@ -9,10 +9,10 @@ use std::time::Instant;
 use semivq::data::{BuiltIn, Dataset};
 use semivq::gpu::Gpu;
 use semivq::run::{
-    self, Evaluated, EvaluationsLog, MetricsLog, RunFolder, Watch, charts, load_data, open_session,
-    stored_path, take_weights,
+    self, Evaluated, Observer, RunFolder, UnderWay, charts, load_data, open_session, stored_path,
+    take_weights,
 };
-use semivq::train::{Evaluation, Session, Taken, TrainOptions, listed, revive};
+use semivq::train::{Evaluation, Session, StepMetrics, Taken, TrainOptions, listed, revive};
 use semivq::{Error, Result};
 
 use super::args::TrainArgs;
@@ -24,14 +24,21 @@ use super::{DeviceArgs, resume, schedule, suggest};
 /// The exit code of what a signal ended.
 pub const INTERRUPTED: u8 = 130;
 
-/// A run in its folder.
+/// A run in its folder, which is shown as it goes.
 pub struct Run {
-    session: Session,
-    pub options: TrainOptions,
-    pub folder: RunFolder,
-    pub log: MetricsLog,
-    evaluations: EvaluationsLog,
+    pub run: UnderWay,
     progress: Progress,
+}
+
+impl Observer for Progress {
+    fn reported(&mut self, metrics: &StepMetrics) {
+        self.show(metrics);
+    }
+
+    fn evaluated(&mut self, evaluated: &Evaluated) {
+        let line = super::eval::line(&evaluated.test);
+        self.say(&format!("step {}: {line}", evaluated.step));
+    }
 }
 
 pub async fn run(device: &DeviceArgs, args: &TrainArgs, given: &Given) -> Result<ExitCode> {
@@ -121,8 +128,13 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs, given: &Given) -> Result<Run> {
     let taken = take_weights(&mut session, &options, Path::new(""))?;
     let folder = RunFolder::create(args.run.out.as_deref(), args.run.overwrite, options.method)?;
     let run = Run::open(folder, session, options)?;
-    run.folder.write_config(&run.options)?;
-    let (session, options) = (&run.session, &run.options);
+    let UnderWay {
+        session,
+        options,
+        folder,
+        ..
+    } = &run.run;
+    folder.write_config(options)?;
     out!("adapter: {}", gpu.adapter_line());
     if let Some(line) = args.shrunk(gpu.is_software()) {
         out!("{line}");
@@ -169,54 +181,38 @@ impl Run {
         let done = session.steps_done();
         let steps = options.steps.unwrap_or(done);
         Ok(Self {
-            log: MetricsLog::open(&folder, done, options.log_every)?,
-            evaluations: EvaluationsLog::open(&folder, done)?,
             progress: Progress::new(done, steps, options.batch),
-            session,
-            options,
-            folder,
+            run: UnderWay::open(folder, session, options)?,
         })
     }
 
     pub fn dir(&self) -> &Path {
-        self.folder.dir()
+        self.run.folder.dir()
     }
 
     /// Draws the learning rate of a run that has steps to go.
     fn show_schedule(&self) -> Result<()> {
-        if self.session.steps_done() >= self.goal() {
+        let UnderWay {
+            session, options, ..
+        } = &self.run;
+        if session.steps_done() >= self.run.goal() {
             return Ok(());
         }
-        if let Some(line) = schedule::line(&self.options) {
-            charts::schedule(self.dir(), &self.options)?;
+        if let Some(line) = schedule::line(options) {
+            charts::schedule(self.dir(), options)?;
             out!("{line} ({})", run::SCHEDULE);
         }
         Ok(())
     }
 
-    /// What the evaluations under way say.
-    fn watch(&self) -> Watch {
-        let lines = &self.evaluations.lines;
-        Watch::over(lines, self.session.loss(), self.options.min_delta)
-    }
-
-    /// Whether nothing is left to train: all steps are done, or the test loss falls no more.
-    fn is_over(&self) -> bool {
-        self.session.steps_done() >= self.goal() || self.watch().ends(self.options.patience)
-    }
-
-    fn goal(&self) -> u32 {
-        self.options.steps.unwrap_or(0)
-    }
-
     /// Trains, as far as it is not done or stopped, and concludes.
     async fn go(&mut self, stop: &AtomicBool) -> Result<ExitCode> {
         let started = Instant::now();
-        let first = self.session.steps_done();
-        let lines = self.log.lines.len();
-        let concluded = || (self.folder).is_concluded(&self.session, &self.options, lines);
-        if self.is_over() && concluded() {
-            let but = match self.log.gap {
+        let run = &self.run;
+        let first = run.session.steps_done();
+        let lines = run.log.lines.len();
+        if run.is_over() && (run.folder).is_concluded(&run.session, &run.options, lines) {
+            let but = match run.log.gap {
                 Some(_) => "complete, but for the metrics",
                 None => "complete, nothing is missing",
             };
@@ -225,21 +221,22 @@ impl Run {
         }
         let trained = self.train(stop).await;
         self.progress.finish();
+        let run = &self.run;
         if let Err(error) = trained {
             // What was learned so far is worth seeing when a run goes wrong; but whatever goes wrong
             // with that is not what ended it.
-            let _ = self.log.flush();
-            let _ = charts::curves_with(self.dir(), &self.log.lines, &self.evaluations.lines);
+            let _ = self.run.log.flush();
+            let _ = charts::curves_with(self.dir(), &self.run.log.lines, &self.run.evaluations.lines);
             return Err(error);
         }
-        let done = self.session.steps_done();
-        let stopped = !self.is_over();
-        let watch = self.watch();
-        if let (true, Some((best, loss))) = (watch.ends(self.options.patience), watch.best) {
+        let done = run.session.steps_done();
+        let stopped = !run.is_over();
+        let watch = run.watch();
+        if let (true, Some((best, loss))) = (watch.ends(run.options.patience), watch.best) {
             out!(
                 "ended early at step {done} of {}: {} evaluations without a smaller test loss; the best, {loss:.4}, was \
                  that of step {best}",
-                self.goal(),
+                run.goal(),
                 watch.without_improvement
             );
         }
@@ -247,7 +244,7 @@ impl Run {
             let command = suggest::resume(self.dir());
             out!(
                 "stopped at step {done} of {}; go on with: {command}",
-                self.goal()
+                run.goal()
             );
         }
         let seconds = (done > first).then(|| started.elapsed().as_secs_f64());
@@ -257,82 +254,33 @@ impl Run {
 
     /// Steps until there are enough, or until `stop`; then a checkpoint.
     async fn train(&mut self, stop: &AtomicBool) -> Result<()> {
-        let every = self.options.checkpoint_every.unwrap_or_default();
-        let mut saved = Instant::now();
-        self.save_best().await?;
-        if self.is_over() {
-            return Ok(());
+        let to_do = !self.run.is_over();
+        self.run.train(stop, &mut self.progress).await?;
+        match to_do {
+            true => self.run.save().await,
+            false => Ok(()),
         }
-        while !self.is_over() && !stop.load(Ordering::SeqCst) {
-            if let Some(metrics) = self.session.step().await? {
-                self.progress.show(&metrics);
-                self.log.add(metrics)?;
-            }
-            let step = self.session.steps_done();
-            if self.options.eval_every > 0 && step.is_multiple_of(self.options.eval_every) {
-                self.evaluate().await?;
-            }
-            if every.is_due(step, saved.elapsed().as_secs_f64()) {
-                self.drain().await?;
-                self.save().await?;
-                saved = Instant::now();
-            }
-        }
-        self.drain().await?;
-        self.save().await
-    }
-
-    /// Evaluates on the test images. A kill may come at any moment, so the checkpoint of the step is there before that
-    /// of the best.
-    async fn evaluate(&mut self) -> Result<()> {
-        self.drain().await?;
-        let step = self.session.steps_done();
-        let test = self.session.evaluate(&self.session.data().test).await?;
-        let line = super::eval::line(&test);
-        self.progress.say(&format!("step {step}: {line}"));
-        self.evaluations.add(&Evaluated { step, test })?;
-        let best = self.watch().best.is_some_and(|(best, _)| best == step);
-        if self.options.keep_best && best {
-            self.save().await?;
-            self.save_best().await?;
-        }
-        Ok(())
-    }
-
-    /// Writes the checkpoint of the best evaluation, where that is of this step and a kill kept it from being there.
-    async fn save_best(&self) -> Result<()> {
-        let best = self.watch().best.map(|(step, _)| step);
-        let here = best == Some(self.session.steps_done());
-        if self.options.keep_best && here && self.folder.best_step() != best {
-            self.folder.save_best(&self.session, &self.options).await?;
-        }
-        Ok(())
-    }
-
-    async fn drain(&mut self) -> Result<()> {
-        while let Some(metrics) = self.session.next_metrics().await? {
-            self.progress.show(&metrics);
-            self.log.add(metrics)?;
-        }
-        self.log.flush()
-    }
-
-    async fn save(&self) -> Result<()> {
-        self.folder.save(&self.session, &self.options).await
     }
 
     /// A checkpoint of a run under no way.
     pub fn save_now(&self) -> Result<()> {
-        pollster::block_on(self.save())
+        let UnderWay {
+            session,
+            options,
+            folder,
+            ..
+        } = &self.run;
+        pollster::block_on(folder.save(session, options))
     }
 
     /// Pictures and test figures.
     async fn conclude(&self, seconds: Option<f64>) -> Result<()> {
-        let (session, dir) = (&self.session, self.dir());
-        let concluded = (self.folder).conclude(session, &self.options, &self.log.lines, seconds);
+        let (run, dir) = (&self.run, self.dir());
+        let (session, options) = (&run.session, &run.options);
+        let concluded = (run.folder).conclude(session, options, &run.log.lines, seconds);
         let test = concluded.await?;
         out!("{}", super::eval::line(&test));
-        if let Some(line) = advice(&self.options, &test) {
+        if let Some(line) = advice(options, &test) {
             out!("{line}");
         }
         let trained = seconds.map_or(String::new(), |s| format!("{s:.1} s of training; "));

@@ -48,6 +48,7 @@ pub mod pictures;
 mod saved;
 #[cfg(feature = "pictures")]
 pub mod sheet;
+mod under_way;
 
 pub use evaluations::{Evaluated, EvaluationsLog, Watch};
 pub use files::{io_error, write_file, write_json};
@@ -61,3 +62,4 @@ pub use saved::{
     Saved, agreed, load_data, locate, no_run, open_session, options_of, read_state, stored_path,
     take_weights,
 };
+pub use under_way::{Observer, UnderWay};
