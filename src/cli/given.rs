@@ -67,7 +67,9 @@ pub fn flag(name: &str) -> String {
 }
 
 /// Options whose names are words that a text may use otherwise.
-const WORDS: [&str; 11] = [
+const WORDS: [&str; 13] = [
+    "loss",
+    "epochs",
     "model",
     "method",
     "data",
