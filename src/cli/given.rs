@@ -77,7 +77,9 @@ pub fn flag(name: &str) -> String {
 }
 
 /// Options whose names are words that a text may use otherwise.
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 14] = [
+    "loss",
+    "epochs",
     "model",
     "method",
     "data",

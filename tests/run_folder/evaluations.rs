@@ -215,7 +215,7 @@ pub fn epochs_and_schedules(folder: &Path) -> Result<(), Failed> {
     for (given, want) in [
         (
             &["--epochs", "2", "--steps", "3"][..],
-            "--epochs exclude each other",
+            "steps and epochs exclude each other",
         ),
         (
             &["--schedule", "cosine", "--warmup", "9", "--steps", "9"],
