@@ -1,5 +1,5 @@
 // batch_norm: y = weight * (x - mean) / sqrt(var + eps) + bias, per channel over rows and pixels.
-// A workgroup a channel. `stats` keeps mean and 1/sqrt(var + eps) for the way back.
+// A workgroup a channel; of few values, a thread a channel (`_narrow`). `stats` keeps mean and 1/sqrt(var + eps) for the way back.
 
 override TRAINING: bool = true;
 
@@ -103,5 +103,75 @@ fn backward(
             g -= (total + (x[at] - mean) * inverse * total_weighted) / f32(count);
         }
         grad_x[at] = weight[c] * inverse * g;
+    }
+}
+
+@compute @workgroup_size(64)
+fn forward_narrow(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let c = linear_group(group, groups) * 64u + local;
+    if (c >= params.channels) { return; }
+    let count = params.rows * params.pixels;
+    var mean = 0.0;
+    var inverse = 0.0;
+    if (TRAINING) {
+        var sum = 0.0;
+        for (var i = 0u; i < count; i++) { sum += x[index(c, i)]; }
+        mean = sum / f32(count);
+        var total = 0.0;
+        for (var i = 0u; i < count; i++) {
+            let d = x[index(c, i)] - mean;
+            total += d * d;
+        }
+        inverse = 1.0 / sqrt(total / f32(count) + params.eps);
+        let m = params.momentum;
+        running_mean[c] = (1.0 - m) * running_mean[c] + m * mean;
+        running_var[c] = (1.0 - m) * running_var[c] + m * total / f32(count - 1u);
+    } else {
+        mean = running_mean[c];
+        inverse = 1.0 / sqrt(running_var[c] + params.eps);
+    }
+    stats[2u * c] = mean;
+    stats[2u * c + 1u] = inverse;
+    let scale = weight[c] * inverse;
+    let shift = bias[c];
+    for (var i = 0u; i < count; i++) {
+        let at = index(c, i);
+        y[at] = (x[at] - mean) * scale + shift;
+    }
+}
+
+@compute @workgroup_size(64)
+fn backward_narrow(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let c = linear_group(group, groups) * 64u + local;
+    if (c >= params.channels) { return; }
+    let count = params.rows * params.pixels;
+    let mean = stats_in[2u * c];
+    let inverse = stats_in[2u * c + 1u];
+    var total = 0.0;
+    var total_weighted = 0.0;
+    for (var i = 0u; i < count; i++) {
+        let at = index(c, i);
+        let g = grad_y[at];
+        total += g;
+        total_weighted += g * (x[at] - mean) * inverse;
+    }
+    grad_bias[c] = total;
+    grad_weight[c] = total_weighted;
+    let scale = weight[c] * inverse;
+    for (var i = 0u; i < count; i++) {
+        let at = index(c, i);
+        var g = grad_y[at];
+        if (TRAINING) {
+            g -= (total + (x[at] - mean) * inverse * total_weighted) / f32(count);
+        }
+        grad_x[at] = scale * g;
     }
 }

@@ -91,7 +91,7 @@ fn backward_weight(
 
 // ------------------------------------------------------------------------------- on a processor
 // c[m,n] = bias[n] + sum_t a[m,t] b[n,t]: all three products, for adapters where a load costs as much as
-// many multiply-adds. A thread holds sixteen by sixteen items; those beyond the last repeat it and are not
+// many multiply-adds. A thread holds sixteen by sixteen items (with more, drivers take long to compile it); those beyond the last repeat it and are not
 // stored. `rows` and `outputs` are the numbers of m and n.
 
 @group(0) @binding(9) var<storage, read> a: array<f32>;

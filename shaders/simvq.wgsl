@@ -21,7 +21,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> rows: array<f32>;
 @group(0) @binding(7) var<storage, read_write> codebook: array<f32>;
 
-var<workgroup> sizes: array<f32, 128>;
+var<workgroup> sizes: array<f32, MOST>;
 var<workgroup> pivot: u32;
 
 // One workgroup.

@@ -74,8 +74,8 @@ pub struct SharedConstant {
 #[must_use]
 pub fn shared_constants() -> Vec<SharedConstant> {
     use crate::ops::activation::Activation;
-    use crate::ops::conv2d;
-    use crate::quant::codebook::{AlterPenalty, kmeans, search, search_doubtful};
+    use crate::ops::{conv2d, linear};
+    use crate::quant::codebook::{AlterPenalty, affine, kmeans, search, search_doubtful, simvq};
     use crate::quant::{norm, usage};
 
     let convolutions = ["conv2d", "conv2d_weight", "conv2d_weight_wide"];
@@ -93,6 +93,9 @@ pub fn shared_constants() -> Vec<SharedConstant> {
         ("alpha", "DEFAULT", f64::from(AlterPenalty::Default as u8)),
         ("alpha", "BETWEEN1", f64::from(AlterPenalty::Between1 as u8)),
         ("bench", "ROUNDS", crate::bench::ROUNDS as f64),
+        ("linear", "TILE", linear::TILE as f64),
+        ("replace", "LEAST", affine::LEAST.into()),
+        ("simvq", "MOST", simvq::MOST as f64),
         ("kmeans", "MAX_TRIALS", kmeans::MAX_TRIALS as f64),
         ("norm", "MAX", norm::MAX),
         ("ssim", "WINDOW", crate::ops::ssim::WINDOW as f64),

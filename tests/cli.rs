@@ -33,6 +33,10 @@ fn main() {
             "the same seed gives the same bytes",
             runs::the_same_seed_gives_the_same_bytes,
         ),
+        (
+            "what is trained without a method",
+            runs::what_is_trained_without_a_method,
+        ),
         ("a run goes on from a file", runs::goes_on_from_a_file),
         ("codes there and back", runs::codes_there_and_back),
         ("methods are listed", program::methods_are_listed),

@@ -16,6 +16,7 @@ use semivq::gpu::{
 };
 use semivq::kernels;
 use semivq::ops::conv2d::{Conv2dOptions, conv2d, upsample_conv2d};
+use semivq::ops::linear::linear_without_bias;
 use semivq::quant::Vectors;
 use semivq::quant::codebook::search::search;
 
@@ -350,6 +351,7 @@ fn candidates_are_named_after_their_kernels_and_can_be_forced() {
             positions: 64,
         };
         search(&mut rec, x, &vectors, codebook);
+        linear_without_bias(&mut rec, codebook, codebook).unwrap();
         let taken = rec
             .dispatches()
             .iter()

@@ -5,6 +5,7 @@
 /** A named setting of the quantiser's options. */
 export type Method =
   | "vq"
+  | "replace"
   | "approach1"
   | "approach1++"
   | "approach2"
@@ -13,13 +14,16 @@ export type Method =
   | "ste++"
   | "ste++++"
   | "ema"
+  | "cosine"
   | "rotation"
   | "simvq"
-  | "fsq";
+  | "fsq"
+  | "best";
 
 /** All methods. */
 export const METHODS: readonly Method[] = [
   "vq",
+  "replace",
   "approach1",
   "approach1++",
   "approach2",
@@ -28,9 +32,11 @@ export const METHODS: readonly Method[] = [
   "ste++",
   "ste++++",
   "ema",
+  "cosine",
   "rotation",
   "simvq",
   "fsq",
+  "best",
 ];
 
 /** Options of the quantiser, under the names of the command line; the method sets most of them. */
@@ -61,6 +67,8 @@ export interface QuantizerOptions {
   gamma_policy: "default" | "personalize";
   /** Steps unused before a code is replaced. Default: 0. */
   replace_freq: number;
+  /** Cluster size, the moving average of a code's vectors in a step, below which it is replaced; the decay is --ema-decay, or 0.8. Default: 0. */
+  replace_below: number;
   /** What a replaced code becomes: input_random (a vector of the batch), input_kmeans (a centroid of it) or self (a copy of a code in use). Default: "input_random". */
   replace_policy: "input_random" | "input_kmeans" | "self";
   /** In-place step of the codebook: learning rate and momentum, or none. */
@@ -79,8 +87,10 @@ export interface QuantizerOptions {
   norm: "none" | "l2" | "l2c" | "bn" | "gn" | "in";
   /** Norm of the codebook: none, l2 or l2c. Default: "none". */
   cb_norm: "none" | "l2" | "l2c";
-  /** Codebook from k-means of a warm-up batch. */
-  kmeans_init: boolean;
+  /** How the codebook begins: normal (deviation 1), uniform (within sqrt(6 / (K F))) or kmeans (k-means of a warm-up batch). Default: "normal". */
+  codebook_init: "normal" | "uniform" | "kmeans";
+  /** What k-means and replacement put on a vector: the effective code, which is searched, or the raw one, as the PyTorch package does. Default: "effective". */
+  placement: "effective" | "raw";
   /** Distance: euclidean or cosine. Default: "euclidean". */
   dist: "euclidean" | "cosine";
   /** No quantisation: the plain autoencoder. */
@@ -180,7 +190,7 @@ export const CONTROLS = [
   { key: "alter_penalty", label: "Penalty form", scope: "side", live: true, type: "choice", initial: null, choices: ["default", "between1", "small"], help: "What the penalty rewards: a large alpha, an alpha near 1, or an alpha that grows with the steps." },
   { key: "replace_freq", label: "Replace after", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1000000, step: 1, whole: true, help: "A code unused for this many steps is dead and gets replaced; 0 never." },
   { key: "replace_policy", label: "Replace by", scope: "side", live: true, type: "choice", initial: null, choices: ["input_random", "input_kmeans", "self"], help: "What a dead code becomes: a random vector of the batch, a centroid of it, or a copy of a code in use." },
-  { key: "kmeans_init", label: "k-means start", scope: "side", type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Places the codes by k-means on the first batch instead of at random." },
+  { key: "codebook_init", label: "Codes begin", scope: "side", type: "choice", initial: null, choices: ["normal", "uniform", "kmeans"], help: "Where the codes are at first: drawn with deviation 1, drawn close to 0, or placed by k-means on the first batch." },
   { key: "norm", label: "Norm of vectors", scope: "side", more: true, type: "choice", initial: null, choices: ["none", "l2", "l2c", "bn", "gn", "in"], help: "Normalises the encoder's vectors before the search: l2 unit length, l2c length at most 10, batch, group or instance norm." },
   { key: "cb_norm", label: "Norm of codes", scope: "side", more: true, type: "choice", initial: null, choices: ["none", "l2", "l2c"], help: "Normalises the codes in place: l2 length at most 10, l2c unit length." },
   { key: "dist", label: "Distance", scope: "side", more: true, type: "choice", initial: null, choices: ["euclidean", "cosine"], help: "What nearest means in the codebook search." },
@@ -193,6 +203,8 @@ export const CONTROLS = [
   { key: "using_statistics", label: "By statistics", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Scale and bias of the codebook follow running moments of the vectors instead of being learned." },
   { key: "ema_decay", label: "EMA decay", scope: "side", more: true, type: "number", initial: null, min: 0, max: 0.999999, step: "any", help: "Codes follow a moving average of their vectors with this decay instead of a gradient." },
   { key: "inplace_lr", label: "In-place rate", scope: "side", more: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Learning rate of a second, immediate step of the codebook (momentum 0.9); part of VQ-STE++." },
+  { key: "replace_below", label: "Replace below", scope: "side", live: true, more: true, type: "number", initial: null, min: 0, max: 1000000, step: "any", help: "A code whose vectors in a step, on average, are fewer than this gets replaced; 0 never." },
+  { key: "placement", label: "Place", scope: "side", more: true, type: "choice", initial: null, choices: ["effective", "raw"], help: "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias." },
   { key: "simvq", label: "SimVQ", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Freezes the codebook and learns one linear map of it." },
   { key: "no_vq", label: "No quantiser", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "A plain autoencoder: what the reconstruction would be without codes." },
 ] as const;

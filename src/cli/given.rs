@@ -31,7 +31,9 @@ impl Given {
 
     /// Whether the option is given; by its name with underscores.
     pub fn has(&self, option: &str) -> bool {
-        self.ids.iter().any(|o| o == option)
+        // --kmeans-init is the earlier name of --codebook-init kmeans.
+        let renamed = |o: &str| o == "kmeans_init" && option == "codebook_init";
+        self.ids.iter().any(|o| o == option || renamed(o))
     }
 
     /// The options given that are not in `known`, as they are typed.

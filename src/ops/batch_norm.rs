@@ -15,7 +15,7 @@
 
 use super::reference::{Real, Reference};
 use crate::error::{Result, ShapeError};
-use crate::gpu::{GRID, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
+use crate::gpu::{GRID, Kernel, NUMBER, REDUCE, Recorder, Var, kernels, uniform_struct};
 
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
@@ -71,7 +71,13 @@ kernels! {
     "batch_norm", [GRID, NUMBER, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5, Write 6, Write 7];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 10, Write 11, Write 12];
+    FORWARD_NARROW = "forward_narrow", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5, Write 6, Write 7];
+    BACKWARD_NARROW = "backward_narrow", 64, Params::FIELDS, [Read 1, Read 2, Read 8, Read 9, Write 10, Write 11, Write 12];
 }
+
+/// Values of a channel up to which a thread a channel does: the threads of a workgroup would have nothing to do
+/// but to wait for each other.
+const NARROW: usize = 128;
 
 /// The trained and the running tensors of a batch norm, each `[C]`.
 #[derive(Debug, Clone, Copy)]
@@ -101,6 +107,17 @@ impl BatchNorm {
         [("TRAINING", f64::from(u8::from(self.training)))]
     }
 
+    /// Records the kernel of a workgroup a channel, or that of a thread a channel.
+    fn dispatch(&self, rec: &mut Recorder<'_>, kernels: [&'static Kernel; 2], tensors: &[Var; 7]) {
+        let [wide, narrow] = kernels;
+        let dispatch = if self.rows * self.pixels <= NARROW {
+            rec.dispatch(narrow, &self.params(), tensors, self.channels)
+        } else {
+            rec.dispatch_per_group(wide, &self.params(), tensors, self.channels)
+        };
+        dispatch.constants(&self.constants());
+    }
+
     /// Records `y`, and mean and inverse deviation into `stats` `[C, 2]`.
     pub fn forward(
         &self,
@@ -119,8 +136,7 @@ impl BatchNorm {
             state.running_mean,
             state.running_var,
         ];
-        rec.dispatch_per_group(&FORWARD, &self.params(), &tensors, self.channels)
-            .constants(&self.constants());
+        self.dispatch(rec, [&FORWARD, &FORWARD_NARROW], &tensors);
     }
 
     /// Records `grad_x`, `grad_weight` and `grad_bias`.
@@ -134,8 +150,7 @@ impl BatchNorm {
         stats: Var,
     ) {
         let tensors = [x, weight, grad_y, stats, grads[0], grads[1], grads[2]];
-        rec.dispatch_per_group(&BACKWARD, &self.params(), &tensors, self.channels)
-            .constants(&self.constants());
+        self.dispatch(rec, [&BACKWARD, &BACKWARD_NARROW], &tensors);
     }
 }
 

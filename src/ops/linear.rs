@@ -86,7 +86,7 @@ kernels! {
 }
 
 /// Rows and columns of a product that a thread of `multiply` holds.
-const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 
 /// How the products are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

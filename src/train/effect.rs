@@ -7,7 +7,7 @@ use crate::quant::codebook::CodebookInit;
 use crate::quant::{Norm, VectorQuantConfig};
 
 /// What only a quantiser has.
-const OF_A_QUANTISER: [&str; 28] = [
+const OF_A_QUANTISER: [&str; 27] = [
     "method",
     "num_codes",
     "beta",
@@ -32,14 +32,13 @@ const OF_A_QUANTISER: [&str; 28] = [
     "norm",
     "cb_norm",
     "codebook_init",
-    "kmeans_init",
     "placement",
     "dist",
     "commitment_weight",
 ];
 
 /// What only a codebook has.
-const OF_A_CODEBOOK: [&str; 20] = [
+const OF_A_CODEBOOK: [&str; 19] = [
     "sync_nu",
     "affine_lr",
     "affine_groups",
@@ -57,7 +56,6 @@ const OF_A_CODEBOOK: [&str; 20] = [
     "simvq",
     "cb_norm",
     "codebook_init",
-    "kmeans_init",
     "placement",
     "dist",
 ];

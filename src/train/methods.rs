@@ -198,16 +198,21 @@ const TABLE: [Row; 15] = [
     Row {
         method: Method::Rotation,
         name: "rotation",
-        summary: "the gradient is turned and scaled as the vector was",
+        summary: "ema, and the gradient is turned and scaled as the vector was",
         paper: "Fifty et al. 2024, Restructuring Vector Quantization with the Rotation Trick, arXiv 2410.06424",
-        sets: &[("estimator", To::Word("rotation"))],
+        sets: &[
+            ("estimator", To::Word("rotation")),
+            ("ema_decay", To::Number(0.8)),
+            ("codebook_init", To::Word("uniform")),
+            ("beta", To::Number(0.9)),
+        ],
     },
     Row {
         method: Method::SimVq,
         name: "simvq",
-        summary: "a frozen codebook under a learned linear map",
+        summary: "a frozen codebook under a learned linear map, and the rotation trick",
         paper: "Zhu et al. 2024, Addressing Representation Collapse in VQ Models with One Linear Layer, arXiv 2411.02038",
-        sets: &[("simvq", To::Yes)],
+        sets: &[("simvq", To::Yes), ("estimator", To::Word("rotation"))],
     },
     Row {
         method: Method::Fsq,
@@ -224,7 +229,7 @@ const TABLE: [Row; 15] = [
         sets: &[
             ("ema_decay", To::Number(0.8)),
             ("codebook_init", To::Word("kmeans")),
-            ("replace_below", To::Number(1.0)),
+            ("replace_below", To::Number(2.0)),
         ],
     },
 ];

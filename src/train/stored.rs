@@ -491,7 +491,7 @@ mod tests {
                 weight_decay: 0.0
             }
         );
-        let none = json!({"method": "ema", "vq": {"ema_decay": null}});
+        let none = json!({"method": "ema", "vq": {"ema_decay": null, "kmeans_init": false}});
         let none = TrainOptions::from_partial(none).unwrap();
         assert_eq!(none.quantizer, QuantizerConfig::default());
     }

@@ -11,7 +11,7 @@ use super::support::command::{ensure, good, read, train};
 /// Every method is listed with its options, which are what it sets; flags override them.
 pub fn methods_are_listed(folder: &Path) -> Result<(), Failed> {
     let text = good(folder, &["methods"])?;
-    for word in ["ste++++", "--ema-decay 0.99", "arXiv 2410.06424"] {
+    for word in ["ste++++", "--ema-decay 0.8", "arXiv 2410.06424"] {
         ensure(text.contains(word), format!("no {word} in {text}"))?;
     }
     let config = |name: &str| -> Result<serde_json::Value, Failed> {

@@ -166,7 +166,7 @@ pub fn damaged_runs(folder: &Path) -> Result<(), Failed> {
     )?;
     let checkpoint = folder.join("a/checkpoint.safetensors");
     std::fs::copy(folder.join("b/checkpoint.safetensors"), &checkpoint)?;
-    bad(folder, &["eval", "a"], 1, "method: \"vq\", \"approach1\"")?;
+    bad(folder, &["eval", "a"], 1, "method: \"best\", \"approach1\"")?;
     for command in [
         &["eval", "a"][..],
         &["train", "--resume", "a", "--steps", "9"],

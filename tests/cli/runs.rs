@@ -63,6 +63,8 @@ pub fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
         "approach3",
         "ste++++",
         "ema",
+        "cosine",
+        "best",
     ] {
         let name = |run: &str| format!("{method}-{run}");
         let (whole, again, parts) = (name("whole"), name("again"), name("parts"));
@@ -92,6 +94,32 @@ pub fn the_same_seed_gives_the_same_bytes(folder: &Path) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// Without a method and without options of the quantiser it is `best`; the README to the letter, and what is
+/// set apart from the README, are `vq`. A run whose codes are mostly dead says what to try.
+pub fn what_is_trained_without_a_method(folder: &Path) -> Result<(), Failed> {
+    for (given, want) in [
+        ("--feature-size 16", "best"),
+        ("--readme", "vq"),
+        ("--beta 0.5", "vq"),
+        ("--kmeans-init", "vq"),
+        ("--method ema", "ema"),
+    ] {
+        let args: Vec<&str> = given.split(' ').collect();
+        let args = [&["--steps", "1", "--overwrite"][..], &args].concat();
+        good(folder, &train("a", &args))?;
+        let config: serde_json::Value =
+            serde_json::from_slice(&read(folder.join("a/config.json"))?)?;
+        ensure(config["method"] == want, format!("{given}: {config}"))?;
+        let init = ["normal", "kmeans"][usize::from(given == "--kmeans-init")];
+        let has = want != "vq" || config["vq"]["codebook_init"] == init;
+        ensure(has, format!("{given}: {config}"))?;
+    }
+    let many = "train --data data --batch 8 --num-codes 512 --method vq --steps 2 --out b";
+    let text = good(folder, &many.split(' ').collect::<Vec<_>>())?;
+    let want = "are in use): try --method best, or --replace-freq 20, or --codebook-init kmeans";
+    ensure(text.contains(want), text)
 }
 
 /// A checkpoint alone makes a new run that goes on from it, bit for bit.

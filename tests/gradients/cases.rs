@@ -162,7 +162,12 @@ pub fn all() -> Vec<Case> {
         &[&[13, 67], &[9, 67], &[9]],
         |rec, v| linear(rec, v[0], v[1], v[2], Bias::Matters),
     ));
-    for shape in [vec![263, 5], vec![3, 4, 7, 5]] {
+    for shape in [
+        vec![263, 5],
+        vec![9, 130],
+        vec![3, 4, 7, 5],
+        vec![5, 3, 7, 6],
+    ] {
         let op = BatchNorm::new(&shape, true).unwrap();
         let c = shape[1];
         let name = format!("batch_norm {shape:?}");

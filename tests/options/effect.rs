@@ -52,6 +52,7 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--using-statistics has no effect",
         ),
         ("--replace-policy self", "--replace-freq above 0"),
+        ("--no-vq --kmeans-init", "--codebook-init has no effect"),
         ("--placement raw", "put on vectors by --replace-freq"),
         ("--placement raw --replace-freq 3", "is the effective one"),
         (
@@ -111,8 +112,7 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
         "--norm l2",
         "--cb-norm l2",
         "--replace-below 1",
-        "--codebook-init uniform",
-        "--kmeans-init",
+        "--codebook-init kmeans",
         "--placement raw",
         "--dist cosine",
         "--commitment-weight 1",

@@ -180,10 +180,11 @@ fn made(row: &Row) -> Option<Combination> {
         option[*value](&mut combination);
     }
     let Combination { config, shape, .. } = &combination;
-    // Norms over the pixels of an image need more than one of them; and behind a single hidden
+    // Norms over the pixels of an image need more than one of them, and of two values whose mean and deviation
+    // are taken out only rounding is left; and behind a single hidden
     // unit the batch norm cancels what its weight does, so that only rounding is left to compare.
     let pixels: usize = shape[config.dim + 1..].iter().product();
-    let single = config.norm == Norm::In || config.norm == Norm::Gn && config.feature_size == 32;
+    let single = config.norm == Norm::In || config.norm == Norm::Gn && config.feature_size <= 64;
     let narrow = config.use_learnable_std && config.num_codes < 8;
     let right = QuantizerConfig::try_from(config).is_ok() && !(pixels == 1 && single) && !narrow;
     right.then_some(combination)

@@ -113,19 +113,19 @@ const TRANSFORMS: [Between; 9] = [
     }),
 ];
 
-/// Each row of `book` under the map.
-fn mapped(book: &[f32], map: &[f32], features: usize) -> Vec<f32> {
-    let dot = |row: &[f32], w: &[f32]| -> f32 {
-        let products = row.iter().zip(w).map(|(c, w)| f64::from(c * w));
-        products.sum::<f64>() as f32
-    };
-    let rows = book.chunks(features);
-    rows.flat_map(|row| {
-        map.chunks(features)
-            .map(|w| dot(row, w))
-            .collect::<Vec<_>>()
-    })
-    .collect()
+/// Each row of `book` under the map: the values, and the sums of what they are made of, which they are exact to
+/// a share of.
+fn mapped(book: &[f32], map: &[f32], features: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut all = (Vec::new(), Vec::new());
+    for row in book.chunks(features) {
+        for w in map.chunks(features) {
+            let products = row.iter().zip(w);
+            let products = products.map(|(c, w)| f64::from(*c) * f64::from(*w));
+            all.0.push(products.clone().sum());
+            all.1.push(products.map(f64::abs).sum());
+        }
+    }
+    all
 }
 
 /// A row of the batch and the noise that it gets as code k.
@@ -165,13 +165,16 @@ pub async fn puts_codes_on_distinct_vectors(gpu: &Gpu) -> Result<(), Failed> {
                 run_step(gpu, &layer, 1, &z).await?;
                 let z = rows(&z, &Vectors::new(&shape, 1, FEATURES)?);
                 let q = codes(gpu, &layer).await?;
-                let mut book = codebook(gpu, &layer).await?;
-                if let (Some(map), Placement::Effective) =
+                let book = codebook(gpu, &layer).await?;
+                let mut map: Vec<f32> = (0..FEATURES * FEATURES)
+                    .map(|i| f32::from(u8::from(i % (FEATURES + 1) == 0)))
+                    .collect();
+                if let (Some(own), Placement::Effective) =
                     (layer.seen.tensor(tensor::MAP), placement)
                 {
-                    let map = layer.plan.read(gpu, map).await?;
-                    book = mapped(&book, &map, FEATURES);
+                    map = layer.plan.read(gpu, own).await?;
                 }
+                let (book, sizes) = mapped(&book, &map, FEATURES);
                 let of = |tensor| layer.seen.tensor(tensor);
                 let (mut scale, mut bias) = (vec![1.0; FEATURES], vec![0.0; FEATURES]);
                 if let (Some(s), Some(b), Placement::Effective) =
@@ -191,9 +194,10 @@ pub async fn puts_codes_on_distinct_vectors(gpu: &Gpu) -> Result<(), Failed> {
                     for (f, want) in want.into_iter().enumerate() {
                         let g = k / (CODES / groups);
                         let s = f64::from(scale[f * groups + g]);
-                        let raw = f64::from(book[k * FEATURES + f]);
-                        let got = f64::from(bias[g * FEATURES + f]) + s * raw;
-                        if s.abs() >= 0.01 && (got - want).abs() > 1e-4 * want.abs().max(1.0) {
+                        let (at, bias) = (k * FEATURES + f, f64::from(bias[g * FEATURES + f]));
+                        let got = bias + s * book[at];
+                        let size = want.abs() + bias.abs() + s.abs() * sizes[at];
+                        if s.abs() >= 0.01 && (got - want).abs() > 2e-5 * size + 1e-6 {
                             let what = format!("{name}, {placement:?}: code {k}, feature {f}");
                             return Err(format!("{what} is {got}, not {want}").into());
                         }

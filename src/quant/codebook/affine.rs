@@ -174,7 +174,7 @@ pub fn rows(rec: &mut Recorder<'_>, codebook: Var, moments: Option<Transform>) -
 }
 
 /// A scale nearer to 0 counts as this where it is undone.
-const LEAST: f32 = 0.01;
+pub(crate) const LEAST: f32 = 0.01;
 
 /// Undoes a transform on the host: what is stored of `rows` `[K, F]` so that the effective codes are these,
 /// with `scale` `[F, G]` and `bias` `[G, F]`. The twin of `stored` in `shaders/replace.wgsl`.
