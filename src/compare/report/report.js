@@ -52,6 +52,7 @@ function ticks(low, high, log) {
       for (const digit of [1, 2, 5]) all.push(digit * 10 ** e);
     }
     const inside = all.filter((tick) => tick >= low && tick <= high);
+    if (inside.length < 3) return ticks(low, high, false);
     return inside.length > 7 ? inside.filter((tick) => /^1/.test(tick.toExponential())) : inside;
   }
   const raw = (high - low) / 5;
