@@ -213,6 +213,24 @@ fn check_data(tasks: &[&Task]) -> Result<()> {
     Ok(())
 }
 
+/// Gives the runs that go on for epochs their steps, which take the images.
+fn set_goals(tasks: &mut [Task]) -> Result<()> {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let epochs = |task: &&mut Task| task.options.epochs.is_some() && task.options.steps.is_none();
+    for task in tasks.iter_mut().filter(epochs) {
+        let images = match known.entry(data_key(&task.options)) {
+            Entry::Occupied(count) => *count.get(),
+            Entry::Vacant(free) => {
+                let data = load_data(&task.options, None, Path::new(""))?;
+                *free.insert(data.train.len())
+            }
+        };
+        let options = task.options.clone().with_goal(images);
+        task.options = options.map_err(|e| e.about(task.name.clone()))?;
+    }
+    Ok(())
+}
+
 /// The experiment that is to be trained, its folder held.
 struct Held {
     dir: PathBuf,
@@ -235,7 +253,8 @@ fn take(args: &CompareArgs, given: &Given, gpu: &Gpu, wanted: Option<Experiment>
             let message = "is not there; want the folder of an experiment (semivq compare --out)";
             return Err(Error::file(dir.join("experiment.toml"), message));
         };
-        let tasks = experiment.tasks(&dir)?;
+        let mut tasks = experiment.tasks(&dir)?;
+        set_goals(&mut tasks)?;
         return Ok(Held {
             _folder: hold(&dir)?,
             dir,
@@ -263,7 +282,8 @@ fn take(args: &CompareArgs, given: &Given, gpu: &Gpu, wanted: Option<Experiment>
         let text = given.in_flags(&Error::Config(text));
         note(format_args!("note: {text}"));
     }
-    let tasks = experiment.tasks(&dir)?;
+    let mut tasks = experiment.tasks(&dir)?;
+    set_goals(&mut tasks)?;
     let first = experiment.seeds.first().copied().unwrap_or_default();
     let mut open = Vec::new();
     for task in tasks.iter().filter(|t| t.options.seed == first) {

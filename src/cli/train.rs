@@ -226,7 +226,8 @@ impl Run {
             // What was learned so far is worth seeing when a run goes wrong; but whatever goes wrong
             // with that is not what ended it.
             let _ = self.run.log.flush();
-            let _ = charts::curves_with(self.dir(), &self.run.log.lines, &self.run.evaluations.lines);
+            let _ =
+                charts::curves_with(self.dir(), &self.run.log.lines, &self.run.evaluations.lines);
             return Err(error);
         }
         let done = run.session.steps_done();

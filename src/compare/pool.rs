@@ -190,9 +190,9 @@ impl Shared<'_> {
         let task = &self.tasks[at];
         let data = data(&mut kept, &task.options, &task.dir)?;
         let run = Run::open(self.gpu, task, data)?;
-        let step = run.session.steps_done();
+        let step = run.run.session.steps_done();
         tell(Event::Began { at, step });
-        let bytes = bytes(&run.session);
+        let bytes = bytes(&run.run.session);
         {
             let mut room = locked(&self.room);
             *room = (room.0 + bytes, room.1 + 1, room.2.max(bytes));

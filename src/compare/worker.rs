@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,12 @@ use super::seen::{Seen, samples};
 use super::table::Status;
 use crate::data::Dataset;
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, STEPS_AT_ONCE};
+use crate::gpu::Gpu;
 use crate::run::{
-    CHECKPOINT, MetricsLog, RunFolder, agreed, charts, io_error, open_session, read_config,
-    read_state, write_json,
+    CHECKPOINT, Observer, RunFolder, UnderWay, agreed, charts, io_error, open_session, read_config,
+    read_state, take_weights, write_json,
 };
-use crate::train::{CheckpointEvery, Session, TrainOptions};
+use crate::train::TrainOptions;
 
 /// What a run's folder holds of how it ended; it is written last.
 pub const OUTCOME: &str = "outcome.json";
@@ -110,17 +110,23 @@ impl Task {
 
 /// A run under way.
 pub(super) struct Run {
-    pub session: Session,
-    options: TrainOptions,
-    folder: RunFolder,
-    log: MetricsLog,
+    pub run: UnderWay,
+}
+
+/// Tells of the steps alone.
+struct Steps<'a>(&'a mut dyn FnMut(u32));
+
+impl Observer for Steps<'_> {
+    fn stepped(&mut self, step: u32) {
+        (self.0)(step);
+    }
 }
 
 impl Run {
     /// Begins the run of `task` or goes on with it.
     ///
     /// # Errors
-    /// [`Error::File`] when its folder is held by another process, or damaged; as [`Session::new`].
+    /// [`Error::File`] when its folder is held by another process, or damaged; as [`crate::train::Session::new`].
     pub fn open(gpu: &Arc<Gpu>, task: &Task, data: Dataset) -> Result<Self> {
         let (dir, options) = (&task.dir, &task.options);
         std::fs::create_dir_all(dir).map_err(|e| io_error(dir, &e))?;
@@ -148,39 +154,16 @@ impl Run {
             folder.clear_leftovers(None)?;
             folder.write_config(options)?;
         }
-        let log = MetricsLog::open(&folder, session.steps_done(), options.log_every)?;
-        Ok(Self {
-            session,
-            options: options.clone(),
-            folder,
-            log,
-        })
-    }
-
-    fn goal(&self) -> u32 {
-        self.options.steps.unwrap_or(0)
-    }
-
-    /// Steps to be submitted together: as many as one submission takes, up to the next checkpoint that is counted
-    /// in steps; on a software adapter one, so that a stop does not wait for long.
-    fn together(&self) -> u32 {
-        let done = self.session.steps_done();
-        let most = match self.session.gpu().is_software() {
-            true => 1,
-            false => STEPS_AT_ONCE as u32,
-        };
-        let most = most.min(self.goal() - done);
-        match self.options.checkpoint_every.unwrap_or_default() {
-            CheckpointEvery::Steps(every) => most.min(every - done % every),
-            CheckpointEvery::Seconds(_) => most,
-        }
+        take_weights(&mut session, options, dir)?;
+        let run = UnderWay::open(folder, session, options.clone())?;
+        Ok(Self { run })
     }
 
     /// Trains until the goal or until `stop`, and concludes at the goal. `tell` hears of steps. Returns how it
     /// ended; `None` where it was stopped.
     ///
     /// # Errors
-    /// As [`Session::step`], but for what diverges, which is an outcome, and [`crate::run::write_file`].
+    /// As [`crate::train::Session::step`], but for what diverges, which is an outcome, and [`crate::run::write_file`].
     pub async fn go(
         mut self,
         stop: &AtomicBool,
@@ -192,8 +175,14 @@ impl Run {
             Ok(Some(outcome)) => outcome,
             Err(error @ (Error::Diverged { .. } | Error::NotFinite { .. })) => {
                 // What came before it is worth seeing.
-                self.log.flush()?;
-                charts::curves(self.folder.dir(), &self.log.lines)?;
+                let UnderWay {
+                    folder,
+                    log,
+                    evaluations,
+                    ..
+                } = &mut self.run;
+                log.flush()?;
+                charts::curves_with(folder.dir(), &log.lines, &evaluations.lines)?;
                 Outcome {
                     status: Status::Diverged,
                     steps: None,
@@ -204,7 +193,7 @@ impl Run {
             }
             Err(error) => return Err(error),
         };
-        write_json(&self.folder.dir().join(OUTCOME), &outcome)?;
+        write_json(&self.run.folder.dir().join(OUTCOME), &outcome)?;
         Ok(Some(outcome))
     }
 
@@ -214,16 +203,21 @@ impl Run {
         tell: &mut dyn FnMut(u32),
         began: Instant,
     ) -> Result<Option<Outcome>> {
-        let first = self.session.steps_done();
-        if first < self.goal() && !self.train(stop, tell).await? {
+        let first = self.run.session.steps_done();
+        if !self.run.is_over() && !self.train(stop, tell).await? {
             return Ok(None);
         }
-        let done = self.session.steps_done();
+        let UnderWay {
+            session,
+            options,
+            folder,
+            log,
+            ..
+        } = &self.run;
+        let done = session.steps_done();
         let seconds = (done > first).then(|| began.elapsed().as_secs_f64());
-        let dir = self.folder.dir();
-        samples(dir, &self.session).await?;
-        let concluded =
-            (self.folder).conclude(&self.session, &self.options, &self.log.lines, seconds);
+        samples(folder.dir(), session).await?;
+        let concluded = folder.conclude(session, options, &log.lines, seconds);
         let test = json!(concluded.await?);
         let mut figures = BTreeMap::new();
         for (name, value) in test.as_object().into_iter().flatten() {
@@ -242,43 +236,15 @@ impl Run {
         }))
     }
 
-    /// Whether it came to the goal. What the last step left is written before the checkpoint of that step, since a
+    /// Whether it came to its end. What the last step left is written before the checkpoint of that step, since a
     /// checkpoint does not hold it.
     async fn train(&mut self, stop: &AtomicBool, tell: &mut dyn FnMut(u32)) -> Result<bool> {
-        let every = self.options.checkpoint_every.unwrap_or_default();
-        let mut saved = Instant::now();
-        while self.session.steps_done() < self.goal() && !stop.load(Ordering::SeqCst) {
-            let mut arrived = Vec::new();
-            let count = self.together();
-            self.session.steps(count, |m| arrived.push(m)).await?;
-            for metrics in arrived {
-                self.log.add(metrics)?;
-            }
-            let done = self.session.steps_done();
-            tell(done);
-            if done < self.goal() && every.is_due(done, saved.elapsed().as_secs_f64()) {
-                self.drain().await?;
-                self.save().await?;
-                saved = Instant::now();
-            }
+        self.run.train(stop, &mut Steps(tell)).await?;
+        let done = self.run.is_over();
+        if done && let Some(seen) = Seen::of(&self.run.session).await? {
+            seen.write(self.run.folder.dir())?;
         }
-        self.drain().await?;
-        let done = self.session.steps_done() == self.goal();
-        if done && let Some(seen) = Seen::of(&self.session).await? {
-            seen.write(self.folder.dir())?;
-        }
-        self.save().await?;
+        self.run.save().await?;
         Ok(done)
-    }
-
-    async fn drain(&mut self) -> Result<()> {
-        while let Some(metrics) = self.session.next_metrics().await? {
-            self.log.add(metrics)?;
-        }
-        self.log.flush()
-    }
-
-    async fn save(&self) -> Result<()> {
-        self.folder.save(&self.session, &self.options).await
     }
 }
