@@ -44,7 +44,11 @@ fn to_toml(value: &Json) -> Value {
         Json::Array(values) => Value::Array(values.iter().map(to_toml).collect()),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(whole), _) => Value::Integer(whole),
-            (None, Some(float)) if number.is_f64() => Value::Float(float),
+            // The shortest that float32 takes for the same.
+            (None, Some(float)) if number.is_f64() => {
+                let short = (float as f32).to_string().parse();
+                Value::Float(short.unwrap_or(float))
+            }
             _ => Value::String(number.to_string()),
         },
         Json::Null | Json::Object(_) => Value::String("none".into()),
@@ -148,7 +152,12 @@ mod tests {
                     ema_decay = \"none\"\n[vary]\nnum-codes = [64, 256]\nfsq-levels = [[8, 5], \"none\"]\n";
         let read = Experiment::from_toml(text, "x").unwrap();
         assert_eq!(read.seeds, [0, 1, 2, 5]);
-        assert_eq!(read.options["lr"], 1e-3);
+        assert_eq!(read.options["lr"], serde_json::json!(1e-3_f32));
+        assert!(
+            read.to_toml().contains("lr = 0.001\n"),
+            "{}",
+            read.to_toml()
+        );
         assert!(read.options["vq"]["ema_decay"].is_null());
         assert_eq!(read.vary[1].values[0], serde_json::json!([8, 5]));
         assert_eq!(read.points().len(), 2 * 4 * 4);

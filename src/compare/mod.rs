@@ -6,8 +6,11 @@
 //! ([`draw`]): `results.md`, `plots/`, `report.html`.
 
 mod curves;
+mod draw;
 mod experiment;
 mod file;
+mod lines;
+mod panel;
 mod plots;
 mod point;
 mod pool;
@@ -18,13 +21,14 @@ mod table;
 mod worker;
 
 pub use curves::{Band, Curve, Trace};
+pub use draw::{TABLE, draw};
 pub use experiment::{Experiment, Vary, parse_methods, parse_seeds, parse_vary};
 pub use file::EXPERIMENT;
 pub use plots::PLOTS;
 pub use point::Point;
 pub use pool::{Event, Pool, data_key};
 pub use report::REPORT;
-pub use results::{RESULTS, Results, TABLE, draw};
+pub use results::{RESULTS, Results};
 pub use seen::{Map, SAMPLES, Seen};
 pub use table::{Group, Row, Status, Summary, better};
 pub use worker::{OUTCOME, Outcome, Task};

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::curves::curves;
+use super::curves::{Band, curves};
 use super::results::Results;
 use super::table::{Group, better, cell, figures, groups, heading, seeds, summaries};
 use crate::error::Result;
@@ -63,7 +63,7 @@ fn data(results: &Results, found: &[(Group, PathBuf)], experiment: Option<&str>)
         .map(|metric| {
             let curves: Vec<Value> = (curves(&results.traces, &all, metric).iter())
                 .map(|c| {
-                    let of = |value: fn(&super::Band) -> f64| -> Vec<f64> {
+                    let of = |value: fn(&Band) -> f64| -> Vec<f64> {
                         c.bands.iter().map(|b| short(value(b))).collect()
                     };
                     let steps: Vec<u32> = c.bands.iter().map(|b| b.step).collect();

@@ -1,4 +1,4 @@
-//! What comes of an experiment: CSV files made of its runs, and what is drawn of these.
+//! What comes of an experiment: CSV files made of its runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use super::curves::{Trace, thinned};
 use super::experiment::Experiment;
 use super::file::EXPERIMENT;
+use super::lines::{Reader, Writer, number};
 use super::point::{Point, spoken};
-use super::seen::{Map, SAMPLES, Seen};
+use super::seen::{Map, Seen};
 use super::table::{Group, Row, Status, figures, markdown};
 use super::worker::Task;
-use super::{plots, report};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::run::{METRICS, MetricsLog, io_error, write_file};
 
 /// A row a run.
 pub const RESULTS: &str = "results.csv";
-/// The table in Markdown.
-pub const TABLE: &str = "results.md";
 const CURVES: &str = "curves.csv";
 const ALPHA: &str = "alpha.csv";
 const CODEBOOK: &str = "codebook.csv";
@@ -51,103 +49,6 @@ impl Group {
     }
 }
 
-/// A CSV file about to be written.
-struct Writer {
-    path: PathBuf,
-    csv: csv::Writer<Vec<u8>>,
-}
-
-impl Writer {
-    fn new(dir: &Path, name: &str, varied: &[String], columns: &[&str]) -> Result<Self> {
-        let mut writer = Self {
-            path: dir.join(name),
-            csv: csv::Writer::from_writer(Vec::new()),
-        };
-        let first = ["method"]
-            .into_iter()
-            .chain(varied.iter().map(String::as_str));
-        writer.line(first.chain(["seed"]).chain(columns.iter().copied()))?;
-        Ok(writer)
-    }
-
-    fn line<'a>(&mut self, fields: impl Iterator<Item = &'a str>) -> Result<()> {
-        let refuse = |e: csv::Error| Error::file(&self.path, e.to_string());
-        self.csv.write_record(fields).map_err(refuse)
-    }
-
-    /// A line of a run.
-    fn add(&mut self, group: &Group, seed: u64, fields: &[String]) -> Result<()> {
-        let seed = seed.to_string();
-        let first = [&group.method].into_iter().chain(&group.values);
-        self.line(first.chain([&seed]).chain(fields).map(String::as_str))
-    }
-
-    fn finish(self) -> Result<()> {
-        let refuse = |e: &dyn std::fmt::Display| Error::file(&self.path, e.to_string());
-        let bytes = self.csv.into_inner().map_err(|e| refuse(&e))?;
-        write_file(&self.path, &bytes)
-    }
-}
-
-/// A CSV file that was read: its varied options, the names of its further columns, and its lines.
-struct Reader {
-    path: PathBuf,
-    varied: Vec<String>,
-    columns: Vec<String>,
-    lines: Vec<csv::StringRecord>,
-}
-
-impl Reader {
-    fn new(dir: &Path, name: &str) -> Result<Self> {
-        let path = dir.join(name);
-        let bytes = std::fs::read(&path).map_err(|e| io_error(&path, &e))?;
-        let refuse = |e: csv::Error| Error::file(&path, e.to_string());
-        let mut csv = csv::Reader::from_reader(&bytes[..]);
-        let header = csv.headers().map_err(refuse)?.clone();
-        let names: Vec<String> = header.iter().map(str::to_owned).collect();
-        let seed = names.iter().position(|n| n == "seed");
-        let (Some("method"), Some(seed)) = (names.first().map(String::as_str), seed) else {
-            let message = "has no columns `method` and `seed`; is it of semivq compare?";
-            return Err(Error::file(&path, message));
-        };
-        Ok(Self {
-            lines: csv.records().collect::<Result<_, _>>().map_err(refuse)?,
-            varied: names[1..seed].to_vec(),
-            columns: names[seed + 1..].to_vec(),
-            path,
-        })
-    }
-
-    /// Each line: its group, seed, and the further fields by name; empty ones are left out.
-    fn each(
-        &self,
-        mut line: impl FnMut(Group, u64, BTreeMap<&str, &str>) -> Result<(), String>,
-    ) -> Result<()> {
-        let seed_at = self.varied.len() + 1;
-        for (i, record) in self.lines.iter().enumerate() {
-            let refuse = |what: &str| Error::file(&self.path, format!("line {}: {what}", i + 2));
-            let group = Group {
-                method: record[0].to_owned(),
-                values: (1..seed_at).map(|at| record[at].to_owned()).collect(),
-            };
-            let seed = record[seed_at].parse();
-            let seed = seed.map_err(|_| refuse("the seed is no number"))?;
-            let fields = record.iter().skip(seed_at + 1).zip(&self.columns);
-            let fields = fields.filter(|(field, _)| !field.is_empty());
-            let fields = fields.map(|(field, name)| (name.as_str(), field)).collect();
-            line(group, seed, fields).map_err(|e| refuse(&e))?;
-        }
-        Ok(())
-    }
-}
-
-/// The number called `name` in `fields`.
-fn number<T: std::str::FromStr>(fields: &BTreeMap<&str, &str>, name: &str) -> Result<T, String> {
-    let text = fields.get(name).ok_or(format!("no {name}"))?;
-    text.parse()
-        .map_err(|_| format!("{name} is no number: {text}"))
-}
-
 /// The entry of `all` for this run, made if there is none.
 fn entry<T: Default>(all: &mut Vec<(Group, u64, T)>, group: Group, seed: u64) -> &mut T {
     let at = all.iter().position(|(g, s, _)| *g == group && *s == seed);
@@ -166,7 +67,7 @@ impl Results {
     /// What the runs of `tasks`, in the order of `points`, have come to so far.
     ///
     /// # Errors
-    /// [`Error::File`] names a file of a run that is damaged.
+    /// [`crate::Error::File`] names a file of a run that is damaged.
     pub fn of_runs(experiment: &Experiment, tasks: &[Task]) -> Result<Self> {
         let mut results = Self {
             varied: experiment.vary.iter().map(|v| spoken(v.option)).collect(),
@@ -280,7 +181,7 @@ impl Results {
     /// Those that [`Self::write`] wrote into `dir`.
     ///
     /// # Errors
-    /// [`Error::File`] names the file that is missing or damaged, and the line.
+    /// [`crate::Error::File`] names the file that is missing or damaged, and the line.
     pub fn read(dir: &Path) -> Result<Self> {
         let table = Reader::new(dir, RESULTS)?;
         let mut results = Self {
@@ -357,7 +258,7 @@ impl Results {
 }
 
 /// The experiment in `dir` and its text, if its file is there.
-fn experiment(dir: &Path) -> Result<Option<(Experiment, String)>> {
+pub(super) fn experiment(dir: &Path) -> Result<Option<(Experiment, String)>> {
     let path = dir.join(EXPERIMENT);
     match std::fs::read_to_string(&path) {
         Ok(text) => {
@@ -369,54 +270,10 @@ fn experiment(dir: &Path) -> Result<Option<(Experiment, String)>> {
     }
 }
 
-/// The pictures of reconstructions in `dir`, of each group's first seed that has one.
-fn pictures(dir: &Path, experiment: Option<&Experiment>) -> Vec<(Group, PathBuf)> {
-    let mut found: Vec<(Group, PathBuf)> = Vec::new();
-    for point in experiment.map(Experiment::points).unwrap_or_default() {
-        let (group, path) = (Group::of(&point), run_dir(dir, &point).join(SAMPLES));
-        if !found.iter().any(|f| f.0 == group) && path.exists() {
-            found.push((group, path));
-        }
-    }
-    found
-}
-
 /// Where the run of `point` lies.
 #[must_use]
 pub(super) fn run_dir(dir: &Path, point: &Point) -> PathBuf {
     dir.join("runs").join(point.name())
-}
-
-/// Draws `results.md`, the plots and the report of `results` in `dir`. Returns notes: what is left out, and why.
-///
-/// # Errors
-/// As [`write_file`]; [`Error::File`] when a picture of a run or the experiment's file is damaged.
-pub fn draw(dir: &Path, results: &Results) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    let experiment = experiment(dir)?;
-    let text = experiment.as_ref().map(|(_, text)| text.as_str());
-    if text.is_none() {
-        notes.push(format!(
-            "{EXPERIMENT} is not there: the report is without the configuration"
-        ));
-    }
-    let pictures = pictures(dir, experiment.as_ref().map(|(e, _)| e));
-    if pictures.is_empty() && results.rows.iter().any(|r| r.status == Status::Done) {
-        notes.push("the runs are not there: no reconstructions are drawn".into());
-    }
-    let mut page = String::from(
-        "# Results\n\nMean ± standard deviation over the seeds, on the test images; the best in bold.\n\n",
-    );
-    page.push_str(&markdown(&results.varied, &results.rows));
-    if let Some(text) = text {
-        page.push_str(&format!(
-            "\nThe experiment, `{EXPERIMENT}`:\n\n```toml\n{text}```\n"
-        ));
-    }
-    write_file(&dir.join(TABLE), page.as_bytes())?;
-    plots::draw(dir, results, &pictures)?;
-    report::write(dir, results, &pictures, text)?;
-    Ok(notes)
 }
 
 impl Results {
@@ -446,7 +303,7 @@ impl Experiment {
     /// The experiment in `dir`, if there is one.
     ///
     /// # Errors
-    /// [`Error::File`] and [`Error::About`] name the file that is damaged.
+    /// [`crate::Error::File`] and [`crate::Error::About`] name the file that is damaged.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         Ok(experiment(dir)?.map(|(experiment, _)| experiment))
     }

@@ -89,7 +89,7 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
     while kills < KILLS {
         let dir = folder.join("killed");
         // Until it comes to its end; then anew, since not every kill is early enough.
-        for part in 0.. {
+        for part in 0_u32.. {
             let known = dir.join("experiment.toml").exists();
             let args = match known {
                 true => vec!["compare", "--resume", "killed"],
@@ -101,24 +101,24 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()?;
-            // At any time, or soon after so many runs have ended, or when the first results are there.
+            // First at any time, then soon after further runs have ended, at last while the results are written.
             let ended = |name: &str| dir.join("runs").join(name).join("outcome.json").exists();
             let count = || RUNS.into_iter().filter(|name| ended(name)).count() as u32;
-            let moment = random.below(7);
-            if moment == 0 {
-                let wait = whole / 4 + random.below(whole - whole / 4);
-                std::thread::sleep(Duration::from_millis(wait.into()));
+            let (runs, before) = (part + random.below(2), count());
+            let there = || match part {
+                3 if round % 2 == 0 => dir.join("results.csv").exists(),
+                3 => dir.join("plots/curves.png").exists(),
+                _ => count() >= runs && count() > before,
+            };
+            let wait = if part == 0 || (part < 3 && before >= runs) {
+                whole / 4 + random.below(whole / 2)
             } else {
-                let there = || match moment {
-                    runs @ 1..=4 => count() >= runs,
-                    5 => dir.join("results.csv").exists(),
-                    _ => dir.join("plots").exists(),
-                };
                 while !there() && child.try_wait()?.is_none() {
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                std::thread::sleep(Duration::from_millis(random.below(whole / 16).into()));
-            }
+                random.below(whole / 16)
+            };
+            std::thread::sleep(Duration::from_millis(wait.into()));
             if let Some(status) = child.try_wait()? {
                 ensure(status.success(), "an experiment failed")?;
                 break;
@@ -134,8 +134,6 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
             };
             *seen.entry(state).or_default() += 1;
             if part == 3 {
-                good(folder, &["compare", "--resume", "killed"])
-                    .or_else(|_| good(folder, &args))?;
                 break;
             }
         }

@@ -64,7 +64,7 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         folder,
         &["compare", "wrong.toml", "--out", "never"],
         2,
-        "wrong.toml: unknown option `lrr`; did you mean `lr`?",
+        "wrong.toml: unknown option `lrr`; did you mean --lr?",
     )?;
     bad(
         folder,
