@@ -12,7 +12,7 @@ use crate::error::Result;
 /// read where they lie.
 ///
 /// # Errors
-/// [`Error::File`] names what is missing or damaged, and what the folder holds.
+/// [`crate::Error::File`] names what is missing or damaged, and what the folder holds.
 pub fn read(path: &Path, seed: u64) -> Result<Dataset> {
     read_by(path, seed, Reading::Auto)
 }
@@ -20,7 +20,7 @@ pub fn read(path: &Path, seed: u64) -> Result<Dataset> {
 /// As [`read`], with images in memory or in their files as `reading` says.
 ///
 /// # Errors
-/// As [`read`]; [`Error::File`] also when a file that is to be read in place is compressed.
+/// As [`read`]; [`crate::Error::File`] also when a file that is to be read in place is compressed.
 pub fn read_by(path: &Path, seed: u64, reading: Reading) -> Result<Dataset> {
     let options = ReadOptions {
         seed,
