@@ -254,9 +254,9 @@ impl Feed {
         step % batches * self.batch as u32 + (part * self.batch / self.parts) as u32
     }
 
-    /// The place in the epoch of the first image of `step` (from 0).
-    pub fn epoch_start(&self, step: u32) -> u32 {
-        step % self.epoch_steps() * self.batch as u32
+    /// The place in the epoch of the first image of a part of `step` (both from 0).
+    pub fn epoch_start(&self, step: u32, part: usize) -> u32 {
+        step % self.epoch_steps() * self.batch as u32 + (part * self.batch / self.parts) as u32
     }
 }
 

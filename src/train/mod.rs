@@ -7,6 +7,7 @@ mod codes;
 mod effect;
 mod every;
 mod feed;
+mod given;
 mod inference;
 mod methods;
 mod metrics;

@@ -42,11 +42,11 @@ impl Session {
         let SessionOptions {
             optimizer, seed, ..
         } = &self.options;
-        let start = self.feed.batch_start(step.saturating_sub(1), part);
+        let before = step.saturating_sub(1);
         let values = optimizer
             .step(step, self.lr_of(step))
-            .with("batch_start", start)
-            .with("epoch_start", self.feed.epoch_start(step.saturating_sub(1)))
+            .with("batch_start", self.feed.batch_start(before, part))
+            .with("epoch_start", self.feed.epoch_start(before, part))
             .with("part", part as u32)
             .with("epoch_steps", steps)
             .with_seed(*seed);
