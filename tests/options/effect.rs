@@ -52,7 +52,10 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--using-statistics has no effect",
         ),
         ("--replace-policy self", "--replace-freq above 0"),
-        ("--no-vq --kmeans-init", "--codebook-init has no effect"),
+        (
+            "--method fsq --kmeans-init",
+            "--codebook-init has no effect",
+        ),
         ("--placement raw", "put on vectors by --replace-freq"),
         ("--placement raw --replace-freq 3", "is the effective one"),
         (
