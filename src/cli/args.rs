@@ -251,6 +251,14 @@ impl TrainArgs {
     /// [`Error::Option`], [`Error::Conflict`] as [`TrainOptions::validate`], and for what is `given`
     /// without effect.
     pub fn check(&self, given: &Given) -> Result<()> {
+        if let (true, Some(model)) = (self.run.readme, self.given("model"))
+            && model != "simple"
+        {
+            return Err(Error::Conflict(format!(
+                "--readme is of the model simple, not of {}: leave one out",
+                model.as_str().unwrap_or_default()
+            )));
+        }
         let idle = TrainOptions::idle(self.partial(false))?;
         idle::refuse(given, &idle)?;
         let options = self.options(false)?;

@@ -221,6 +221,7 @@ impl TrainOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::{QuantizerConfig, VectorQuantConfig};
 
     #[test]
     fn some_options_over_a_method_over_the_defaults() {

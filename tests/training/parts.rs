@@ -50,6 +50,7 @@ pub fn parts_make_the_whole_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
     ] {
         let whole = TrainOptions {
             optimizer: SGD,
+            flip: true,
             ..options(method, 8, 0.01)
         };
         let mut together = session(&gpu, &whole, glyphs(24, 4))?;
