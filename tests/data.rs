@@ -102,7 +102,7 @@ fn streamed_is_resident(gpu: Arc<Gpu>) -> Result<(), Failed> {
         let mut options = options(method, 8);
         let starts = |options: &TrainOptions| {
             let clustered = options.clone().with_quantizer(|vq| {
-                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans
+                vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans;
             });
             clustered.ok()
         };

@@ -52,7 +52,10 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--using-statistics has no effect",
         ),
         ("--replace-policy self", "--replace-freq above 0"),
-        ("--no-vq --kmeans-init", "--codebook-init has no effect"),
+        (
+            "--method fsq --kmeans-init",
+            "--codebook-init has no effect",
+        ),
         ("--placement raw", "put on vectors by --replace-freq"),
         ("--placement raw --replace-freq 3", "is the effective one"),
         (
@@ -68,11 +71,11 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--method affine has no effect",
         ),
         (
-            "--method ema --ema-decay none",
+            "--method ema --ema-decay none --codebook-init normal",
             "--method ema has no effect",
         ),
         (
-            "--method simvq --simvq=false",
+            "--method simvq --simvq=false --estimator straight_through",
             "error: --method simvq has no effect",
         ),
         (

@@ -95,7 +95,7 @@ pub fn broken_values_are_named(folder: &Path) -> Result<(), Failed> {
 /// Finite weights whose sums are not: an error, no picture, no figure; and not the learning rate's
 /// fault.
 pub fn sums_that_overflow_are_an_error(folder: &Path) -> Result<(), Failed> {
-    good(folder, &train("a", &["--steps", "2"]))?;
+    good(folder, &train("a", &["--steps", "2", "--method", "vq"]))?;
     good(folder, &["encode", "a"])?;
     good(folder, &["decode", "a", "a/codes.npy"])?;
     good(folder, &["reconstruct", "a", "a/decoded/0.png"])?;
@@ -160,8 +160,9 @@ pub fn a_run_of_version_0_1_0_goes_on(folder: &Path) -> Result<(), Failed> {
     bad(folder, &["train", "--resume", "old"], 2, "give --steps")?;
     good(folder, &["train", "--resume", "old", "--steps", "4"])?;
     let after = figures(good(folder, &["eval", "old", "--json"])?)?;
+    // Of 0.511277 and 0.353845 there, which drew another row for the code that step 4 replaces.
     ensure(
-        near(&after["l1"], 0.511_277) && near(&after["mse"], 0.353_845),
+        near(&after["l1"], 0.510_782) && near(&after["mse"], 0.353_434),
         format!("{after}"),
     )?;
     let text = String::from_utf8(read(folder.join("old/metrics.jsonl"))?)?;

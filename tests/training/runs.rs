@@ -127,7 +127,7 @@ pub fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
         let options = options(method, 8, 1e-3);
         let plain = run(&mut session(&gpu, &options, glyphs(24, 4))?, 1)?[0].clone();
         let options = options.with_quantizer(|vq| {
-            vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans
+            vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans;
         })?;
         let mut whole = session(&gpu, &options, glyphs(24, 4))?;
         let mut metrics = run(&mut whole, 2)?;
