@@ -71,11 +71,11 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--method affine has no effect",
         ),
         (
-            "--method ema --ema-decay none",
+            "--method ema --ema-decay none --codebook-init normal",
             "--method ema has no effect",
         ),
         (
-            "--method simvq --simvq=false",
+            "--method simvq --simvq=false --estimator straight_through",
             "error: --method simvq has no effect",
         ),
         (
