@@ -44,7 +44,7 @@ mod tests {
         let cosine = json!({"steps": 110, "warmup": 10, "schedule": "cosine", "lr": 1e-3});
         assert_eq!(
             line(cosine).unwrap(),
-            "learning rate: ▂▄▇█████▇▇▇▇▇▆▆▆▅▅▄▄▄▃▃▂▂▂▂▁▁▁▁▁ 1.0e-4 at 1, 1.0e-3 at 10, 5.2e-4 at 60, 2.5e-7 at 110"
+            "learning rate: ▂▄▇█████▇▇▇▇▆▆▆▅▅▅▄▄▃▃▃▂▂▂▂▁▁▁▁▁ 1.0e-4 at 1, 1.0e-3 at 10, 5.2e-4 at 60, 2.5e-7 at 110"
         );
         let one = json!({"steps": 1, "schedule": "step", "lr": 1e-3});
         assert_eq!(line(one).unwrap(), "learning rate: █ 1.0e-3 at 1");
