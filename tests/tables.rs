@@ -368,6 +368,8 @@ fn what_has_no_effect_is_in_the_table() {
         "momentum",
         "quantizer_lr",
     ]));
+    // Of the residual models.
+    want.extend(names(["width", "blocks"]));
     // Of a schedule and of evaluations that there are not.
     want.extend(names([
         "min_lr",

@@ -114,6 +114,8 @@ export interface TrainOptions {
   method: Method;
   /** Images: a folder of PNG, JPEG, WebP or BMP files, flat or by class, of IDX files as MNIST's or of CIFAR's .bin files; or glyphs or scenes, which are built in. */
   data: string | null;
+  /** Start from the weights in a safetensors FILE: a state_dict of PyTorch, or a checkpoint. */
+  init?: string;
   /** Resize and crop the images of a folder to this height and width; built-in scenes are 32 or 64. */
   image_size?: number;
   /** Leave out the images of a folder that cannot be read, and say which. */

@@ -80,13 +80,8 @@ fn one_width(given: &mut Value, model: &ModelOptions) {
     let ModelOptions::ResNet(_) = model else {
         return;
     };
-    let of = |given: &Value| {
-        (
-            given.get("width").cloned(),
-            given.pointer("/vq/feature_size").cloned(),
-        )
-    };
-    match of(given) {
+    let set = |path: &str| given.pointer(path).filter(|v| !v.is_null()).cloned();
+    match (set("/width"), set("/vq/feature_size")) {
         (Some(width), None) => overlay(given, json!({"vq": {"feature_size": width}})),
         (None, Some(features)) => overlay(given, json!({"width": features})),
         (None, None) | (Some(_), Some(_)) => {}

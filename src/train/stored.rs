@@ -36,6 +36,7 @@ pub(super) struct Stored {
     pub(super) data: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) init: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) image_size: Option<usize>,
     #[serde(default)]
     pub(super) skip_bad: bool,

@@ -137,7 +137,7 @@ pub fn sharing_memory_changes_nothing(gpu: Arc<Gpu>) -> Result<(), Failed> {
 
 /// Bytes of the activations of a step of `model`, each with memory of its own or shared.
 fn activations(gpu: &Gpu, model: &dyn Model, shape: &[usize], alone: bool) -> Result<u64, Failed> {
-    let mut layout = ParameterLayout::default();
+    let mut layout = ParameterLayout::guarded();
     let mut rec = Recorder::new(&mut layout, true).tuned_for(gpu);
     let x = rec.input("x", shape);
     let mut net = Builder::new(&mut rec, model.commitment_weight());
