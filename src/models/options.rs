@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use crate::data::BuiltIn;
 use crate::error::{Error, Result};
-use crate::options::{BLOCKS, COMMITMENT_WEIGHT};
+use crate::options::{BLOCKS, COMMITMENT_WEIGHT, MODELS};
 use crate::quant::Quantizer;
 
 /// A model's options; each model has its own.
@@ -25,7 +25,7 @@ impl Default for ModelOptions {
 
 impl ModelOptions {
     /// The names of all models.
-    pub const NAMES: [&str; 3] = [Simple::NAME, "resnet32", "resnet64"];
+    pub const NAMES: [&str; 3] = MODELS;
 
     /// The model of this name with its defaults.
     ///

@@ -16,4 +16,5 @@ pub use number::{
     PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_BELOW, REPLACE_FREQ, Range, SEED, STEPS, SYNC_NU, WARMUP,
     WEIGHT_DECAY, WIDTH, not_in_place,
 };
+pub(crate) use table::MODELS;
 pub use table::{TABLE, check_json};

@@ -11,9 +11,11 @@ use super::number::{
     WARMUP, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
-use crate::models::ModelOptions;
 
-/// The residual models.
+/// The models.
+pub(crate) const MODELS: [&str; 3] = ["simple", "resnet32", "resnet64"];
+
+/// The residual ones.
 const RESIDUAL: &[&str] = &["resnet32", "resnet64"];
 
 const fn word(
@@ -35,7 +37,7 @@ pub static TABLE: [Entry; 65] = [
     word(
         "",
         "model",
-        &ModelOptions::NAMES,
+        &MODELS,
         "simple",
         "Model: simple (small, grey or colour), or a residual one: resnet32, resnet64",
     )
@@ -251,7 +253,7 @@ pub static TABLE: [Entry; 65] = [
         .of(&["simple"]),
     number(COMMITMENT_WEIGHT, "10", "Weight of the commitment loss")
         .shown("; of resnets 5")
-        .of(&ModelOptions::NAMES)
+        .of(&MODELS)
         .resumable()
         .shared("Commitment weight", "Weight of the commitment loss against the reconstruction.")
         .initial("10")
