@@ -26,7 +26,11 @@ pub(super) struct Stored {
     pub(super) blocks: Option<usize>,
     pub(super) method: Method,
     pub(super) vq: VectorQuantConfig,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) output_clamp: Option<OutputClamp>,
     pub(super) commitment_weight: f32,
     pub(super) optimizer: Optimizer,
@@ -77,6 +81,13 @@ pub(super) struct Stored {
     pub(super) patience: u32,
     #[serde(default)]
     pub(super) min_delta: f32,
+}
+
+/// A value that may be left out, but is not null.
+fn some<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 fn one<T: From<u8>>() -> T {
