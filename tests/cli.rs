@@ -14,19 +14,12 @@ mod refused;
 mod runs;
 mod support;
 
-use libtest_mimic::{Arguments, Trial};
-use support::command::{Test, write_data};
+use support::command::{Test, run_all};
 
 /// Tests that run on any machine.
 const WITHOUT_ADAPTER: [&str; 3] = ["wrong usage", "no adapter", "data is described"];
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let why = support::gpu().err();
-    if let Some(why) = &why {
-        println!("tests that train are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         ("a whole run", runs::a_whole_run),
         (
@@ -82,14 +75,5 @@ fn main() {
         #[cfg(unix)]
         ("Ctrl-C ends in order", program::ctrl_c_ends_in_order),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let test = *test;
-        Trial::test(*name, move || {
-            let folder = tempfile::tempdir()?;
-            write_data(&folder.path().join("data"), 40);
-            test(folder.path())
-        })
-        .with_ignored_flag(why.is_some() && !WITHOUT_ADAPTER.contains(name))
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(tests, &WITHOUT_ADAPTER);
 }

@@ -10,11 +10,10 @@ mod kills;
 mod refused;
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use support::command::{Test, ensure, read, write_data};
+use libtest_mimic::Failed;
+use support::command::{Contents, Test, read, run_all, same_files};
 
 /// Tests that run on any machine.
 const WITHOUT_ADAPTER: [&str; 1] = ["wrong usage"];
@@ -40,8 +39,8 @@ fn compare<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// All files below `dir` that two equal experiments share, by their paths: not locks, nor what holds times.
-fn contents(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
-    let mut all = BTreeMap::new();
+fn contents(dir: &Path) -> Result<Contents, Failed> {
+    let mut all = Contents::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name().into_string().unwrap();
@@ -57,17 +56,7 @@ fn contents(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
 }
 
 fn same(a: &Path, b: &Path) -> Result<(), Failed> {
-    let (x, y) = (contents(a)?, contents(b)?);
-    let names = |m: &BTreeMap<String, Vec<u8>>| m.keys().cloned().collect::<Vec<_>>();
-    let at = b.display();
-    ensure(
-        names(&x) == names(&y),
-        format!("{at}: {:?}, {:?}", names(&x), names(&y)),
-    )?;
-    for (name, bytes) in &x {
-        ensure(*bytes == y[name], format!("{at}: {name} differs"))?;
-    }
-    Ok(())
+    same_files(b, &contents(a)?, &contents(b)?)
 }
 
 fn text(path: &Path) -> Result<String, Failed> {
@@ -75,16 +64,11 @@ fn text(path: &Path) -> Result<String, Failed> {
 }
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let why = support::gpu().err();
-    if let Some(why) = &why {
-        println!("tests that train are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         ("wrong usage", refused::wrong_usage),
         ("other experiments", refused::other_experiments),
         ("a grid", grid::a_grid),
+        ("all that train does", grid::all_that_train_does),
         (
             "side by side as one after the other",
             grid::side_by_side_as_one_after_the_other,
@@ -98,14 +82,5 @@ fn main() {
         #[cfg(unix)]
         ("kills at random moments", kills::kills_at_random_moments),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let test = *test;
-        Trial::test(*name, move || {
-            let folder = tempfile::tempdir()?;
-            write_data(&folder.path().join("data"), 40);
-            test(folder.path())
-        })
-        .with_ignored_flag(why.is_some() && !WITHOUT_ADAPTER.contains(name))
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(tests, &WITHOUT_ADAPTER);
 }

@@ -14,12 +14,11 @@ mod support;
 #[path = "run_folder/values.rs"]
 mod values;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 use serde_json::Value;
-use support::command::{Test, ensure, read, write_data};
+use support::command::{Contents, Test, read, run_all, same_files};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_semivq");
 
@@ -28,8 +27,8 @@ fn json(path: &Path) -> Result<Value, Failed> {
 }
 
 /// All files of a run by name; of the summary without the seconds, which no two runs share.
-fn contents(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
-    let mut all = BTreeMap::new();
+fn contents(dir: &Path) -> Result<Contents, Failed> {
+    let mut all = Contents::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name().into_string().unwrap();
         let mut bytes = read(dir.join(&name))?;
@@ -47,17 +46,7 @@ fn contents(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failed> {
 }
 
 fn same(a: &Path, b: &Path) -> Result<(), Failed> {
-    let (x, y) = (contents(a)?, contents(b)?);
-    let names = |m: &BTreeMap<String, Vec<u8>>| m.keys().cloned().collect::<Vec<_>>();
-    let at = b.display();
-    ensure(
-        names(&x) == names(&y),
-        format!("{at}: {:?}, {:?}", names(&x), names(&y)),
-    )?;
-    for (name, bytes) in &x {
-        ensure(*bytes == y[name], format!("{at}: {name} differs"))?;
-    }
-    Ok(())
+    same_files(b, &contents(a)?, &contents(b)?)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
@@ -72,12 +61,6 @@ fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
 }
 
 fn main() {
-    let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
-    let why = support::gpu().err();
-    if let Some(why) = &why {
-        println!("GPU tests are ignored: {why}");
-    }
     let tests: &[(&str, Test)] = &[
         ("every state goes on", states::every_state_goes_on),
         ("metrics are rebuilt", states::metrics_are_rebuilt),
@@ -121,14 +104,5 @@ fn main() {
         ("large codebooks", values::large_codebooks),
         ("kills at random moments", states::kills_at_random_moments),
     ];
-    let trials = tests.iter().map(|(name, test)| {
-        let test = *test;
-        Trial::test(*name, move || {
-            let folder = tempfile::tempdir()?;
-            write_data(&folder.path().join("data"), 40);
-            test(folder.path())
-        })
-        .with_ignored_flag(why.is_some())
-    });
-    libtest_mimic::run(&args, trials.collect()).exit();
+    run_all(tests, &[]);
 }

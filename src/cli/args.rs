@@ -37,6 +37,9 @@ pub struct RunArgs {
     pub readme: bool,
 }
 
+/// The options that are paths, which need not be UTF-8 as they are typed.
+pub const PATHS: [&str; 2] = ["data", "init"];
+
 /// The flags of `train`.
 pub struct TrainArgs {
     /// The options given, JSON of [`TrainOptions`] but for the paths.
@@ -59,8 +62,7 @@ fn word<T: DeserializeOwned + Serialize>(text: &str) -> Result<Value> {
 /// How the value of an option is read, as JSON.
 fn parser(entry: &'static Entry) -> ValueParser {
     match (entry.kind, entry.id()) {
-        // A path need not be UTF-8.
-        (_, "data" | "init") => clap::value_parser!(PathBuf),
+        (_, id) if PATHS.contains(&id) => clap::value_parser!(PathBuf),
         // The error of the options says which there are.
         (_, "model") => ValueParser::new(|text: &str| Ok::<_, Error>(Value::from(text))),
         (_, "checkpoint_every") => ValueParser::new(word::<CheckpointEvery>),
@@ -142,8 +144,7 @@ impl Args for TrainArgs {
 impl FromArgMatches for TrainArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut options = json!({});
-        let paths = ["data", "init"];
-        for entry in flags().filter(|entry| !paths.contains(&entry.id())) {
+        for entry in flags().filter(|entry| !PATHS.contains(&entry.id())) {
             if let Some(value) = matches.get_one::<Value>(entry.id()) {
                 put(&mut options, entry, value.clone());
             }

@@ -9,7 +9,7 @@ use semivq::data::synthetic;
 use semivq::gpu::KernelTime;
 use semivq::quant::codebook::{Distance, ReplacePolicy};
 use semivq::quant::{Norm, VectorQuantConfig};
-use semivq::run::{load_data, stored_path};
+use semivq::run::{load_data, stored};
 use semivq::train::{Method, TrainOptions};
 use semivq::{Error, Result, options};
 
@@ -249,7 +249,7 @@ async fn remedies(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
 /// The step with images that are streamed against that with images on the device.
 async fn streaming(device: &DeviceArgs, args: &BenchArgs, data: &Path) -> Result<ExitCode> {
     let options = TrainOptions {
-        data: Some(stored_path(data)?),
+        data: Some(stored(data, "data")?),
         batch: args.batch.unwrap_or(64),
         ..TrainOptions::default()
     };

@@ -1,7 +1,5 @@
 //! `semivq compare`
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,16 +8,16 @@ use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use semivq::compare::{
-    Event, Experiment, Pool, Results, Task, data_key, draw, parse_methods, parse_seeds, parse_vary,
+    Event, Experiment, Pool, Results, Task, check_data, draw, parse_methods, parse_seeds,
+    parse_vary, set_goals,
 };
-use semivq::data::Dataset;
 use semivq::gpu::Gpu;
 use semivq::options;
-use semivq::run::{self, RunFolder, io_error, load_data, stored_path};
+use semivq::run::{self, RunFolder, io_error, stored};
 use semivq::{Error, Result};
 use serde_json::{Value, json};
 
-use super::args::{TrainArgs, argument, flags, put};
+use super::args::{PATHS, TrainArgs, argument, flags, put};
 use super::given::Given;
 use super::output::note;
 use super::side::Side;
@@ -64,7 +62,8 @@ pub struct CompareArgs {
     grid: Grid,
     /// Options of `train` given, JSON of a part of its options.
     options: Value,
-    data: Option<PathBuf>,
+    /// Those that are paths.
+    paths: Vec<(&'static str, PathBuf)>,
 }
 
 /// The options of `train` that all runs can share.
@@ -87,7 +86,7 @@ impl Args for CompareArgs {
 impl FromArgMatches for CompareArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut options = json!({});
-        for entry in shared().filter(|e| e.id() != "data") {
+        for entry in shared().filter(|e| !PATHS.contains(&e.id())) {
             if let Some(value) = matches.get_one::<Value>(entry.id()) {
                 put(&mut options, entry, value.clone());
             }
@@ -95,7 +94,10 @@ impl FromArgMatches for CompareArgs {
         Ok(Self {
             grid: Grid::from_arg_matches(matches)?,
             options,
-            data: matches.get_one("data").cloned(),
+            paths: PATHS
+                .into_iter()
+                .filter_map(|id| Some((id, matches.get_one::<PathBuf>(id)?.clone())))
+                .collect(),
         })
     }
 
@@ -146,12 +148,12 @@ impl CompareArgs {
                 None => experiment.vary.push(vary),
             }
         }
-        let data = self.data.as_deref().map(stored_path).transpose()?;
+        let mut given = self.options.clone();
+        for (id, path) in &self.paths {
+            given[id] = json!(stored(path, id)?);
+        }
         for entry in shared() {
-            let value = match (&data, entry.id()) {
-                (Some(data), "data") => Some(json!(data)),
-                _ => entry.of_json(&self.options).cloned(),
-            };
+            let value = entry.of_json(&given).cloned();
             if let Some(value) = value {
                 put(&mut experiment.options, entry, value);
                 // Over the file's; beside a flag it is refused.
@@ -164,7 +166,7 @@ impl CompareArgs {
                 "nothing to compare: give --methods, for example --methods vq,approach1".into(),
             ));
         }
-        experiment.with_absolute_data()
+        experiment.with_absolute_paths()
     }
 }
 
@@ -185,50 +187,6 @@ fn sized(mut experiment: Experiment, before: Option<&Experiment>, software: bool
         }
     }
     experiment
-}
-
-/// Whether the images of the runs that are still to be fit their models and batches: those of the first seed.
-fn check_data(tasks: &[&Task]) -> Result<()> {
-    let mut known: HashMap<String, Dataset> = HashMap::new();
-    for task in tasks {
-        let options = &task.options;
-        let data = match known.entry(data_key(options)) {
-            Entry::Occupied(data) => data.into_mut(),
-            Entry::Vacant(free) => free.insert(load_data(options, None, Path::new(""))?),
-        };
-        let fits = data.validate().and_then(|()| {
-            data.check_size(options.model.granularity())?;
-            if options.batch > data.train.len() {
-                return Err(Error::Config(format!(
-                    "`batch` must be between 1 and the {} training images of `{}`, not {}",
-                    data.train.len(),
-                    data.name,
-                    options.batch
-                )));
-            }
-            Ok(())
-        });
-        fits.map_err(|e| e.about(task.name.clone()))?;
-    }
-    Ok(())
-}
-
-/// Gives the runs that go on for epochs their steps, which take the images.
-fn set_goals(tasks: &mut [Task]) -> Result<()> {
-    let mut known: HashMap<String, usize> = HashMap::new();
-    let epochs = |task: &&mut Task| task.options.epochs.is_some() && task.options.steps.is_none();
-    for task in tasks.iter_mut().filter(epochs) {
-        let images = match known.entry(data_key(&task.options)) {
-            Entry::Occupied(count) => *count.get(),
-            Entry::Vacant(free) => {
-                let data = load_data(&task.options, None, Path::new(""))?;
-                *free.insert(data.train.len())
-            }
-        };
-        let options = task.options.clone().with_goal(images);
-        task.options = options.map_err(|e| e.about(task.name.clone()))?;
-    }
-    Ok(())
 }
 
 /// The experiment that is to be trained, its folder held.

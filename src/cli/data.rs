@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use semivq::data::{Dataset, Source};
 use semivq::models::ModelOptions;
-use semivq::run::{io_error, sheet, stored_path};
+use semivq::run::{io_error, sheet, stored};
 use semivq::train::{RESIDENT, TrainOptions};
 use semivq::{Error, Result, options};
 use serde_json::json;
@@ -67,7 +67,7 @@ impl DataArgs {
 pub fn run(args: &DataArgs, given: &Given) -> Result<ExitCode> {
     let out = args.sheet()?;
     let options = TrainOptions {
-        data: Some(stored_path(&args.data)?),
+        data: Some(stored(&args.data, "data")?),
         image_size: args.image_size,
         skip_bad: args.skip_bad,
         seed: args.seed,

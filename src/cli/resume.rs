@@ -7,7 +7,7 @@ use semivq::data::Dataset;
 use semivq::gpu::Gpu;
 use semivq::run::{
     self, CHECKPOINT, MetricsLog, RunFolder, agreed, load_data, locate, no_run, open_session,
-    options_of, read_state, stored_path, take_weights,
+    options_of, read_state, stored, take_weights,
 };
 use semivq::train::TrainOptions;
 use semivq::{Error, Result};
@@ -63,7 +63,7 @@ fn changed(
         None => options.data.as_deref().map(|stored| locate(stored, near)),
     };
     if let Some(folder) = folder {
-        changed.data = Some(stored_path(&folder)?);
+        changed.data = Some(stored(&folder, "data")?);
     }
     Ok(changed)
 }

@@ -1,6 +1,6 @@
 //! `semivq train`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::time::Instant;
 use semivq::data::{BuiltIn, Dataset};
 use semivq::gpu::Gpu;
 use semivq::run::{
-    self, Evaluated, Observer, RunFolder, UnderWay, charts, load_data, open_session, stored_path,
+    self, Evaluated, Observer, RunFolder, UnderWay, charts, load_data, open_session, stored,
     take_weights,
 };
 use semivq::train::{Evaluation, Session, StepMetrics, Taken, TrainOptions, listed, revive};
@@ -118,8 +118,9 @@ fn start(gpu: &Arc<Gpu>, args: &TrainArgs, given: &Given) -> Result<Run> {
     if let Some(out) = &args.run.out {
         refuse_taken(out, args.run.overwrite)?;
     }
-    options.data = args.data.as_deref().map(stored_path).transpose()?;
-    options.init = args.init.as_deref().map(stored_path).transpose()?;
+    let path = |path: &Option<PathBuf>, name| path.as_ref().map(|p| stored(p, name)).transpose();
+    options.data = path(&args.data, "data")?;
+    options.init = path(&args.init, "init")?;
     options.build_model(1)?;
     let data = read(&options, given)?;
     let options = options.with_goal(data.train.len())?;

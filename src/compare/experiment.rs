@@ -1,13 +1,14 @@
 //! An experiment: what is compared, and whether each point of the grid can be trained.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::point::{Point, spoken};
 use crate::error::{Error, Result};
 use crate::options::{Entry, Flag, Kind, TABLE, typed};
-use crate::run::stored_path;
+use crate::run::stored;
 use crate::train::{Method, TrainOptions};
 
 /// An option that is varied, and its values (JSON).
@@ -288,22 +289,24 @@ impl Experiment {
         Ok(idle.into_iter().map(note).collect())
     }
 
-    /// The folders of images as they are found from any working directory.
+    /// The paths among its options as they are found from any working directory.
     ///
     /// # Errors
-    /// As [`stored_path`].
-    pub fn with_absolute_data(mut self) -> Result<Self> {
-        let absolute = |value: &mut Value| -> Result<()> {
-            if let Some(path) = value.as_str().filter(|p| std::path::Path::new(p).exists()) {
-                *value = stored_path(path.as_ref())?.into();
+    /// As [`stored`].
+    pub fn with_absolute_paths(mut self) -> Result<Self> {
+        for id in ["data", "init"] {
+            let absolute = |value: &mut Value| -> Result<()> {
+                if let Some(path) = value.as_str().filter(|p| Path::new(p).exists()) {
+                    *value = stored(path.as_ref(), id)?.into();
+                }
+                Ok(())
+            };
+            if let Some(value) = self.options.get_mut(id) {
+                absolute(value)?;
             }
-            Ok(())
-        };
-        if let Some(data) = self.options.get_mut("data") {
-            absolute(data)?;
-        }
-        for vary in self.vary.iter_mut().filter(|v| v.option.id() == "data") {
-            vary.values.iter_mut().try_for_each(absolute)?;
+            for vary in self.vary.iter_mut().filter(|v| v.option.id() == id) {
+                vary.values.iter_mut().try_for_each(absolute)?;
+            }
         }
         Ok(self)
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::images::data_key;
 use super::worker::{Outcome, Run, Task};
 use crate::data::Dataset;
 use crate::error::{Error, Result};
@@ -57,9 +58,6 @@ pub enum Event {
 
 /// Data sets by the options that say what they hold, while somebody uses them.
 type Kept = HashMap<String, Dataset>;
-
-/// Options that say what a data set holds.
-const OF_DATA: [&str; 5] = ["data", "seed", "model", "image_size", "skip_bad"];
 
 /// What the threads share.
 struct Shared<'a> {
@@ -209,13 +207,6 @@ impl Shared<'_> {
         self.freed.notify_all();
         result
     }
-}
-
-/// A text that is the same for options of the same images.
-#[must_use]
-pub fn data_key(options: &TrainOptions) -> String {
-    let all = serde_json::to_value(options).unwrap_or_default();
-    OF_DATA.map(|name| all[name].to_string()).join(" ")
 }
 
 /// The images of `options`, read once for all runs that have the same; those that nobody else holds any more are let go.

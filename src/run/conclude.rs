@@ -47,9 +47,15 @@ impl RunFolder {
         lines: &[StepMetrics],
         seconds: Option<f64>,
     ) -> Result<Evaluation> {
-        let test = session.evaluate(&session.data().test).await?;
-        self.clear_results()?;
         let evaluations = EvaluationsLog::read(self.dir(), session.steps_done())?;
+        let of_now = evaluations
+            .last()
+            .filter(|e| e.step == session.steps_done());
+        let test = match of_now {
+            Some(evaluated) => evaluated.test.clone(),
+            None => session.evaluate(&session.data().test).await?,
+        };
+        self.clear_results()?;
         let watch = Watch::over(&evaluations, session.loss(), options.min_delta);
         self.draw(session, options, lines, &evaluations).await?;
         let adapter = session.gpu().adapter_line();

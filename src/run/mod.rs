@@ -42,6 +42,7 @@ mod conclude;
 mod evaluations;
 mod files;
 mod folder;
+mod images;
 mod metrics_log;
 #[cfg(feature = "pictures")]
 pub mod pictures;
@@ -57,9 +58,7 @@ pub use folder::{
     RECONSTRUCTED, RECONSTRUCTIONS, RunFolder, SCHEDULE, SUMMARY, TEST_IMAGE, holds_run,
     read_config, read_next,
 };
+pub use images::{load_data, locate, stored};
 pub use metrics_log::MetricsLog;
-pub use saved::{
-    Saved, agreed, load_data, locate, no_run, open_session, options_of, read_state, stored_path,
-    take_weights,
-};
+pub use saved::{Saved, agreed, no_run, open_session, options_of, read_state, take_weights};
 pub use under_way::{Observer, UnderWay};

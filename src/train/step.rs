@@ -8,13 +8,6 @@ use crate::error::{Error, Result};
 use crate::gpu::{Phase, STEPS_AT_ONCE, StepValues};
 use crate::models::Model;
 
-/// A part of a step's batch on its way to the device.
-struct Row {
-    values: StepValues,
-    /// Whether it is the last one, behind which the parameters move.
-    last: bool,
-}
-
 /// `values` and what the quantisers of `model` add to them.
 fn with_quantizers(values: StepValues, model: &dyn Model, step: u32) -> StepValues {
     let quantizers = model.quantizers();
@@ -124,7 +117,8 @@ impl Session {
         let rows = self.rows(first..first + count);
         let parts = self.exchange_gradients(&rows).await?;
         if self.exchange.is_none() {
-            self.set_rows(&rows[..rows.len().min(STEPS_AT_ONCE)])?;
+            self.plan
+                .set_steps(&self.gpu, &rows[..rows.len().min(STEPS_AT_ONCE)])?;
         }
         let readback = &mut self.reports.readback;
         let slot = readback.slot().ok_or_else(|| Error::Gpu {
@@ -137,17 +131,20 @@ impl Session {
         let mut encoder = command();
         let mut begun = false;
         let mut done = 0;
-        for (i, row) in rows.iter().enumerate() {
+        for i in 0..rows.len() {
+            // Behind the last part of a batch the parameters move.
+            let last = (i + 1).is_multiple_of(self.options.accumulate);
             // With an exchange all but the end of the last row is done.
-            if self.exchange.is_some() && !row.last {
+            if self.exchange.is_some() && !last {
                 continue;
             }
             if i > 0 && i % STEPS_AT_ONCE == 0 && self.exchange.is_none() {
                 let full = std::mem::replace(&mut encoder, command());
                 self.gpu.queue.submit([full.finish()]);
-                self.set_rows(&rows[i..rows.len().min(i + STEPS_AT_ONCE)])?;
+                self.plan
+                    .set_steps(&self.gpu, &rows[i..rows.len().min(i + STEPS_AT_ONCE)])?;
             }
-            for part in if row.last { &parts } else { &before } {
+            for part in if last { &parts } else { &before } {
                 if begun && self.parts.len() > 1 {
                     let full = std::mem::replace(&mut encoder, command());
                     self.gpu.queue.submit([full.finish()]);
@@ -156,7 +153,7 @@ impl Session {
                 self.plan
                     .encode_part(&mut encoder, part.clone(), i % STEPS_AT_ONCE);
             }
-            if row.last {
+            if last {
                 readback.copy(&mut encoder, &slot, done, self.plan.scalars());
                 done += 1;
             }
@@ -174,32 +171,22 @@ impl Session {
         Ok(())
     }
 
-    /// What the device works off for the steps `steps` (from 1): each part of each batch.
-    fn rows(&self, steps: Range<u32>) -> Vec<Row> {
+    /// What the device is told for the steps `steps` (from 1): of each part of each batch.
+    fn rows(&self, steps: Range<u32>) -> Vec<StepValues> {
         let parts = self.options.accumulate;
-        let of_step = |step| {
-            (0..parts).map(move |part| Row {
-                values: self.values_of_part(step, part),
-                last: part + 1 == parts,
-            })
-        };
+        let of_step = |step| (0..parts).map(move |part| self.values_of_part(step, part));
         steps.flat_map(of_step).collect()
-    }
-
-    fn set_rows(&self, rows: &[Row]) -> Result<()> {
-        let values: Vec<_> = rows.iter().map(|row| row.values.clone()).collect();
-        self.plan.set_steps(&self.gpu, &values)
     }
 
     /// With an exchange: submits the step up to its gradients and has them exchanged. Returns the stretches that are
     /// still to be submitted.
-    async fn exchange_gradients(&mut self, rows: &[Row]) -> Result<Vec<Range<usize>>> {
+    async fn exchange_gradients(&mut self, rows: &[StepValues]) -> Result<Vec<Range<usize>>> {
         if self.exchange.is_none() {
             return Ok(self.parts.clone());
         }
         let (before, after) = split(&self.parts, self.plan.phase(Phase::Backward).end);
         for rows in rows.chunks(STEPS_AT_ONCE) {
-            self.set_rows(rows)?;
+            self.plan.set_steps(&self.gpu, rows)?;
             for i in 0..rows.len() {
                 for part in &before {
                     let mut encoder = self.gpu.device.create_command_encoder(&Default::default());

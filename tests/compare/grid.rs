@@ -5,7 +5,7 @@ use std::path::Path;
 use libtest_mimic::Failed;
 
 use super::support::command::{bad, ensure, good};
-use super::{compare, same, text};
+use super::{SMALL, compare, same, text};
 
 /// Methods x values x seeds: a run each, which the other commands take; the table, the plots and the report.
 pub fn a_grid(folder: &Path) -> Result<(), Failed> {
@@ -57,28 +57,10 @@ pub fn a_grid(folder: &Path) -> Result<(), Failed> {
     }
     good(folder, &["eval", "a/runs/vq-num-codes4-s0"])?;
     // A run is what `train` makes of the same options.
-    good(
-        folder,
-        &[
-            "train",
-            "--data",
-            "data",
-            "--batch",
-            "8",
-            "--steps",
-            "6",
-            "--feature-size",
-            "8",
-            "--method",
-            "approach1",
-            "--seed",
-            "1",
-            "--num-codes",
-            "40",
-            "--out",
-            "alone",
-        ],
-    )?;
+    let mut alone = vec!["train", "--method", "approach1", "--seed", "1"];
+    alone.extend(&SMALL[1..]);
+    alone.extend(["--num-codes", "40", "--out", "alone"]);
+    good(folder, &alone)?;
     let run = dir.join("runs/approach1-num-codes40-s1");
     for name in [
         "config.json",
@@ -100,6 +82,49 @@ pub fn a_grid(folder: &Path) -> Result<(), Failed> {
         )?;
     }
     ensure(report.contains("data:image/png;base64,"), "no pictures")
+}
+
+/// What is more than steps: epochs, first weights, evaluations under way, the best of them, an early end.
+pub fn all_that_train_does(folder: &Path) -> Result<(), Failed> {
+    let mut first = vec!["train", "--method", "vq", "--out", "first"];
+    first.extend(&SMALL[1..]);
+    good(folder, &first)?;
+    let how = |init: &'static str| {
+        let how = "--data data --batch 8 --feature-size 8 --epochs 3 --eval-every 2 --keep-best --patience 1 \
+                   --min-delta 1000 --init";
+        let how: Vec<&str> = how.split_whitespace().collect();
+        [how, vec![init]].concat()
+    };
+    let args = |command: &[&'static str], init| [command, &how(init)].concat();
+    let weights = "first/checkpoint.safetensors";
+    let grid = ["compare", "--methods", "vq", "--out", "a"];
+    good(folder, &args(&grid, weights))?;
+    good(
+        folder,
+        &args(&["train", "--method", "vq", "--out", "alone"], weights),
+    )?;
+    let run = folder.join("a/runs/vq-s0");
+    for name in [
+        "config.json",
+        "checkpoint.safetensors",
+        "checkpoint-best.safetensors",
+        "evaluations.jsonl",
+        "metrics.jsonl",
+    ] {
+        let [a, b] = [&run, &folder.join("alone")].map(|d| std::fs::read(d.join(name)));
+        ensure(a? == b?, format!("{name} is not that of the run alone"))?;
+    }
+    // The second evaluation is not smaller by a thousand.
+    let table = text(&folder.join("a/results.csv"))?;
+    let row = table.lines().nth(1).unwrap_or_default();
+    ensure(row.starts_with("vq,0,done,4,"), table.clone())?;
+    let grid = ["compare", "--methods", "vq", "--out", "b"];
+    bad(
+        folder,
+        &args(&grid, "gone.safetensors"),
+        1,
+        "gone.safetensors",
+    )
 }
 
 pub fn side_by_side_as_one_after_the_other(folder: &Path) -> Result<(), Failed> {

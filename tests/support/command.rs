@@ -1,10 +1,11 @@
 //! What the tests of the command line share: running it, and small inputs.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use libtest_mimic::Failed;
+use libtest_mimic::{Arguments, Failed, Trial};
 
 /// A test in a folder of its own.
 pub type Test = fn(&Path) -> Result<(), Failed>;
@@ -110,4 +111,42 @@ pub fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     args.push(out);
     args.extend(more);
     args
+}
+
+/// The files of a folder by their names, as far as equal runs share them.
+pub type Contents = BTreeMap<String, Vec<u8>>;
+
+/// Fails with the first file in which `x` and `y`, the contents of `at`, differ.
+pub fn same_files(at: &Path, x: &Contents, y: &Contents) -> Result<(), Failed> {
+    let names = |m: &Contents| m.keys().cloned().collect::<Vec<_>>();
+    let at = at.display();
+    ensure(
+        names(x) == names(y),
+        format!("{at}: {:?}, {:?}", names(x), names(y)),
+    )?;
+    for (name, bytes) in x {
+        ensure(*bytes == y[name], format!("{at}: {name} differs"))?;
+    }
+    Ok(())
+}
+
+/// Runs `tests`, each in a folder of its own with images in `data`; without an adapter those that are not in
+/// `anywhere` are ignored.
+pub fn run_all(tests: &[(&str, Test)], anywhere: &[&str]) {
+    let mut args = Arguments::from_args();
+    args.test_threads = Some(1);
+    let why = super::gpu().err();
+    if let Some(why) = &why {
+        println!("tests that train are ignored: {why}");
+    }
+    let trials = tests.iter().map(|(name, test)| {
+        let test = *test;
+        Trial::test(*name, move || {
+            let folder = tempfile::tempdir()?;
+            write_data(&folder.path().join("data"), 40);
+            test(folder.path())
+        })
+        .with_ignored_flag(why.is_some() && !anywhere.contains(name))
+    });
+    libtest_mimic::run(&args, trials.collect()).exit();
 }
