@@ -84,7 +84,7 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
     good(folder, &args("whole"))?;
     let whole = began.elapsed().as_millis() as u32;
     let mut random = Lcg(5);
-    let mut seen = BTreeMap::<String, u32>::new();
+    let mut seen = BTreeMap::<&str, u32>::new();
     let (mut kills, mut round) = (0, 0);
     while kills < KILLS {
         let dir = folder.join("killed");
@@ -127,10 +127,10 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
             child.wait()?;
             kills += 1;
             let count = count();
-            let state = match (known || dir.exists(), dir.join("results.csv").exists()) {
-                (_, true) => "writing results".to_owned(),
-                (true, false) => format!("{count} runs ended"),
-                (false, false) => "nothing".to_owned(),
+            let state = match (dir.join("results.csv").exists(), count) {
+                (true, _) => "writing results",
+                (false, 0) => "no run ended",
+                (false, _) => "some runs ended",
             };
             *seen.entry(state).or_default() += 1;
             if part == 3 {
@@ -148,8 +148,9 @@ pub fn kills_at_random_moments(folder: &Path) -> Result<(), Failed> {
         round += 1;
     }
     println!("  {kills} kills, {whole} ms undisturbed: {seen:?}");
+    // How many runs have ended at a kill is the machine's: two that stand side by side may end at one moment.
     ensure(
-        seen.len() >= 4,
-        format!("all kills at one moment: {seen:?}"),
+        seen.len() == 3,
+        format!("no kill in one of three states: {seen:?}"),
     )
 }
