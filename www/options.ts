@@ -89,8 +89,8 @@ export interface QuantizerOptions {
   cb_norm: "none" | "l2" | "l2c";
   /** How the codebook begins: normal (deviation 1), uniform (within sqrt(6 / (K F))) or kmeans (k-means of a warm-up batch). Default: "normal". */
   codebook_init: "normal" | "uniform" | "kmeans";
-  /** What k-means and replacement put on a vector: the effective code, which is searched, or the raw one, as the PyTorch package does. Default: "effective". */
-  placement: "effective" | "raw";
+  /** What k-means and replacement put on a vector: the effective code, which is searched, the raw one, as the PyTorch package does, or (auto) the effective one but with alpha. Default: "auto". */
+  placement: "auto" | "effective" | "raw";
   /** Distance: euclidean or cosine. Default: "euclidean". */
   dist: "euclidean" | "cosine";
   /** No quantisation: the plain autoencoder. */
@@ -206,7 +206,7 @@ export const CONTROLS = [
   { key: "ema_decay", label: "EMA decay", scope: "side", more: true, type: "number", initial: null, min: 0, max: 0.999999, step: "any", help: "Codes follow a moving average of their vectors with this decay instead of a gradient." },
   { key: "inplace_lr", label: "In-place rate", scope: "side", more: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Learning rate of a second, immediate step of the codebook (momentum 0.9); part of VQ-STE++." },
   { key: "replace_below", label: "Replace below", scope: "side", live: true, more: true, type: "number", initial: null, min: 0, max: 1000000, step: "any", help: "A code whose vectors in a step, on average, are fewer than this gets replaced; 0 never." },
-  { key: "placement", label: "Place", scope: "side", more: true, type: "choice", initial: null, choices: ["effective", "raw"], help: "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias." },
+  { key: "placement", label: "Place", scope: "side", more: true, type: "choice", initial: null, choices: ["auto", "effective", "raw"], help: "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias; auto: the former, but with alpha." },
   { key: "simvq", label: "SimVQ", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Freezes the codebook and learns one linear map of it." },
   { key: "no_vq", label: "No quantiser", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "A plain autoencoder: what the reconstruction would be without codes." },
 ] as const;

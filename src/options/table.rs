@@ -238,8 +238,8 @@ pub static TABLE: [Entry; 65] = [
         .more(),
     word("vq", "codebook_init", &["normal", "uniform", "kmeans"], "normal", "How the codebook begins: normal (deviation 1), uniform (within sqrt(6 / (K F))) or kmeans (k-means of a warm-up batch)")
         .side("Codes begin", "Where the codes are at first: drawn with deviation 1, drawn close to 0, or placed by k-means on the first batch."),
-    word("vq", "placement", &["effective", "raw"], "effective", "What k-means and replacement put on a vector: the effective code, which is searched, or the raw one, as the PyTorch package does")
-        .side("Place", "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias.")
+    word("vq", "placement", &["auto", "effective", "raw"], "auto", "What k-means and replacement put on a vector: the effective code, which is searched, the raw one, as the PyTorch package does, or (auto) the effective one but with alpha")
+        .side("Place", "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias; auto: the former, but with alpha.")
         .more(),
     word("vq", "dist", &["euclidean", "cosine"], "euclidean", "Distance: euclidean or cosine")
         .side("Distance", "What nearest means in the codebook search.")

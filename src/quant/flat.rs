@@ -137,7 +137,7 @@ impl Default for VectorQuantConfig {
             norm: Norm::None,
             cb_norm: CodebookNorm::None,
             codebook_init: CodebookInit::Normal,
-            placement: Placement::Effective,
+            placement: Placement::Auto,
             dist: Distance::Euclidean,
             no_vq: false,
         }
@@ -214,7 +214,7 @@ impl VectorQuantConfig {
             || self.codebook_init == CodebookInit::Kmeans;
         if self.simvq
             && placed
-            && self.placement == Placement::Effective
+            && self.placement.effective(self.use_learnable_std)
             && self.feature_size > simvq::MOST
         {
             return refuse(format!(

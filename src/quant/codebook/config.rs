@@ -83,11 +83,26 @@ pub enum CodebookInit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Placement {
-    /// The effective code, which is searched: scale and bias are undone.
+    /// The effective code, but with alpha the raw one: alpha is a function of all codes, so that putting them where
+    /// they belong under the alpha of before makes another alpha, which carries all of them off.
     #[default]
+    Auto,
+    /// The effective code, which is searched: scale and bias are undone.
     Effective,
     /// The stored code, as in the PyTorch package: scale and bias then carry it off.
     Raw,
+}
+
+impl Placement {
+    /// Whether it is the effective code, with `alpha` or without.
+    #[must_use]
+    pub fn effective(self, alpha: bool) -> bool {
+        match self {
+            Self::Auto => !alpha,
+            Self::Effective => true,
+            Self::Raw => false,
+        }
+    }
 }
 
 /// How the gradient of the quantised vector becomes that of the vector.
@@ -336,6 +351,13 @@ impl CodebookConfig {
             | Codes::Averaged { placing, .. }
             | Codes::Mapped { placing, .. } => placing,
         }
+    }
+
+    /// Whether the effective code is what is put on vectors.
+    #[must_use]
+    pub fn places_effective(&self) -> bool {
+        let alpha = matches!(self.transform(), Transform::Alpha { .. });
+        self.placing().placement.effective(alpha)
     }
 
     /// The penalty on alpha, where it is trained with.

@@ -1,8 +1,6 @@
 //! The layer: what is recorded in which order.
 
-use super::config::{
-    CodebookConfig, CodebookInit, Codes, Distance, Estimator, Placement, Rule, Transform,
-};
+use super::config::{CodebookConfig, CodebookInit, Codes, Distance, Estimator, Rule, Transform};
 use super::quantize::{self, Output, Weights};
 use super::stages::{Coded, Stages};
 use super::{alpha, search};
@@ -182,7 +180,7 @@ impl Quantizer for VectorQuant {
         let placing = self.config.placing();
         match placing.init {
             CodebookInit::Kmeans => Start::KMeans {
-                effective: placing.placement == Placement::Effective,
+                effective: self.config.places_effective(),
             },
             CodebookInit::Normal | CodebookInit::Uniform => Start::Drawn,
         }

@@ -2,9 +2,7 @@
 
 use super::affine;
 use super::clusters::{Clusters, clusters};
-use super::config::{
-    CodebookConfig, CodebookInit, CodebookNorm, Codes, Placement, Rule, Transform,
-};
+use super::config::{CodebookConfig, CodebookInit, CodebookNorm, Codes, Rule, Transform};
 use super::replace::{Replacement, replace};
 use super::{alpha, ema, gamma, inplace, simvq};
 use crate::error::Result;
@@ -164,7 +162,7 @@ impl Stages {
         if let Some(how) = config.placing().replace {
             // With a linear map: what it makes of the stored codebook, and the way back.
             let mapped = self.map.map(|by| (self.raw, by));
-            let effective = config.placing().placement == Placement::Effective;
+            let effective = config.places_effective();
             let on = Replacement {
                 z: on.z,
                 vectors: on.vectors,
