@@ -1,21 +1,20 @@
-/** The page: wires the controls, the worker and the views; holds no state of its own but the table's. */
+/** The page: wires the settings, the worker and the views; holds no state of its own but the table's. */
 import "./style.css";
-import { Charts } from "./charts.js";
-import { Controls } from "./controls.js";
-import { Problems } from "./problems.js";
-import type { FromWorker, Kept, Sides, ToWorker } from "./protocol.js";
-import { SIDES, type Setting, type Side, type State, fromHash, initialState, optionsOf, sidesOf, toHash } from "./settings.js";
-import type { PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
-import { CodeMap } from "./views/codemap.js";
+import { EXPERIMENTS, type Experiment, experimentOf, judge } from "./experiments.js";
+import { Exchange } from "./exchange.js";
+import { PastRuns } from "./past.js";
+import { Problems, webGpuAdvice } from "./problems.js";
+import type { FromWorker, Sides, ToWorker } from "./protocol.js";
+import { decode as decodeRecording } from "./recording.js";
+import recordedRun from "./recorded/collapse.run?url";
+import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, nameOf, optionsOf, settingOf, sidesOf, stateOf, toHash } from "./settings.js";
+import { Show } from "./show.js";
+import type { PartialOptions, TrainOptions } from "./trainer.js";
 import { Codebook } from "./views/codebook.js";
-import { Images } from "./views/images.js";
-import { element } from "./views/pixels.js";
-
-const at = <T extends HTMLElement = HTMLElement>(id: string): T => {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
-  return found as T;
-};
+import { Drawer } from "./views/drawer.js";
+import { How } from "./views/how.js";
+import { at, button, element } from "./views/pixels.js";
+import { Studio } from "./views/studio.js";
 
 const problems = new Problems(at("problems"));
 const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
@@ -23,150 +22,237 @@ const send = (message: ToWorker) => worker.postMessage(message);
 
 const { state: given, problems: inAddress } = fromHash(location.hash);
 let state: State = given;
+/** The settings of the run that is shown. */
+let applied: State = { ...state };
+let experiment: Experiment | undefined;
 let running = false;
 let ready = false;
-/** Whether the user's own data is loaded. */
-let ownData = false;
-let kept: Kept | null = null;
-const last: Partial<Record<Side, Quantizer>> = {};
-const numCodes: Record<Side, number> = { a: 256, b: 256 };
-const stepsOf: Record<Side, number> = { a: 0, b: 0 };
+/** Whether there is a GPU at all. */
+let stopped = false;
+/** The run that messages are drawn of, and the one that was asked for last. */
+let current = 0;
+let wanted = 0;
+let judged = false;
+let slowest = 0;
 
 // ------------------------------------------------------------------------------------------ views
 
-const charts = new Charts(at("curves"));
-const images = Object.fromEntries(SIDES.map((side) => [side, new Images(at(`images-${side}`), (index) => {
-  mapSide.value = side;
-  takeMap();
-  codeMap.pick(index);
-  codeMap.open();
-  at("codemap").scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
-})])) as Record<Side, Images>;
+const show = new Show(
+  (index) => {
+    studio.take(index);
+    how.take(index);
+  },
+  (side, code) => studio.choose(side, code),
+);
 const codebooks = Object.fromEntries(SIDES.map((side) => [side, new Codebook(at(`codebook-${side}`), side)])) as Record<Side, Codebook>;
-
-const mapSide = at<HTMLSelectElement>("map-side");
-const shown: Partial<Record<Side, Parameters<CodeMap["update"]>[0]>> = {};
-const decodes = new Map<number, (image: Uint8Array) => void>();
-let request = 0;
-const codeMap = new CodeMap(at("codemap"), {
-  decode: (codes, cells) => new Promise((resolve) => {
-    decodes.set(++request, resolve);
-    send({ kind: "decode", side: mapSide.value as Side, codes, cells, request });
-  }),
-  numCodes: () => numCodes[mapSide.value as Side],
-  counts: () => last[mapSide.value as Side]?.counts,
+const studio = new Studio(at("studio"), send, show);
+const how = new How(at("how"), send, show);
+const past = new PastRuns((runs) => (show.curves.past = runs), (to) => {
+  adopt(to);
+  reset(running);
 });
-at("codemap").addEventListener("pointerdown", () => codeMap.open(), { once: true });
+new IntersectionObserver((entries) => send({ kind: "look", plane: entries.some((e) => e.isIntersecting) })).observe(at("planes"));
 
-function takeMap() {
-  codeMap.reset();
-  const of = shown[mapSide.value as Side];
-  if (of) codeMap.update(of);
-}
-mapSide.addEventListener("change", takeMap);
-
-// --------------------------------------------------------------------------------------- controls
-
-/** Whether settings wait for a reset. */
-function pending(on: boolean) {
-  at("pending").hidden = !on;
-}
+// --------------------------------------------------------------------------------------- settings
 
 function sides(): Sides {
   return Object.fromEntries(sidesOf(state).map((side) => [side, optionsOf(state, side)]));
 }
 
+/** The state as the address has it: an experiment by its name, as long as nothing of it was changed. */
+const addressOf = (of: State) =>
+  experiment && differences(stateOf(experiment.settings), of).length === 0 ? `#experiment=${experiment.id}` : toHash(of);
+
 function writeHash() {
-  history.replaceState(null, "", toHash(state));
+  history.replaceState(null, "", addressOf(state));
 }
 
-function showSides(visible: readonly Side[]) {
-  for (const side of SIDES) {
-    at(`side-${side}`).hidden = !visible.includes(side);
-    at(`controls-${side}`).hidden = !visible.includes(side);
-  }
-  document.body.classList.toggle("alone", visible.length === 1);
-}
-
-function reset(run: boolean) {
-  if (!ready) return;
-  pending(false);
-  problems.clear("options");
-  if (state["data"] === "own" && !ownData) {
-    problems.show("file", "This link's run used files of its owner's: drop your own below. Until then the built-in glyphs stand in.");
-  }
-  for (const side of SIDES) {
-    charts.set(side, []);
-    codebooks[side].reset();
-    delete shown[side];
-  }
-  showSides(sidesOf(state));
-  if (!sidesOf(state).includes(mapSide.value as Side)) mapSide.value = sidesOf(state)[0] ?? "a";
-  codeMap.reset();
-  offer(null);
-  send({ kind: "reset", sides: sides(), hash: toHash(state), builtIn: !(state["data"] === "own" && ownData), run });
+/** Says which settings wait for a reset. */
+function tellPending() {
+  const waiting = differences(applied, state).filter((name) => !(settingOf(name) as Setting).live);
+  const text = waiting.map((name) => describeDifference({ ...state, [name]: applied[name] ?? null }, state));
+  at("pending").hidden = waiting.length === 0;
+  at("pending").textContent = `Waiting for Reset: ${text.join(", ")}.`;
+  at("open-settings").textContent = waiting.length > 0 ? `Settings (${waiting.length})` : "Settings";
 }
 
 function onChange(name: string, setting: Setting) {
   writeHash();
-  if (name === "scale") charts.log = state["scale"] === "log";
+  tellPending();
+  if (name === "scale") show.curves.log = state["scale"] === "log";
+  if (name === "size" || name === "colour") exchange.readAgain();
   if (setting.scope === "page") return;
-  if (setting.live) send({ kind: "change", sides: sides(), hash: toHash(state) });
-  else pending(true);
+  send({ kind: "check", sides: sides() });
+  if (setting.live) {
+    applied[name] = state[name] ?? null;
+    send({ kind: "change", sides: sides(), hash: addressOf(state) });
+    tellLine();
+  }
 }
 
-const controls = new Controls(
-  { shared: at("controls-shared"), a: at("controls-a"), b: at("controls-b"), page: at("controls-page") },
-  state,
-  onChange,
-);
+const drawer = new Drawer(state, onChange);
 
 function adopt(next: State) {
   state = next;
-  controls.refresh(state);
-  charts.log = state["scale"] === "log";
+  drawer.refresh(state);
+  show.curves.log = state["scale"] === "log";
   writeHash();
+  tellPending();
+  if (ready) send({ kind: "check", sides: sides() });
 }
 
-const runButton = at<HTMLButtonElement>("run");
-runButton.addEventListener("click", () => {
-  if (kept) return forget(), reset(true);
-  send({ kind: running ? "pause" : "run" });
-});
-at("step").addEventListener("click", () => (kept ? (forget(), reset(false)) : send({ kind: "step" })));
-at("reset").addEventListener("click", () => {
-  if (kept) forget();
-  reset(running || stepsOf.a + stepsOf.b === 0);
+function openSettings(open: boolean) {
+  at("drawer").hidden = !open;
+  at("open-settings").setAttribute("aria-expanded", String(open));
+  if (open) at("close-settings").focus();
+  else at("open-settings").focus();
+}
+at("open-settings").addEventListener("click", () => openSettings(at("drawer").hidden === true));
+at("close-settings").addEventListener("click", () => openSettings(false));
+at("more").addEventListener("click", () => {
+  const body = at("settings-more");
+  body.hidden = !body.hidden;
+  at("more").setAttribute("aria-expanded", String(!body.hidden));
 });
 at("defaults").addEventListener("click", () => {
+  choose(undefined);
   adopt(initialState());
   reset(true);
 });
-at("evaluate").addEventListener("click", () => send({ kind: "evaluate" }));
+
+// ------------------------------------------------------------------------------------ experiments
+
+function choose(next: Experiment | undefined) {
+  experiment = next;
+  for (const chip of at("experiments").querySelectorAll<HTMLButtonElement>("button")) chip.setAttribute("aria-pressed", String(chip.dataset["id"] === next?.id));
+}
+
+at("experiments").append(...EXPERIMENTS.map((e) => {
+  const chip = button(e.title, () => {
+    const own = Object.fromEntries(["scale", "hidden", "size", "colour"].map((name) => [name, state[name] ?? null]));
+    choose(e);
+    adopt({ ...stateOf(e.settings), ...own });
+    reset(true);
+  });
+  chip.dataset["id"] = e.id;
+  return chip;
+}));
+
+/** The line under the headline: what A and B are, and what was claimed of them. */
+function tellLine() {
+  for (const side of SIDES) at(`title-${side}`).textContent = nameOf(applied, side);
+  show.curves.names = { a: nameOf(applied, "a"), b: nameOf(applied, "b") };
+  const shown = sidesOf(applied);
+  if (!experiment) {
+    at("line").replaceChildren(...shown.flatMap((side) => [
+      element("b", { className: `side-${side}`, textContent: `${side.toUpperCase()}: ${nameOf(applied, side)}` }), ` (${drawer.summaryOf(applied[`${side}.method`])}) `,
+    ]));
+    return;
+  }
+  const { steps, claim } = experiment;
+  const claimed = judged
+    ? judge(experiment, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") }, { a: show.codesOf("a"), b: show.codesOf("b") })
+    : undefined;
+  at("line").replaceChildren(`${experiment.text} `, claimed
+    ? element("span", { className: claimed.holds ? "holds" : "fails", textContent: `After ${steps} steps: ${claimed.figures}${claimed.holds ? ", as claimed." : `, not as claimed (${claim}).`}` })
+    : element("b", { textContent: `After ${steps} steps: ${claim}.` }));
+  at("line").dataset["claim"] = claimed ? (claimed.holds ? "holds" : "fails") : "open";
+}
+
+function judgeClaim() {
+  if (!experiment || judged) return;
+  const steps = experiment.steps;
+  if (!sidesOf(applied).every((side) => (show.curves.historyOf(side).at(-1)?.step ?? 0) >= steps)) return;
+  judged = true;
+  tellLine();
+}
+
+// ------------------------------------------------------------------------------------------- runs
+
+function reset(go: boolean) {
+  if (!ready || stopped) return;
+  problems.clear("options");
+  problems.clear("diverged");
+  let data = String(state["data"]);
+  if (data === "own" && !exchange.owns) {
+    problems.show("left-out", "This run used files of its owner's: drop your own anywhere. Until then the built-in glyphs stand in.");
+    data = "glyphs";
+  }
+  send({ kind: "reset", run: ++wanted, sides: sides(), hash: addressOf(state), data, go });
+}
+
+/** The first message of another run: what was shown becomes a run before. */
+function begin(run: number) {
+  if (run === current) return;
+  past.add(applied, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") });
+  current = run;
+  applied = { ...state };
+  judged = false;
+  slowest = 0;
+  at("recorded").hidden = true;
+  for (const side of SIDES) {
+    at(`evaluation-${side}`).textContent = "";
+    codebooks[side].reset();
+    delete document.body.dataset[`steps${side.toUpperCase()}`];
+  }
+  show.clear();
+  show.sides = sidesOf(applied);
+  studio.reset();
+  how.reset();
+  tellPending();
+  tellLine();
+  past.draw(applied);
+}
+
+const runButton = at<HTMLButtonElement>("run");
+runButton.addEventListener("click", () => send({ kind: running ? "pause" : "run" }));
+at("step").addEventListener("click", () => send({ kind: "step" }));
+for (const id of ["reset", "apply"]) at(id).addEventListener("click", () => reset(running || show.step === 0));
+at("undo").addEventListener("click", () => send({ kind: "undo", run: ++wanted }));
+at("evaluate").addEventListener("click", () => send({ kind: at("evaluate").dataset["busy"] ? "stop" : "evaluate" }));
 at("link").addEventListener("click", async () => {
   writeHash();
   try {
     await navigator.clipboard.writeText(location.href);
-    say("The link to this experiment is in the clipboard.");
+    flash("The link to this experiment is in the clipboard.");
   } catch {
-    say("The address bar holds the link to this experiment.");
+    flash("The address bar holds the link to this experiment.");
   }
 });
+at("choose").addEventListener("click", () => exchange.preview());
 
 window.addEventListener("hashchange", () => {
   const next = fromHash(location.hash);
   for (const message of next.problems) problems.show("options", message);
+  choose(experimentOf(new URLSearchParams(location.hash.slice(1)).get("experiment")));
   adopt(next.state);
   reset(running);
 });
 
+const KEYS: readonly [string, string, () => void][] = [
+  ["space", "run or pause", () => runButton.click()],
+  ["→", "one step", () => at("step").click()],
+  ["R", "reset", () => at("reset").click()],
+  ["U", "undo the reset", () => at("undo").hidden || at("undo").click()],
+  ["S", "settings", () => openSettings(at("drawer").hidden === true)],
+  ["?", "these keys", () => tellKeys()],
+];
+function tellKeys() {
+  at("dialog-title").textContent = "Keys";
+  at("dialog-body").replaceChildren(...KEYS.map(([key, what]) => element("p", {}, element("kbd", { textContent: key }), ` ${what}`)),
+    element("p", { className: "note", textContent: "On pictures, tiles and maps: arrows move, Enter takes what is under the cursor. Escape puts a brush away and closes." }));
+  at<HTMLDialogElement>("dialog").showModal();
+}
+at("keys").addEventListener("click", tellKeys);
 window.addEventListener("keydown", (event) => {
   const target = event.target as HTMLElement;
+  if (event.key === "Escape" && !at("drawer").hidden) return openSettings(false);
   if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
-  if (event.key === " " && !/^(BUTTON|SUMMARY|A)$/.test(target.tagName)) runButton.click();
-  else if (event.key === "ArrowRight") at("step").click();
-  else if (event.key === "r" || event.key === "R") at("reset").click();
-  else return;
+  if (event.key === " " && /^(BUTTON|SUMMARY|A)$/.test(target.tagName)) return;
+  const names: Record<string, string> = { " ": "space", ArrowRight: "→" };
+  const key = KEYS.find(([name]) => name === (names[event.key] ?? event.key.toUpperCase()));
+  if (!key) return;
+  key[2]();
   event.preventDefault();
 });
 
@@ -178,92 +264,51 @@ document.addEventListener("visibilitychange", () => {
       pausedByHiding = true;
       send({ kind: "pause" });
     }
-  } else if (pausedByHiding) {
-    pausedByHiding = false;
-    send({ kind: "run" });
+  } else {
+    void stayAwake();
+    if (pausedByHiding) {
+      pausedByHiding = false;
+      send({ kind: "run" });
+    }
   }
 });
 
-// ------------------------------------------------------------------------------------------ files
-
-function download(name: string, content: Blob) {
-  const link = element("a", { href: URL.createObjectURL(content), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+/** A screen that turns off stops the training on a phone. */
+let lock: WakeLockSentinel | undefined;
+async function stayAwake() {
+  if (running && !document.hidden && (!lock || lock.released)) lock = await navigator.wakeLock?.request("screen").catch(() => undefined);
+  else if (!running) await lock?.release();
 }
-
-at("csv").addEventListener("click", () => download("semivq.csv", new Blob([charts.csv()], { type: "text/csv" })));
-at("png").addEventListener("click", async () => {
-  const blob = await charts.png();
-  if (blob) download("semivq.png", blob);
-});
-for (const side of SIDES) {
-  at(`save-${side}`).addEventListener("click", () => send({ kind: "save", side }));
-  const picker = at<HTMLInputElement>(`load-${side}`);
-  picker.addEventListener("change", () => {
-    const files = [...(picker.files ?? [])];
-    if (files.length > 0) send({ kind: "load", side, files });
-    picker.value = "";
-  });
-}
-
-function takeFiles(files: File[]) {
-  if (files.length === 0) return;
-  problems.clear("file");
-  const checkpoint = files.filter((file) => file.name.endsWith(".safetensors"));
-  if (checkpoint.length > 0) return send({ kind: "load", side: sidesOf(state)[0] ?? "a", files: checkpoint });
-  send({
-    kind: "data", files, colour: state["colour"] === "colour",
-    size: state["size"] as number, seed: state["seed"] as number,
-  });
-}
-const picker = at<HTMLInputElement>("files");
-picker.addEventListener("change", () => {
-  takeFiles([...(picker.files ?? [])]);
-  picker.value = "";
-});
-window.addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("dragging");
-});
-window.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dragging");
-});
-window.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dragging");
-  takeFiles([...(event.dataTransfer?.files ?? [])]);
-});
-
-// ------------------------------------------------------------------------------------ an old run
-
-function offer(run: Kept | null) {
-  kept = run;
-  at("offer").hidden = run === null;
-  if (!run) return;
-  const minutes = Math.round((Date.now() - run.time) / 60_000);
-  const ago = minutes < 1 ? "a moment ago" : minutes < 60 ? `${minutes} min ago` : `on ${new Date(run.time).toLocaleString()}`;
-  at("offer-text").textContent = `There is a run that was saved here ${ago}, at step ${run.step}.`;
-}
-
-function forget() {
-  offer(null);
-  send({ kind: "forget" });
-}
-at("go-on").addEventListener("click", () => {
-  offer(null);
-  send({ kind: "go-on" });
-});
-at("afresh").addEventListener("click", () => {
-  forget();
-  reset(true);
-});
 
 // --------------------------------------------------------------------------------------- messages
 
-function say(text: string) {
+let base = "";
+let flashed = 0;
+/** Says something for some seconds, whatever comes. */
+function flash(text: string) {
   at("status").textContent = text;
+  clearTimeout(flashed);
+  flashed = setTimeout(() => {
+    flashed = 0;
+    at("status").textContent = base;
+  }, 5000);
 }
+
+function say(text: string) {
+  base = text;
+  if (flashed === 0 && at("status").textContent !== text) at("status").textContent = text;
+}
+
+const exchange = new Exchange({
+  send, problems, flash,
+  state: () => state,
+  curves: show.curves,
+  onData: () => {
+    choose(undefined);
+    adopt({ ...state, data: "own" });
+    reset(true);
+  },
+});
 
 /** Options of a checkpoint as settings of one side. */
 function adoptOptions(side: Side, options: TrainOptions | PartialOptions) {
@@ -284,108 +329,170 @@ function adoptOptions(side: Side, options: TrainOptions | PartialOptions) {
     }
   }
   if (options.method) next[`${side}.method`] = options.method;
+  choose(undefined);
   adopt(next);
+  applied = { ...state };
+  tellLine();
+  tellPending();
+}
+
+/** Plays the recorded run until there is something live; for good where there will not be. */
+async function playRecorded(text: string, again: boolean) {
+  try {
+    const answer = await fetch(recordedRun);
+    const recording = await decodeRecording(new Uint8Array(await answer.arrayBuffer()));
+    if (current > 0) return;
+    at("recorded").textContent = `${text} (recorded on ${recording.adapter}, ${recording.date})`;
+    at("recorded").hidden = false;
+    show.play(recording, again);
+  } catch (error) {
+    console.warn("semivq: the recorded run could not be played:", error);
+  }
+}
+
+function onState(message: Extract<FromWorker, { kind: "state" }>) {
+  running = message.running;
+  document.body.dataset["running"] = String(running);
+  runButton.textContent = running ? "Pause" : "Run";
+  show.running = running;
+  void stayAwake();
+  const { stepsPerSecond, imagesPerSecond } = message;
+  const digits = stepsPerSecond < 10 ? 1 : 0;
+  at("speed").textContent = running && stepsPerSecond > 0
+    ? `step ${show.curves.historyOf(sidesOf(applied)[0] ?? "a").at(-1)?.step.toLocaleString() ?? 0} · ${stepsPerSecond.toFixed(digits)} steps/s · ${Math.round(imagesPerSecond).toLocaleString()} images/s` : "";
+  say(message.busy ? `${message.busy} ..` : running ? "training" : "paused");
 }
 
 worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
+  // What an earlier run still had to say.
+  if ("run" in message && typeof message.run === "number" && message.run < current) return;
   switch (message.kind) {
     case "ready":
       ready = true;
-      controls.methods = message.methods;
-      controls.granularity = message.granularity;
-      at("adapter").textContent = message.software ? `${message.adapter || "software adapter"} (runs on the processor: slow)` : message.adapter || "GPU";
-      if (message.kept) {
-        offer(message.kept);
-        say("Go on with the saved run, or start afresh.");
-      } else {
-        reset(true);
-      }
-      break;
-    case "built":
-      numCodes[message.side] = message.built.options.vq.num_codes;
-      stepsOf[message.side] = message.built.step;
-      controls.showEffective(message.side, message.built.options);
-      charts.set(message.side, message.history);
-      codebooks[message.side].reset();
-      at(`title-${message.side}`).textContent = `${message.side.toUpperCase()}: ${message.built.options.method}`;
-      at(`figures-${message.side}`).textContent = `${message.built.parameters.toLocaleString()} parameters`;
-      at("data-name").textContent = `${message.data.name}: ${message.data.train.toLocaleString()} images to train, ${message.data.test.toLocaleString()} to test, ${message.data.shape.slice(1).join(" × ")} ${message.data.shape[0] === 1 ? "grey" : "colour"}`;
-      break;
-    case "metrics": {
-      charts.add(message.side, message.metrics);
-      const newest = message.metrics.at(-1);
-      if (!newest) break;
-      stepsOf[message.side] = newest.step;
-      document.body.dataset[`steps${message.side.toUpperCase()}`] = String(newest.step);
-      const parts = [`step ${newest.step.toLocaleString()}`, `rec loss ${newest.rec_loss.toFixed(4)}`];
-      if (newest.perplexity !== undefined) parts.push(`perplexity ${newest.perplexity.toFixed(1)}`);
-      if (newest.active_ratio !== undefined) parts.push(`active ${newest.active_ratio.toFixed(1)} %`);
-      at(`figures-${message.side}`).textContent = parts.join(" · ");
-      break;
-    }
-    case "shown":
-      shown[message.side] = message.shown;
-      images[message.side].draw(message.shown);
-      if (message.side === mapSide.value) codeMap.update(message.shown);
-      break;
-    case "quantizer":
-      last[message.side] = message.quantizer;
-      codebooks[message.side].draw(message.quantizer, message.step);
-      break;
-    case "evaluation": {
-      const { l1, mse, perplexity, images: count } = message.evaluation;
-      at(`evaluation-${message.side}`).textContent = `all ${count.toLocaleString()} test images: l1 ${l1.toFixed(4)}, mse ${mse.toFixed(4)}${perplexity === null ? "" : `, perplexity ${perplexity.toFixed(2)}`}`;
-      break;
-    }
-    case "state":
-      running = message.running;
-      document.body.dataset["running"] = String(running);
-      runButton.textContent = running ? "Pause" : "Run";
-      runButton.setAttribute("aria-pressed", String(running));
-      at("speed").textContent = running && message.imagesPerSecond > 0 ? `${Math.round(message.imagesPerSecond).toLocaleString()} images/s` : "";
-      say(message.busy ? `${message.busy} ..` : running ? "training" : "paused");
-      break;
-    case "decoded":
-      decodes.get(message.request)?.(message.image);
-      decodes.delete(message.request);
-      break;
-    case "saved":
-      download(`semivq-${message.side}-${message.step}.safetensors`, new Blob([message.bytes as Uint8Array<ArrayBuffer>]));
+      drawer.methods = message.methods;
+      drawer.granularity = message.granularity;
+      at("adapter").textContent = message.software ? `${message.adapter || "software adapter"} (on the processor: slow)` : message.adapter || "your GPU";
+      send({ kind: "check", sides: sides() });
+      // A visit that comes back goes on; an address that says something else is followed.
+      if (message.kept && (location.hash === "" || atStart === message.kept.hash)) send({ kind: "undo", run: ++wanted });
+      else reset(true);
       break;
     case "went-on": {
       const next = fromHash(message.hash);
+      choose(experimentOf(new URLSearchParams(message.hash.slice(1)).get("experiment")));
+      exchange.owns ||= message.own;
       adopt(next.state);
-      ownData = state["data"] === "own";
-      showSides(SIDES.filter((side) => message.options[side]));
+      begin(message.run);
+      applied = { ...state };
+      tellLine();
       break;
     }
+    case "built":
+      begin(message.run);
+      drawer.showEffective(message.side, message.built.options);
+      show.curves.set(message.side, message.history);
+      exchange.describe(message.data);
+      break;
+    case "originals":
+      show.originals = message.originals;
+      studio.originals = message.originals;
+      break;
+    case "metrics": {
+      show.addMetrics(message.side, message.metrics);
+      const newest = message.metrics.at(-1);
+      if (newest) document.body.dataset[`steps${message.side.toUpperCase()}`] = String(newest.step);
+      judgeClaim();
+      break;
+    }
+    case "moment": {
+      const start = performance.now();
+      show.add(message.moment);
+      studio.update();
+      how.update();
+      slowest = Math.max(slowest, performance.now() - start);
+      document.body.dataset["drawing"] = slowest.toFixed(1);
+      break;
+    }
+    case "plane":
+      codebooks[message.side].draw(message.quantizer, message.step);
+      break;
+    case "evaluation": {
+      const { evaluation: e, done, of, side } = message;
+      at(`evaluation-${side}`).textContent = e
+        ? `${side.toUpperCase()}, all ${e.images.toLocaleString()} test images at step ${show.curves.historyOf(side).at(-1)?.step.toLocaleString() ?? 0}: l1 ${e.l1.toFixed(4)}, mse ${e.mse.toFixed(4)}${e.psnr === null ? "" : `, psnr ${e.psnr.toFixed(2)} dB`}${e.ssim === null ? "" : `, ssim ${e.ssim.toFixed(3)}`}${e.perplexity === null ? "" : `, perplexity ${e.perplexity.toFixed(2)}`}`
+        : of > 0 ? `${side.toUpperCase()}: ${done.toLocaleString()} of ${of.toLocaleString()} test images ..` : "";
+      at("evaluate").dataset["busy"] = e === null && of > 0 ? "yes" : "";
+      at("evaluate").textContent = e === null && of > 0 ? "Stop the evaluation" : "Evaluate on all test images";
+      break;
+    }
+    case "diverged": {
+      const loss = Number.isFinite(message.loss) ? message.loss.toPrecision(3) : "no number";
+      const text = `${message.side.toUpperCase()} has diverged at step ${message.step.toLocaleString()}: its loss is ${loss}. A lower learning rate helps most.`;
+      problems.show("diverged", text, message.back === null ? [] : [{
+        text: `Back to step ${message.back.toLocaleString()}`,
+        do: () => send({ kind: "back", run: current }),
+      }]);
+      break;
+    }
+    case "refused":
+      wanted = Math.max(wanted, current);
+      problems.show("options", message.message);
+      break;
+    case "undoable":
+      at("undo").hidden = message.step === null;
+      at("undo").textContent = message.step === null ? "" : `Back to step ${message.step.toLocaleString()} of the run before`;
+      break;
+    case "state":
+      onState(message);
+      break;
+    case "checked":
+      for (const side of SIDES) {
+        const checked = message.sides[side];
+        if (checked) drawer.checked(side, checked);
+      }
+      break;
+    case "decoded":
+    case "sketched":
+      studio.hear(message);
+      break;
+    case "explained":
+      how.hear(message);
+      break;
     case "loaded":
       adoptOptions(message.side, message.options);
-      send({ kind: "address", hash: toHash(state) });
-      say(`the checkpoint is at step ${message.step}; Run goes on with it`);
-      break;
-    case "data":
-      ownData = true;
-      state["data"] = "own";
-      controls.refresh(state);
-      writeHash();
-      if (message.skipped.length > 0) problems.show("file", `Left out: ${message.skipped.slice(0, 8).join("; ")}${message.skipped.length > 8 ? `; and ${message.skipped.length - 8} more` : ""}.`);
-      reset(true);
+      send({ kind: "address", hash: addressOf(state) });
+      flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
     case "kept":
       at("kept").textContent = `saved at step ${message.step}`;
       break;
     case "problem":
-      problems.show(message.problem, message.message);
-      if (message.problem === "no-webgpu" || message.problem === "no-adapter") {
-        document.body.classList.add("stopped");
-        say("stopped");
-      }
+      if (message.problem === "no-webgpu" || message.problem === "no-adapter") stop(message.problem, message.message);
+      else problems.show(message.problem, message.message);
       break;
+    default:
+      exchange.hear(message);
   }
 };
+
+/** No GPU: the recorded run is what there is. */
+function stop(problem: "no-webgpu" | "no-adapter", message: string) {
+  if (current > 0) return problems.show(problem, message);
+  stopped = true;
+  say("stopped");
+  for (const control of document.querySelectorAll<HTMLButtonElement>("#buttons button, #experiments button, #apply, #evaluate, #choose")) control.disabled = true;
+  const what = problem === "no-webgpu" ? "This is a recorded run: this browser has no WebGPU." : "This is a recorded run: no GPU could be opened.";
+  void playRecorded(`${what} ${webGpuAdvice(navigator.userAgent, isSecureContext)}`, true);
+}
+
 worker.onerror = (event) => problems.show("other", event.message || "the worker could not be loaded; serve the page over http, not from a file");
 
+/** The address that the page was opened with. */
+const atStart = location.hash;
 for (const message of inAddress) problems.show("options", message);
+const named = new URLSearchParams(atStart.slice(1)).get("experiment");
+choose(experimentOf(named) ?? (atStart === "" ? EXPERIMENTS[0] : undefined));
 adopt(state);
-showSides(sidesOf(state));
+show.sides = sidesOf(state);
+tellLine();
+if (atStart === "") void playRecorded("A recorded run, until the shaders are ready", false);

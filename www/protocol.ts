@@ -1,20 +1,42 @@
 /** What the page and the worker say to each other. */
-import type { Evaluation, Metrics, MethodInfo, PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
+import type { Evaluation, MethodInfo, Metrics, PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
 import type { Side } from "./settings.js";
 
 /** What makes a run: the options of each side that is shown. */
 export type Sides = Partial<Record<Side, PartialOptions>>;
 
-/** Test images, theirs reconstructions and codes. */
-export interface Shown {
-  /** [C, H, W] of an image. */
-  shape: [number, number, number];
+/** [C, H, W] of an image. */
+export type Shape = [number, number, number];
+
+/** The test images that are shown. */
+export interface Originals {
+  shape: Shape;
   count: number;
-  originals: Uint8Array;
   images: Uint8Array;
+}
+
+/** One side at one step: what its views are drawn from. */
+export interface SideMoment {
+  /** Reconstructions of the originals. */
+  images: Uint8Array;
+  /** Code of each cell of each of them. */
   codes: Uint32Array;
-  /** [H, W] of an image's codes; empty without a quantiser. */
+  /** [H, W] of an image's codes; [0, 0] without a quantiser. */
   cells: [number, number];
+  /** What each code decodes to, [K, C, t, t]; empty without a quantiser. */
+  tiles: Uint8Array;
+  /** t. */
+  tile: number;
+  /** Steps since each code was used last, [K]. */
+  ages: Float32Array;
+  /** Vectors of each code over the last epoch's worth of them, [K]. */
+  counts: Float32Array;
+}
+
+/** Both sides at one step. */
+export interface Moment {
+  step: number;
+  sides: Partial<Record<Side, SideMoment>>;
 }
 
 /** A side that is ready. */
@@ -27,7 +49,7 @@ export interface Built {
 
 export interface DataInfo {
   name: string;
-  shape: [number, number, number];
+  shape: Shape;
   train: number;
   test: number;
 }
@@ -39,38 +61,89 @@ export interface Kept {
   step: number;
 }
 
-export type ProblemKind = "no-webgpu" | "no-adapter" | "lost" | "memory" | "file" | "slept" | "options" | "storage" | "other";
+/** Whether a side's options can be, and which of them do nothing, with the reason. */
+export interface Checked {
+  error: string | null;
+  idle: Record<string, string>;
+}
+
+/** A stroke's picture as a side draws it. */
+export interface Sketched {
+  image: Uint8Array;
+  codes: Uint32Array;
+  cells: [number, number];
+}
+
+/** How the vectors of one image find their codes. */
+export interface Explained {
+  side: Side;
+  cells: [number, number];
+  /** x and y of each vector, and of each code, on one plane. */
+  vectors: Float32Array;
+  codes: Float32Array;
+  /** The three nearest codes of each vector, and their distances. */
+  nearest: Uint32Array;
+  distances: Float32Array;
+}
+
+export type ProblemKind =
+  | "no-webgpu" | "no-adapter" | "lost" | "memory" | "file" | "left-out" | "slept" | "options" | "storage" | "other" | "diverged";
 
 export type ToWorker =
-  | { kind: "reset"; sides: Sides; hash: string; builtIn: boolean; run: boolean }
+  | { kind: "reset"; run: number; sides: Sides; hash: string; data: string; go: boolean }
+  | { kind: "undo"; run: number }
+  /** Back to the last save before a divergence. */
+  | { kind: "back"; run: number }
   | { kind: "run" }
   | { kind: "pause" }
   | { kind: "step" }
   | { kind: "change"; sides: Sides; hash: string }
+  | { kind: "check"; sides: Sides }
   | { kind: "data"; files: File[]; colour: boolean; size: number; seed: number }
+  /** Which test images are shown. */
+  | { kind: "show"; indices: number[] }
+  | { kind: "preview"; count: number }
   | { kind: "decode"; side: Side; codes: Int32Array; cells: [number, number]; request: number }
+  | { kind: "sketch"; image: Uint8Array; request: number }
+  | { kind: "explain"; side: Side; image: Uint8Array; request: number }
+  /** Whether the plane of vectors and codes is in sight. */
+  | { kind: "look"; plane: boolean }
   | { kind: "save"; side: Side }
   /** A checkpoint; one of a run's folder with the file of its training state. */
   | { kind: "load"; side: Side; files: File[] }
-  | { kind: "go-on" }
-  | { kind: "forget" }
   | { kind: "keep" }
   /** The address that goes with the run as it is, for the autosave. */
   | { kind: "address"; hash: string }
-  | { kind: "evaluate" };
+  | { kind: "evaluate" }
+  /** Stops the evaluation. */
+  | { kind: "stop" };
+
+/** Of which run a message tells: what an earlier one left is no longer drawn. */
+interface OfRun {
+  run: number;
+}
 
 export type FromWorker =
   | { kind: "ready"; adapter: string; software: boolean; methods: MethodInfo[]; granularity: number; kept: Kept | null }
-  | { kind: "built"; side: Side; built: Built; data: DataInfo; history: Metrics[] }
-  | { kind: "metrics"; side: Side; metrics: Metrics[] }
-  | { kind: "shown"; side: Side; shown: Shown }
-  | { kind: "quantizer"; side: Side; step: number; quantizer: Quantizer }
-  | { kind: "evaluation"; side: Side; evaluation: Evaluation }
-  | { kind: "state"; running: boolean; busy: string; imagesPerSecond: number; slices: number }
+  | OfRun & { kind: "built"; side: Side; built: Built; data: DataInfo; history: Metrics[] }
+  | OfRun & { kind: "originals"; originals: Originals }
+  | OfRun & { kind: "metrics"; side: Side; metrics: Metrics[] }
+  | OfRun & { kind: "moment"; moment: Moment }
+  | OfRun & { kind: "plane"; side: Side; step: number; quantizer: Quantizer }
+  | OfRun & { kind: "evaluation"; side: Side; evaluation: Evaluation | null; done: number; of: number }
+  | OfRun & { kind: "diverged"; side: Side; step: number; loss: number; back: number | null }
+  /** A reset that was refused: the run stands as it was. */
+  | OfRun & { kind: "refused"; message: string }
+  | { kind: "undoable"; step: number | null }
+  | { kind: "state"; running: boolean; busy: string; imagesPerSecond: number; stepsPerSecond: number }
+  | { kind: "checked"; sides: Partial<Record<Side, Checked>> }
   | { kind: "decoded"; request: number; image: Uint8Array }
+  | { kind: "sketched"; request: number; sides: Partial<Record<Side, Sketched>> }
+  | { kind: "explained"; request: number; explained: Explained | null }
   | { kind: "saved"; side: Side; step: number; bytes: Uint8Array }
-  | { kind: "went-on"; hash: string; options: Sides }
+  | OfRun & { kind: "went-on"; hash: string; options: Sides; own: boolean }
   | { kind: "loaded"; side: Side; options: TrainOptions; step: number }
   | { kind: "data"; data: DataInfo; skipped: string[] }
+  | { kind: "previewed"; shape: Shape; count: number; images: Uint8Array }
   | { kind: "kept"; step: number; time: number }
   | { kind: "problem"; problem: ProblemKind; message: string };

@@ -1,36 +1,40 @@
 /** One side's run: its trainer, what it has reported, and what the page sees of it. */
 import { History } from "./history.js";
-import type { Built, DataInfo, Shown } from "./protocol.js";
+import type { Built, DataInfo, Explained, Originals, SideMoment, Sketched } from "./protocol.js";
+import type { Side } from "./settings.js";
 import type { SavedSide } from "./store.js";
+import { Tiles } from "./tiles.js";
 import { type GpuDevice, type Metrics, type PartialOptions, type Quantizer, Trainer, type TrainingData } from "./trainer.js";
+import { Watch } from "./watch.js";
 
 /** Vectors of the last batch that the page draws. */
 const POINTS = 1500;
 
 export class Run {
   #fresh: Metrics[] = [];
-  #originals: Uint8Array;
-  #count: number;
+  #tiles: Tiles;
+  readonly watch = new Watch();
 
   private constructor(
     readonly trainer: Trainer,
     readonly history: History,
+    onStep: () => void,
   ) {
-    const { data, device } = trainer;
-    this.#count = Math.min(device.software ? 8 : 16, data.test);
-    this.#originals = data.testImages(0, this.#count);
+    this.#tiles = new Tiles(trainer, trainer.describe().codes);
     trainer.onMetrics = (metrics) => {
       this.#fresh.push(metrics);
       this.history.add(metrics);
+      this.watch.see(metrics);
+      onStep();
     };
   }
 
-  /** A new run, or one that goes on from a save. */
-  static async create(options: PartialOptions, data: TrainingData, device: GpuDevice, from?: SavedSide): Promise<Run> {
+  /** A new run, or one that goes on from a save; `onStep` hears of each step that is done. */
+  static async create(options: PartialOptions, data: TrainingData, device: GpuDevice, onStep: () => void, from?: SavedSide): Promise<Run> {
     // A software adapter gets little to do, so that something moves.
     const trainer = await Trainer.create({ batch: device.software ? 16 : 64, ...options, data, device });
     if (from) await trainer.load(from.checkpoint);
-    return new Run(trainer, new History(from?.history.slice()));
+    return new Run(trainer, new History(from?.history.slice()), onStep);
   }
 
   get step(): number {
@@ -59,14 +63,38 @@ export class Run {
     return { checkpoint, history: this.history.entries.slice() };
   }
 
-  /** Test images with their reconstructions and codes, and what the quantiser holds. */
-  async views(): Promise<{ shown: Shown; quantizer: Quantizer }> {
-    const { shape } = this.trainer.data;
-    const { images, codes } = await this.trainer.view(this.#originals);
-    const shown: Shown = {
-      shape, images, codes, originals: this.#originals, count: this.#count,
-      cells: codes.length > 0 ? this.trainer.describe().cells : [0, 0],
+  /** [H, W] of an image's codes; none without a quantiser. */
+  #cells(): [number, number] {
+    const { codes, cells } = this.trainer.describe();
+    return codes > 0 ? cells : [0, 0];
+  }
+
+  /** What the views are drawn from. */
+  async moment(originals: Originals): Promise<SideMoment> {
+    const { images, codes } = await this.trainer.view(originals.images);
+    const { counts, ages } = await this.trainer.usage();
+    await this.#tiles.refresh(ages, this.step);
+    return {
+      images, codes, cells: this.#cells(), tiles: this.#tiles.pixels.slice(), tile: this.#tiles.size,
+      // Before the first step every code is as old as any other.
+      ages: ages.length > 0 ? ages : new Float32Array(this.#tiles.codes).fill(Infinity),
+      counts: counts.length > 0 ? counts : new Float32Array(this.#tiles.codes),
     };
-    return { shown, quantizer: await this.trainer.quantizer(POINTS) };
+  }
+
+  plane(): Promise<Quantizer> {
+    return this.trainer.quantizer(POINTS);
+  }
+
+  /** One image, there and back. */
+  async sketch(image: Uint8Array): Promise<Sketched> {
+    const { images, codes } = await this.trainer.view(image);
+    return { image: images, codes, cells: this.#cells() };
+  }
+
+  async explain(side: Side, image: Uint8Array): Promise<Explained | null> {
+    const cells = this.#cells();
+    const explained = cells[0] > 0 ? await this.trainer.explain(image) : null;
+    return explained && { side, cells, ...explained };
   }
 }

@@ -2,6 +2,7 @@
  * The table of state: the options' controls (`options.ts`, made of the core's table) and the page's own. The address's
  * hash and reset are made from it, too.
  */
+import { experimentOf } from "./experiments.js";
 import { CONTROLS, type Method, type PartialOptions } from "./options.js";
 
 /** A side of the comparison. */
@@ -45,13 +46,21 @@ export type Setting = NumberSetting | ChoiceSetting;
 /** A value; null leaves it to the method. */
 export type Value = number | string | null;
 
+/** The built-in images, by the name that the address has; and the user's. */
+export const DATA: Readonly<Record<string, string>> = {
+  glyphs: "glyphs, 28 × 28 grey",
+  scenes: "scenes, 32 × 32 colour",
+  scenes64: "scenes, 64 × 64 colour",
+  own: "your own files",
+};
+
 export const SETTINGS: readonly Setting[] = [
   { key: "show", label: "Show", scope: "shared", type: "choice", initial: "both", choices: ["both", "a", "b"], help: "Two methods side by side on the same batches, or one alone, which then trains twice as fast." },
+  { key: "data", label: "Images", scope: "shared", type: "choice", initial: "glyphs", choices: Object.keys(DATA), help: "What is learned: built-in images, or your own files, which stay on this machine; drop them anywhere." },
   ...CONTROLS,
-  { key: "data", label: "Data", scope: "shared", type: "choice", initial: "glyphs", choices: ["glyphs", "own"], help: "The images: built-in glyphs, or your own files, which stay on this machine." },
-  { key: "colour", label: "Images as", scope: "page", type: "choice", initial: "grey", choices: ["grey", "colour"], help: "How image files that you drop are read; also fixes the model's channels." },
+  { key: "colour", label: "Read files as", scope: "page", type: "choice", initial: "grey", choices: ["grey", "colour"], help: "How image files that you drop are read; what has been read is read again." },
   { key: "size", label: "Image size", scope: "page", type: "number", initial: 32, min: 8, max: 256, step: 1, whole: true, granular: true, help: "Image files that you drop are cropped to a centred square and resized to this many pixels." },
-  { key: "scale", label: "Curves", scope: "page", type: "choice", initial: "linear", choices: ["linear", "log"], help: "Scale of the losses and the perplexity." },
+  { key: "scale", label: "Curves", scope: "page", type: "choice", initial: "linear", choices: ["linear", "log"], help: "Scale of the losses." },
   { key: "hidden", label: "When hidden", scope: "page", type: "choice", initial: "go on", choices: ["go on", "pause"], help: "What training does while another tab is in front." },
 ];
 
@@ -84,9 +93,41 @@ export function inLabels(text: string): string {
 export function initialState(): State {
   const state: State = {};
   for (const [name, setting] of BY_NAME) state[name] = setting.initial;
-  state["b.method"] = "approach1++";
-  state["b.replace_freq"] = 20;
+  state["b.method"] = "replace";
   return state;
+}
+
+/** A fresh page's state with an experiment's settings. */
+export function stateOf(settings: Partial<State>): State {
+  return { ...initialState(), ...settings } as State;
+}
+
+/** Names of the settings in which two states differ, without the page's own. */
+export function differences(from: State, to: State): string[] {
+  return [...BY_NAME.keys()].filter((name) => settingOf(name)?.scope !== "page" && (from[name] ?? null) !== (to[name] ?? null));
+}
+
+/** A value in words. */
+export function inWords(name: string, value: Value | undefined): string {
+  if (value === null || value === undefined) return "by method";
+  if (name === "data") return DATA[String(value)] ?? String(value);
+  return String(value).replaceAll("_", " ");
+}
+
+/** What is other in a state than in the one before, in words: "Beta .97 -> .5". */
+export function describeDifference(from: State, to: State): string {
+  const one = (name: string) => {
+    const side = name[1] === "." ? `${name[0]?.toUpperCase()}: ` : "";
+    return `${side}${settingOf(name)?.label} ${inWords(name, from[name])} → ${inWords(name, to[name])}`;
+  };
+  return differences(from, to).map(one).join(", ") || "the same settings";
+}
+
+/** What a side is: its method, and what is set besides. */
+export function nameOf(state: State, side: Side): string {
+  const own = SETTINGS.filter((s) => s.scope === "side" && s.key !== "method" && (state[`${side}.${s.key}`] ?? null) !== null);
+  const said = own.map((s) => `${s.label.toLowerCase()} ${inWords(s.key, state[`${side}.${s.key}`])}`);
+  return [String(state[`${side}.method`]), ...said].join(", ");
 }
 
 /** A text as a value, or why it is none; `granularity` is the model's, 1 until the core has told it. */
@@ -124,9 +165,13 @@ export function toHash(state: State): string {
 
 /** The hash as a state, and what could not be used of it. */
 export function fromHash(hash: string): { state: State; problems: string[] } {
-  const state = initialState();
   const problems: string[] = [];
   const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const id = given.get("experiment");
+  const experiment = experimentOf(id);
+  if (id !== null && !experiment) problems.push(`the address names the experiment "${id}", which there is not`);
+  given.delete("experiment");
+  const state = stateOf(experiment?.settings ?? {});
   // A link that says anything of a side says all of it.
   for (const side of SIDES) {
     if (!given.has(`${side}.method`)) continue;

@@ -13,7 +13,8 @@ export interface SavedSession {
   /** Milliseconds since 1970. */
   time: number;
   step: number;
-  builtIn: boolean;
+  /** The images: those built in by name, or `own`. */
+  data: string;
   sides: Partial<Record<Side, SavedSide>>;
 }
 
@@ -27,7 +28,14 @@ export interface SavedData {
 let opened: ReturnType<typeof createStore> | undefined;
 const store = () => (opened ??= createStore("semivq", "session"));
 
-export const readSession = () => get<SavedSession>("session", store());
+/** What former versions wrote had `builtIn` in place of `data`. */
+type Read = SavedSession & { builtIn?: boolean };
+
+export async function readSession(): Promise<SavedSession | undefined> {
+  const saved = await get<Read>("session", store());
+  if (saved) saved.data ??= saved.builtIn === false ? "own" : "glyphs";
+  return saved;
+}
 export const readData = () => get<SavedData>("data", store());
 
 /** Writes both in one transaction, so that they always fit each other. */
@@ -39,16 +47,12 @@ export function writeSession(session: SavedSession, data: SavedData | undefined)
 
 export const forget = () => clear(store());
 
-/**
- * Whether this tab is the one that keeps its run here; it stays so until it is closed. A tab that is
- * being reloaded may take a moment to let go.
- */
-export function claim(): Promise<boolean> {
-  return new Promise((resolve) => {
-    const held = navigator.locks.request("semivq autosave", { signal: AbortSignal.timeout(1500) }, () => {
-      resolve(true);
+/** Resolves once this tab is the one that keeps its run here, which it stays until it is closed; others wait. */
+export function claim(): Promise<void> {
+  return new Promise((resolve, reject) => {
+    navigator.locks.request("semivq autosave", () => {
+      resolve();
       return new Promise(() => undefined);
-    });
-    held.catch(() => resolve(false));
+    }).catch(reject);
   });
 }

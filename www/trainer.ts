@@ -6,7 +6,7 @@
  * const metrics = await trainer.step(100);
  * ```
  */
-import init, { Core, Data, Device, complete, describe, granularity, join, methods } from "./core/semivq.js";
+import init, { Core, Data, Device, complete, describe, granularity, idle, join, methods } from "./core/semivq.js";
 import type { Method, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
 
 export type { Method, OptimizerOptions, PartialOptions, QuantizerOptions, TrainOptions } from "./options.js";
@@ -73,6 +73,18 @@ export interface Quantizer {
   gamma: Float32Array;
 }
 
+/** How the vectors of an image find their codes. */
+export interface Explanation {
+  /** x and y of each vector on the plane of {@link Quantizer.vectors}. */
+  vectors: Float32Array;
+  /** The codes on the same plane. */
+  codes: Float32Array;
+  /** The three nearest codes of each vector; empty without a codebook. */
+  nearest: Uint32Array;
+  /** Their distances. */
+  distances: Float32Array;
+}
+
 let loading: Promise<unknown> | undefined;
 
 /** Loads the wasm module, once; the other functions do so by themselves. */
@@ -91,6 +103,12 @@ export async function listMethods(): Promise<MethodInfo[]> {
 export async function completeOptions(options: PartialOptions): Promise<TrainOptions> {
   await load();
   return JSON.parse(complete(JSON.stringify(options)));
+}
+
+/** Of some options those that do nothing, each with the reason. */
+export async function idleOptions(options: PartialOptions): Promise<Record<string, string>> {
+  await load();
+  return JSON.parse(idle(JSON.stringify(options)));
 }
 
 /** What divides the height and the width of the images of the options' model. */
@@ -319,8 +337,8 @@ export class Trainer {
     return JSON.parse(this.#core.options());
   }
 
-  /** Steps done, parameters, GPU dispatches a step, [H, W] of an image's codes. */
-  describe(): { step: number; parameters: number; dispatches: number; cells: [number, number] } {
+  /** Steps done, parameters, GPU dispatches a step, [H, W] of an image's codes, K (0 without a quantiser). */
+  describe(): { step: number; parameters: number; dispatches: number; cells: [number, number]; codes: number } {
     return JSON.parse(this.#core.describe());
   }
 
@@ -347,6 +365,27 @@ export class Trainer {
   /** Figures over all test images. */
   evaluate(): Promise<Evaluation> {
     return this.#queued(async () => JSON.parse(await this.#core.evaluate()));
+  }
+
+  /** How the codes were used: `counts` and `ages` of {@link quantizer} alone, which costs less. */
+  usage(): Promise<Pick<Quantizer, "counts" | "ages">> {
+    return this.#queued(async () => {
+      const seen = await this.#core.usage();
+      const result = { counts: seen.counts(), ages: seen.ages() };
+      seen.free();
+      return result;
+    });
+  }
+
+  /** How the vectors of one image find their codes; nothing before the first step or without a quantiser. */
+  explain(image: Uint8Array): Promise<Explanation | null> {
+    return this.#queued(async () => {
+      const seen = await this.#core.explain(image);
+      if (!seen) return null;
+      const result = { vectors: seen.vectors(), codes: seen.codes(), nearest: seen.nearest(), distances: seen.distances() };
+      seen.free();
+      return result;
+    });
   }
 
   /** What the quantiser holds, with at most `points` vectors of the last batch. */

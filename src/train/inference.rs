@@ -9,7 +9,7 @@ use crate::models::{Builder, Model};
 use crate::ops::gather::{to_bytes, to_values};
 use crate::ops::loss::PixelLoss;
 use crate::ops::ssim;
-use crate::quant::Seen;
+use crate::quant::{Seen, Vectors};
 
 /// Test figures, over all images together.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -105,6 +105,8 @@ pub struct Inference {
     ssim: Option<Var>,
     /// Bad vectors and codes of each quantiser.
     quantizers: Vec<[Var; 2]>,
+    /// What each quantiser was given, and how its vectors lie there.
+    latents: Vec<(Var, Vectors)>,
     unclamped: Option<Var>,
     range: (f32, f32),
     images_at_once: usize,
@@ -124,8 +126,12 @@ impl Inference {
         let output = model.forward(&mut net, images)?;
         let of = |(_, seen): &(String, Seen)| [seen.bad_vectors, seen.q];
         let quantizers = net.seen().iter().map(of).collect();
+        let latents: Vec<_> = net.seen().iter().map(|(_, s)| (s.z, s.vectors)).collect();
         let unclamped = net.unclamped();
         rec.keep(output);
+        for (z, _) in &latents {
+            rec.keep(*z);
+        }
         let l1 = PixelLoss::L1.apply(&mut rec, "l1", output, images, 0.0)?;
         let mse = PixelLoss::Mse.apply(&mut rec, "mse", output, images, 0.0)?;
         let range = model.pixel_range();
@@ -149,6 +155,7 @@ impl Inference {
             mse,
             ssim,
             quantizers,
+            latents,
             unclamped,
             range,
             images_at_once: shape[0].max(1),
@@ -196,6 +203,21 @@ impl Inference {
 }
 
 impl Inference {
+    /// The vectors `[N, F]` that the quantiser of this number was given in the last run; empty where there is no such
+    /// quantiser.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device fails.
+    pub async fn vectors(&self, gpu: &Gpu, quantizer: usize) -> Result<Vec<f32>> {
+        let Some((z, vectors)) = self.latents.get(quantizer) else {
+            return Ok(Vec::new());
+        };
+        let read = self.plan.read_many(gpu, &[*z]).await?;
+        let z = read.into_iter().next().unwrap_or_default();
+        let values: Vec<f32> = z.into_iter().map(f32::from_bits).collect();
+        Ok(vectors.rows_of(&values))
+    }
+
     /// The peak signal-to-noise ratios of `images` against the `wanted` ones, summed: 10 log10(range^2 / mse) of each.
     fn psnr(&self, images: &[f32], wanted: &[f32]) -> f64 {
         let range = f64::from(self.range.1) - f64::from(self.range.0);

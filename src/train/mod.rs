@@ -29,7 +29,7 @@ pub use codes::{Decoder, Encoder};
 pub use effect::Idle;
 pub use every::CheckpointEvery;
 pub use feed::{Feeding, RESIDENT};
-pub use inference::{Evaluation, Inference};
+pub use inference::{Evaluation, Inference, Inferred};
 pub use methods::Method;
 pub use metrics::StepMetrics;
 pub use options::TrainOptions;

@@ -8,7 +8,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::data::Data;
 use super::{Device, JsResult, parse_options, say_idle};
 use crate::error::{Error, Result};
-use crate::train::{Codes, Decoder, Inference, Projection, Session, StepMetrics, TrainOptions};
+use crate::train::{
+    Codes, Decoder, Inference, Inferred, Projection, Session, StepMetrics, TrainOptions,
+};
 
 /// Images and codes of a view.
 #[wasm_bindgen]
@@ -91,6 +93,64 @@ impl Quantizer {
     }
 }
 
+/// How the vectors of an image find their codes.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct Explained {
+    vectors: Vec<f32>,
+    codes: Vec<f32>,
+    nearest: Vec<u32>,
+    distances: Vec<f32>,
+}
+
+#[wasm_bindgen]
+impl Explained {
+    /// The image's vectors on the plane of [`Quantizer::vectors`], x and y of each.
+    #[must_use]
+    pub fn vectors(&self) -> Vec<f32> {
+        self.vectors.clone()
+    }
+
+    /// The codes on the same plane.
+    #[must_use]
+    pub fn codes(&self) -> Vec<f32> {
+        self.codes.clone()
+    }
+
+    /// The nearest codes of each vector, [`NEAREST`] of them; empty without a codebook.
+    #[must_use]
+    pub fn nearest(&self) -> Vec<u32> {
+        self.nearest.clone()
+    }
+
+    /// The distance of each of them.
+    #[must_use]
+    pub fn distances(&self) -> Vec<f32> {
+        self.distances.clone()
+    }
+}
+
+/// How many of the nearest codes are told.
+const NEAREST: usize = 3;
+
+/// The `count` nearest of `codes` `[K, F]` to `vector` `[F]`, with their distances.
+fn nearest(vector: &[f32], codes: &[f32], count: usize) -> Vec<(u32, f32)> {
+    let squared = |code: &[f32]| -> f32 {
+        code.iter()
+            .zip(vector)
+            .map(|(c, v)| (c - v) * (c - v))
+            .sum()
+    };
+    let rows = codes.chunks_exact(vector.len().max(1));
+    let mut all: Vec<(u32, f32)> = (0..).zip(rows.map(squared)).collect();
+    all.sort_by(|a, b| a.1.total_cmp(&b.1));
+    all.truncate(count);
+    all.iter().map(|(k, d)| (*k, d.sqrt())).collect()
+}
+
+/// Plans that are kept, for images and codes of other numbers and sizes.
+const KEPT: usize = 2;
+
 /// A training session.
 #[wasm_bindgen]
 #[derive(Debug)]
@@ -98,9 +158,25 @@ pub struct Core {
     session: Session,
     options: TrainOptions,
     projection: Projection,
-    /// The plan of the images that are shown, for a number of them.
-    shown: Option<(usize, Inference)>,
-    decoder: Option<Decoder>,
+    /// The plans of the images that are shown, each for a number of them; the last used one comes last.
+    shown: Vec<(usize, Inference)>,
+    /// Those of codes, by height and width.
+    decoders: Vec<([usize; 2], Decoder)>,
+}
+
+/// Takes the plan of `key` out of those that are kept.
+fn take<K: PartialEq, P>(kept: &mut Vec<(K, P)>, key: &K) -> Option<P> {
+    let at = kept.iter().position(|(k, _)| k == key)?;
+    Some(kept.remove(at).1)
+}
+
+/// Puts a plan among those that are kept; the one that was not used for longest goes.
+fn keep<K, P>(kept: &mut Vec<(K, P)>, key: K, plan: P) -> &P {
+    if kept.len() >= KEPT {
+        kept.remove(0);
+    }
+    kept.push((key, plan));
+    &kept[kept.len() - 1].1
 }
 
 fn to_json(metrics: &StepMetrics) -> String {
@@ -125,8 +201,8 @@ impl Core {
             session,
             options,
             projection: Projection::default(),
-            shown: None,
-            decoder: None,
+            shown: Vec::new(),
+            decoders: Vec::new(),
         })
     }
 
@@ -136,7 +212,7 @@ impl Core {
         json!(self.options).to_string()
     }
 
-    /// JSON: steps done, numbers of parameters and dispatches, `[H, W]` of an image's codes.
+    /// JSON: steps done, numbers of parameters and dispatches, `[H, W]` of an image's codes, K (0 without a quantiser).
     #[must_use]
     pub fn describe(&self) -> String {
         let session = &self.session;
@@ -145,6 +221,7 @@ impl Core {
         json!({
             "step": session.steps_done(), "parameters": session.parameter_count(),
             "dispatches": session.plan().dispatches(), "cells": [height / by, width / by],
+            "codes": session.code_count(0).unwrap_or(0),
         })
         .to_string()
     }
@@ -191,21 +268,38 @@ impl Core {
         self.session.reconfigure(model, options.session()).await?;
         self.options = options;
         // They stand on the arenas of the former plan.
-        self.shown = None;
-        self.decoder = None;
+        self.shown.clear();
+        self.decoders.clear();
         Ok(())
     }
 
-    fn inference(&mut self, count: usize) -> Result<&Inference> {
-        if self.shown.as_ref().is_none_or(|(n, _)| *n != count) {
-            let [c, h, w] = self.session.data().shape();
-            let inference = self.session.inference(&[count, c, h, w])?;
-            self.shown = Some((count, inference));
+    /// Runs images (bytes of the data set's shape) through their plan, which is the last of those kept.
+    async fn infer(&mut self, pixels: &[u8]) -> Result<Inferred> {
+        let stride = self.session.data().train.stride();
+        if pixels.is_empty() || !pixels.len().is_multiple_of(stride) {
+            return Err(Error::Config(format!(
+                "{} bytes are no whole number of images of {:?} [C, H, W]",
+                pixels.len(),
+                self.session.data().shape()
+            )));
         }
-        self.shown
-            .as_ref()
-            .map(|(_, inference)| inference)
-            .ok_or_else(|| Error::Config("there are no images to show".into()))
+        let count = pixels.len() / stride;
+        let plan = match take(&mut self.shown, &count) {
+            Some(plan) => plan,
+            None => {
+                let [c, h, w] = self.session.data().shape();
+                self.session.inference(&[count, c, h, w])?
+            }
+        };
+        let plan = keep(&mut self.shown, count, plan);
+        let inferred = plan.run(self.session.gpu(), pixels).await?;
+        inferred.check()?;
+        Ok(inferred)
+    }
+
+    fn last_shown(&self) -> Result<&Inference> {
+        let last = self.shown.last().map(|(_, plan)| plan);
+        last.ok_or_else(|| Error::Config("there are no images to show".into()))
     }
 
     /// Reconstructions and codes of images (bytes of the data set's shape).
@@ -213,25 +307,43 @@ impl Core {
     /// # Errors
     /// [`Error::Config`] when the length fits no number of images; as [`Inference::run`].
     pub async fn view(&mut self, pixels: Vec<u8>) -> JsResult<View> {
-        let stride = self.session.data().train.stride();
-        if pixels.is_empty() || !pixels.len().is_multiple_of(stride) {
-            return Err(Error::Config(format!(
-                "{} bytes are no whole number of images of {:?} [C, H, W]",
-                pixels.len(),
-                self.session.data().shape()
-            ))
-            .into());
-        }
-        self.inference(pixels.len() / stride)?;
-        let Some((_, inference)) = &self.shown else {
-            return Err(Error::Config("there are no images to show".into()).into());
-        };
-        let inferred = inference.run(self.session.gpu(), &pixels).await?;
-        inferred.check()?;
+        let inferred = self.infer(&pixels).await?;
         Ok(View {
-            images: inference.to_bytes(&inferred.images),
+            images: self.last_shown()?.to_bytes(&inferred.images),
             codes: inferred.codes.into_iter().next().unwrap_or_default(),
         })
+    }
+
+    /// How the vectors of an image (bytes of the data set's shape) find their codes; nothing before the first step or
+    /// without a quantiser.
+    ///
+    /// # Errors
+    /// As [`Self::view`].
+    pub async fn explain(&mut self, pixels: Vec<u8>) -> JsResult<Option<Explained>> {
+        let Some(seen) = self.session.inspect(0).await? else {
+            return Ok(None);
+        };
+        self.infer(&pixels).await?;
+        let plan = self.last_shown()?;
+        let vectors = plan.vectors(self.session.gpu(), 0).await?;
+        let features = seen.features;
+        // Without a codebook the codes are what the batch was rounded to.
+        let known = seen.codes.len() != seen.vectors.len();
+        let rows = vectors.chunks_exact(features);
+        let found: Vec<(u32, f32)> = rows
+            .filter(|_| known)
+            .flat_map(|vector| nearest(vector, &seen.codes, NEAREST))
+            .collect();
+        let all = [vectors.as_slice(), seen.codes.as_slice()].concat();
+        let [_, mut points] = self.projection.project(features, &seen.vectors, &all);
+        let codes = points.split_off(2 * vectors.len() / features);
+        let (nearest, distances) = found.into_iter().unzip();
+        Ok(Some(Explained {
+            vectors: points,
+            codes,
+            nearest,
+            distances,
+        }))
     }
 
     /// The image (bytes) of `codes`, `height` x `width` of them.
@@ -253,9 +365,9 @@ impl Core {
             shape: vec![1, height, width],
             values: codes,
         };
-        let kept = self.decoder.take();
+        let kept = take(&mut self.decoders, &[height, width]);
         let (image, decoder) = self.session.decode_with(kept, &[codes]).await?;
-        self.decoder = Some(decoder);
+        keep(&mut self.decoders, [height, width], decoder);
         Ok(image.pixels)
     }
 
@@ -266,6 +378,19 @@ impl Core {
     pub async fn evaluate(&self) -> JsResult<String> {
         let evaluation = self.session.evaluate(&self.session.data().test).await?;
         Ok(json!(evaluation).to_string())
+    }
+
+    /// How the codes were used: counts and ages alone of [`Quantizer`]; all empty before the first step or without one.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device fails.
+    pub async fn usage(&mut self) -> JsResult<Quantizer> {
+        let usage = self.session.code_usage(0).await?;
+        Ok(usage.map_or_else(Default::default, |u| Quantizer {
+            counts: u.counts,
+            ages: u.ages,
+            ..Default::default()
+        }))
     }
 
     /// What the quantiser holds; all empty before the first step or without one. At most

@@ -88,6 +88,19 @@ pub fn complete(options: &str) -> JsResult<String> {
     Ok(json!(options).to_string())
 }
 
+/// JSON: of the options in `options` (JSON, some of them) those that do nothing, each with the reason.
+///
+/// # Errors
+/// [`Error::Config`] as an exception.
+#[wasm_bindgen]
+pub fn idle(options: &str) -> JsResult<String> {
+    let idle = parse_options(options)?.without_effect();
+    let reasons = idle
+        .iter()
+        .flat_map(|i| i.names.iter().map(|name| (*name, i.why)));
+    Ok(json!(reasons.collect::<std::collections::BTreeMap<_, _>>()).to_string())
+}
+
 /// What divides the height and the width of the images of the model that `options` (JSON, some of them) describe.
 ///
 /// # Errors

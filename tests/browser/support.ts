@@ -61,14 +61,26 @@ export const stepOf = (page: Page, side = "A") =>
   page.evaluate((name) => Number(document.body.dataset[`steps${name}`] ?? 0), side);
 
 export async function pause(page: Page) {
-  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Pause", exact: true }).click();
   await expect(page.locator("#status")).toHaveText("paused");
+}
+
+/** Opens the settings, unless they are. */
+export async function openSettings(page: Page) {
+  if (await page.locator("#drawer").isHidden()) await page.locator("#open-settings").click();
+}
+
+/** Types a setting. */
+export async function set(page: Page, name: string, value: string) {
+  await openSettings(page);
+  await page.locator(`#set-${name}`).fill(value);
+  await page.locator(`#set-${name}`).press("Tab");
 }
 
 /** The curves' export: a line a step, by column. */
 export async function csv(page: Page): Promise<Record<string, number>[]> {
   const downloading = page.waitForEvent("download");
-  await page.getByRole("button", { name: "CSV" }).click();
+  await page.getByRole("button", { name: "CSV", exact: true }).click();
   const text = readFileSync(await (await downloading).path(), "utf8").trim();
   const [head = "", ...lines] = text.split("\n");
   const names = head.split(",");

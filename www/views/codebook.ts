@@ -1,8 +1,8 @@
 /** What the quantiser holds: usage of the codes, vectors and codes on one plane, the scale of the features. */
-import { Curve, colourOf } from "../charts.js";
 import type { Side } from "../settings.js";
 import type { Quantizer } from "../trainer.js";
-import { element, fit, picture } from "./pixels.js";
+import { Curve } from "./curve.js";
+import { colourOf, element, fit, picture, walkable } from "./pixels.js";
 
 const median = (values: readonly number[]) => {
   const sorted = [...values].sort((p, q) => p - q);
@@ -20,26 +20,25 @@ class Usage {
 
   constructor(host: HTMLElement, private readonly side: Side) {
     host.append(element("h4", { textContent: "Use of the codes, sorted" }), element("div", {}, this.#drawn.canvas), this.#note);
-    const { canvas } = this.#drawn;
-    const tell = (event: PointerEvent) => {
-      const box = canvas.getBoundingClientRect();
-      const at = Math.min(this.#order.length - 1, Math.max(0, Math.floor(((event.clientX - box.left) / box.width) * this.#order.length)));
-      const k = this.#order[at];
-      if (k === undefined || !this.#last) return;
-      const count = Math.round(this.#last.counts[k] ?? 0);
-      this.#note.textContent = `code ${k}: ${count} vectors of the last epoch's worth, age ${Math.round(this.#last.ages[k] ?? 0)} steps`;
-    };
-    canvas.addEventListener("pointermove", tell);
-    canvas.addEventListener("pointerdown", tell);
-    canvas.addEventListener("pointerleave", () => this.#summary());
+    walkable(this.#drawn.canvas, {
+      label: `Codes of ${side.toUpperCase()}, sorted by use`,
+      size: () => ({ count: this.#order.length, columns: Math.max(1, this.#order.length) }),
+      say: (index) => {
+        const k = this.#order[index] ?? 0;
+        return `code ${k}: ${Math.round(this.#last?.counts[k] ?? 0)} vectors of the last epoch's worth, age ${Math.round(this.#last?.ages[k] ?? 0)} steps`;
+      },
+      point: (index) => {
+        if (index === undefined) this.#summary();
+        else this.#note.textContent = this.#drawn.canvas.getAttribute("aria-valuetext");
+      },
+    });
   }
 
   #summary() {
     const counts = this.#last?.counts;
     if (!counts) return;
     const dead = counts.reduce((n, c) => n + (c === 0 ? 1 : 0), 0);
-    this.#note.textContent = `${counts.length - dead} of ${counts.length} codes in use, ${dead} dead (red); point at one for its age`;
-    this.#drawn.canvas.setAttribute("aria-label", `Codes sorted by use: ${this.#note.textContent}`);
+    this.#note.textContent = `${counts.length - dead} of ${counts.length} codes in use over an epoch's worth of vectors, ${dead} not (red)`;
   }
 
   draw(q: Quantizer) {
@@ -78,6 +77,10 @@ class Plane {
       element("div", {}, this.#drawn.canvas),
       element("p", { className: "note", textContent: "dots: vectors of the last batch; rings: codes in use; red crosses: dead codes" }),
     );
+  }
+
+  reset() {
+    this.#from = this.#to = this.#box = undefined;
   }
 
   draw(q: Quantizer) {
@@ -173,10 +176,10 @@ class Scale {
     const over = element("div", { className: "curve" });
     this.#box = element("div", { hidden: true }, this.#title, element("div", {}, this.#drawn.canvas), this.#note, over);
     host.append(this.#box);
-    this.#curve = new Curve(over, "Mean and median over the steps", [
+    this.#curve = new Curve(over, [
       { label: "mean", colour: `--${side}` },
       { label: "median", colour: `--${side}`, dash: [4, 3] },
-    ], 130);
+    ], { title: "Mean and median over the steps", height: 150, sync: false });
   }
 
   reset() {
@@ -232,6 +235,7 @@ export class Codebook {
   }
 
   reset() {
+    this.#plane.reset();
     this.#scale.reset();
   }
 

@@ -1,0 +1,307 @@
+/** Up to two runs that share a device and see the same batches; what is kept of them, and how they come back. */
+import type { DataInfo, FromWorker, Originals, ProblemKind, Sides } from "./protocol.js";
+import { Run } from "./run.js";
+import { SIDES, type Side } from "./settings.js";
+import { Speed } from "./speed.js";
+import * as store from "./store.js";
+import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describeCheckpoint } from "./trainer.js";
+
+/** Images that are shown. */
+const SHOWN = 8;
+
+/** What is trained: the options of each side, the images by name, and the address that says all of it. */
+export interface Experiment {
+  sides: Sides;
+  data: string;
+  hash: string;
+}
+
+export const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+const outOfMemory = (error: unknown) => /memory|allocat/i.test(textOf(error));
+
+/** A reset that was refused; what there was before still is. */
+export class Refused extends Error {}
+
+export class Training {
+  device: GpuDevice | undefined;
+  /** The user's images, if there are any. */
+  own: TrainingData | undefined;
+  now: Experiment | undefined;
+  /** The run that the page's messages are about. */
+  run = 0;
+  readonly speed = new Speed();
+  /** The last save, which is older than any divergence. */
+  kept: store.SavedSession | undefined;
+  #before: store.SavedSession | undefined;
+  /** The built-in images, by name and seed. */
+  #builtIn = new Map<string, TrainingData>();
+  #runs: Partial<Record<Side, Run>> = {};
+  #originals: Originals | undefined;
+  #indices: number[] = [];
+  /** Whether the browser's one autosave is this tab's: two tabs would overwrite each other's run. */
+  ownsStore = false;
+  dataIsSaved = false;
+
+  constructor(
+    private readonly post: (message: FromWorker, transfer?: Transferable[]) => void,
+    private readonly busy: (what: string) => void,
+  ) {}
+
+  get runs(): [Side, Run][] {
+    return SIDES.flatMap((side) => (this.#runs[side] ? [[side, this.#runs[side]] as [Side, Run]] : []));
+  }
+
+  of(side: Side): Run | undefined {
+    return this.#runs[side];
+  }
+
+  get step(): number {
+    return Math.max(0, ...this.runs.map(([, run]) => run.step));
+  }
+
+  problem(problem: ProblemKind, message: string) {
+    this.post({ kind: "problem", problem, message });
+  }
+
+  async open(): Promise<GpuDevice> {
+    if (!this.device || this.device.lost !== undefined) this.device = await GpuDevice.open();
+    // For the console, and for the test that takes it away.
+    Object.assign(self, { semivq: { device: this.device } });
+    return this.device;
+  }
+
+  // ---------------------------------------------------------------------------------------- runs
+
+  /** The images of this name and seed. */
+  async #images(data: string, seed = 0): Promise<TrainingData> {
+    if (data === "own" && this.own) return this.own;
+    const key = `${data} ${seed}`;
+    const known = this.#builtIn.get(key);
+    if (known) return known;
+    if (this.#builtIn.size > 1) this.#builtIn.clear();
+    const [, name = "glyphs", size] = /^(glyphs|scenes)(\d*)$/.exec(data) ?? [];
+    const made = await TrainingData.builtIn(name as "glyphs" | "scenes", seed, size ? Number(size) : undefined);
+    this.#builtIn.set(key, made);
+    return made;
+  }
+
+  async build(side: Side, from?: store.SavedSide) {
+    const options = this.now?.sides[side];
+    if (!options || !this.now) return;
+    const data = await this.#images(this.now.data, options.seed);
+    const batch = () => this.#runs[side]?.trainer.options.batch ?? 0;
+    const run = await Run.create(options, data, await this.open(), () => this.speed.add(batch()), from);
+    this.#runs[side] = run;
+    this.post({ kind: "built", run: this.run, side, ...run.describe() });
+    this.#show(data);
+  }
+
+  async free() {
+    this.speed.clear();
+    for (const [side, run] of this.runs) {
+      delete this.#runs[side];
+      await run.trainer.free().catch(() => undefined);
+    }
+  }
+
+  /** Forgets runs whose device is gone. */
+  drop() {
+    this.#runs = {};
+    this.device = undefined;
+    this.speed.clear();
+  }
+
+  /** Throws {@link Refused} where the experiment cannot be. */
+  async #check(next: Experiment) {
+    for (const side of SIDES) {
+      const options = next.sides[side];
+      if (!options) continue;
+      try {
+        await completeOptions(options);
+        (await this.#images(next.data, options.seed)).checkSize(options);
+      } catch (error) {
+        throw new Refused(textOf(error));
+      }
+    }
+  }
+
+  /**
+   * Another experiment in the place of this one, which can be taken back; `each` is called for every side that is
+   * ready. Throws {@link Refused}, and leaves all as it was, where it cannot be.
+   */
+  async replace(next: Experiment, run: number, each: (side: Side) => Promise<void>) {
+    await this.#check(next);
+    const former = this.now && this.step > 0 ? await this.#session(this.now) : undefined;
+    const [now, number] = [this.now, this.run];
+    await this.free();
+    this.now = next;
+    this.run = run;
+    try {
+      for (const side of SIDES) {
+        if (!next.sides[side]) continue;
+        this.busy("preparing the shaders");
+        await this.build(side);
+        await each(side);
+      }
+    } catch (error) {
+      if (this.device?.lost !== undefined || !former || !now) throw error;
+      // Only the device could tell that this is too much.
+      await this.free();
+      this.run = number;
+      await this.resume(former);
+      throw new Refused(outOfMemory(error) ? `The GPU has no memory for this (${textOf(error)}). Choose a smaller batch, fewer codes or smaller images.` : textOf(error));
+    }
+    this.kept = undefined;
+    this.#before = former ?? this.#before;
+    this.post({ kind: "undoable", step: this.#before?.step ?? null });
+  }
+
+  /** A checkpoint in the place of one side's run. */
+  async take(side: Side, options: PartialOptions, from: store.SavedSide) {
+    const former = this.now ?? { sides: {}, data: "glyphs", hash: "" };
+    const before = this.#runs[side];
+    this.now = { ...former, sides: { ...former.sides, [side]: options } };
+    try {
+      await this.build(side, from);
+    } catch (error) {
+      this.now = former;
+      if (before) this.#runs[side] = before;
+      else delete this.#runs[side];
+      throw error;
+    }
+    this.kept = undefined;
+    await before?.trainer.free();
+  }
+
+  /** Back to the run before the last reset, which then can be taken back itself. */
+  async undo(run: number) {
+    const to = this.#before;
+    if (!to || !this.now) return;
+    const former = this.step > 0 ? await this.#session(this.now) : undefined;
+    await this.free();
+    this.run = run;
+    await this.resume(to);
+    this.kept = to;
+    this.#before = former;
+    this.post({ kind: "undoable", step: former?.step ?? null });
+  }
+
+  /** What another visit left becomes what a reset can be taken back to. */
+  remember(saved: store.SavedSession) {
+    this.#before = saved;
+    this.post({ kind: "undoable", step: saved.step });
+  }
+
+  /** Carries saved sides on: after a reload, an undo, a divergence or the loss of the device. */
+  async resume(saved: store.SavedSession) {
+    if (saved.data === "own" && !this.own) {
+      const images = await store.readData();
+      if (!images) throw new Error("the images of the saved run are gone; drop them again");
+      this.own = await TrainingData.parts(images.name, images.train, images.test, images.shape);
+      this.dataIsSaved = true;
+    }
+    const sides: Sides = {};
+    for (const side of SIDES) {
+      const from = saved.sides[side];
+      if (!from) continue;
+      const { data: _, ...options } = (await describeCheckpoint(from.checkpoint)).options;
+      sides[side] = options;
+    }
+    this.now = { sides, data: saved.data, hash: saved.hash };
+    this.post({ kind: "went-on", run: this.run, hash: saved.hash, options: sides, own: saved.data === "own" });
+    for (const side of SIDES) {
+      if (!sides[side]) continue;
+      this.busy("taking up the run");
+      await this.build(side, saved.sides[side]);
+    }
+  }
+
+  // --------------------------------------------------------------------------------------- saves
+
+  async #session(now: Experiment): Promise<store.SavedSession> {
+    const sides: store.SavedSession["sides"] = {};
+    for (const [side, run] of this.runs) sides[side] = await run.save();
+    return { hash: now.hash, time: Date.now(), step: this.step, data: now.data, sides };
+  }
+
+  /** Everything that a lost device would lose, and a reload: in memory and, where it may be, in the browser. */
+  async keep() {
+    // A run that has diverged is not worth the save of a better one.
+    if (!this.now || this.runs.length === 0 || this.runs.some(([, run]) => run.watch.diverged)) return;
+    const kept = await this.#session(this.now);
+    this.kept = kept;
+    if (!this.ownsStore) return;
+    const own = this.now.data === "own" && !this.dataIsSaved ? this.own : undefined;
+    const images = own && { name: own.name, shape: own.shape, train: own.part("train"), test: own.part("test") };
+    try {
+      await store.writeSession(kept, images);
+      if (images) this.dataIsSaved = true;
+      this.post({ kind: "kept", step: kept.step, time: kept.time });
+    } catch (error) {
+      this.problem("storage", `The run could not be saved in this browser (${textOf(error)}); download a checkpoint to be safe.`);
+    }
+  }
+
+  // --------------------------------------------------------------------------------------- views
+
+  /** Chooses the images that are shown: those of the numbers chosen, or the first. */
+  #show(data: TrainingData) {
+    const count = Math.min(SHOWN, data.test);
+    const wanted = this.#indices.filter((i) => i < data.test).slice(0, count);
+    const rest = Array.from({ length: data.test }, (_, i) => i).filter((i) => !wanted.includes(i));
+    const indices = [...wanted, ...rest.slice(0, count - wanted.length)];
+    const [c, h, w] = data.shape;
+    const images = new Uint8Array(count * c * h * w);
+    indices.forEach((index, i) => images.set(data.testImages(index, 1), i * c * h * w));
+    this.#originals = { shape: data.shape, count, images };
+    this.post({ kind: "originals", run: this.run, originals: this.#originals });
+  }
+
+  /** The test images of these numbers are shown from now on. */
+  show(indices: number[]) {
+    this.#indices = indices;
+    const data = this.runs[0]?.[1].trainer.data;
+    if (data) this.#show(data);
+  }
+
+  /** The first test images, to choose from. */
+  preview(count: number) {
+    const data = this.runs[0]?.[1].trainer.data;
+    if (!data) return;
+    const most = Math.min(count, data.test);
+    this.post({ kind: "previewed", shape: data.shape, count: most, images: data.testImages(0, most) });
+  }
+
+  /** Metrics that have come, and what has become of a run that has diverged. */
+  flush() {
+    for (const [side, run] of this.runs) {
+      const metrics = run.takeFresh();
+      if (metrics.length > 0) this.post({ kind: "metrics", run: this.run, side, metrics });
+      const diverged = run.watch.diverged;
+      if (diverged && !run.watch.told) {
+        run.watch.told = true;
+        this.post({ kind: "diverged", run: this.run, side, ...diverged, back: this.kept?.step ?? null });
+      }
+    }
+  }
+
+  /** Both sides as they are now. */
+  async moment() {
+    const originals = this.#originals;
+    if (!originals) return;
+    for (const [, run] of this.runs) await run.trainer.settle();
+    this.flush();
+    const sides: Extract<FromWorker, { kind: "moment" }>["moment"]["sides"] = {};
+    for (const [side, run] of this.runs) sides[side] = await run.moment(originals);
+    const buffers = Object.values(sides).flatMap((m) => [m.images, m.codes, m.tiles, m.ages, m.counts].map((a) => a.buffer as ArrayBuffer));
+    this.post({ kind: "moment", run: this.run, moment: { step: this.step, sides } }, buffers);
+  }
+
+  async planes() {
+    for (const [side, run] of this.runs) this.post({ kind: "plane", run: this.run, side, step: run.step, quantizer: await run.plane() });
+  }
+
+  describeData(): DataInfo | undefined {
+    return this.runs[0]?.[1].describe().data;
+  }
+}

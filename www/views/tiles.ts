@@ -1,0 +1,144 @@
+/** A codebook as a field of tiles, each what its code decodes to: used ones glow, dead ones are dim. */
+import type { SideMoment } from "../protocol.js";
+import type { Side } from "../settings.js";
+import { type Picture, at, colourOf, element, picture, toImageData, walkable } from "./pixels.js";
+
+/** Steps without use over which a tile fades. */
+const FADE = 20;
+/** What is left of a dead one. */
+const DIM = 0.16;
+/** Tiles that get a gap and a glow; more are drawn as they are. */
+const GLOWING = 1500;
+
+/** How bright a code is that was used so many steps ago. */
+export const brightness = (age: number) => DIM + (1 - DIM) * Math.max(0, 1 - age / FADE);
+
+export class TileField {
+  #picture: Picture;
+  #sheet = document.createElement("canvas");
+  #note: HTMLElement;
+  #moment: SideMoment | undefined;
+  #channels = 1;
+  #columns = 1;
+  #order: number[] = [];
+  #pointed: number | undefined;
+  sorted = false;
+
+  constructor(private readonly side: Side, onPick: (code: number) => void) {
+    const host = at(`tiles-${side}`);
+    this.#picture = picture("");
+    this.#note = at(`tiles-note-${side}`);
+    host.append(element("div", { className: "field" }, this.#picture.canvas));
+    walkable(this.#picture.canvas, {
+      label: `Codebook of ${side.toUpperCase()}`,
+      size: () => ({ count: this.#order.length, columns: this.#columns }),
+      at: (x, y) => {
+        const rows = Math.ceil(this.#order.length / this.#columns);
+        const index = Math.floor(y * rows) * this.#columns + Math.floor(x * this.#columns);
+        return index < this.#order.length ? index : undefined;
+      },
+      say: (index) => this.#say(index),
+      point: (index) => {
+        this.#pointed = index;
+        this.#note.textContent = index === undefined ? "" : this.#say(index);
+        this.#paint();
+      },
+      pick: (index) => onPick(this.#order[index] ?? 0),
+    });
+    new ResizeObserver(() => this.#paint()).observe(host);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint());
+  }
+
+  #say(index: number): string {
+    const code = this.#order[index] ?? 0;
+    const [count, age] = [Math.round(this.#moment?.counts[code] ?? 0), this.#moment?.ages[code] ?? Infinity];
+    if (!Number.isFinite(age)) return `code ${code}`;
+    return `code ${code}: ${age === 0 ? "used by the last batch" : `last used ${age.toLocaleString()} steps ago`}, ${count.toLocaleString()} vectors of an epoch's`;
+  }
+
+  draw(moment: SideMoment, channels: number) {
+    this.#moment = moment;
+    this.#channels = channels;
+    const codes = moment.ages.length;
+    if (this.sorted) this.#order = [...moment.counts.keys()].sort((i, j) => (moment.counts[j] ?? 0) - (moment.counts[i] ?? 0));
+    else if (this.#order.length !== codes || this.#order[1] !== 1) this.#order = [...moment.ages.keys()];
+    // All tiles on one sheet, a pixel a pixel, below each other.
+    const { tile, tiles } = moment;
+    if (codes > 0) {
+      // A canvas may not be as high as a large codebook's tiles below each other.
+      const across = Math.ceil(Math.sqrt(codes));
+      this.#sheet.width = this.#sheet.height = across * tile;
+      const context = this.#sheet.getContext("2d");
+      for (let k = 0; k < codes; k++) {
+        context?.putImageData(toImageData(tiles, [channels, tile, tile], k), (k % across) * tile, Math.floor(k / across) * tile);
+      }
+    }
+    this.#paint();
+  }
+
+  /** Columns with which square tiles fill the box best. */
+  #layout(width: number, height: number): number {
+    const codes = Math.max(1, this.#order.length);
+    let columns = Math.ceil(Math.sqrt((codes * width) / Math.max(1, height)));
+    while (Math.ceil(codes / columns) * (width / columns) > height + 1 && columns < codes) columns++;
+    return columns;
+  }
+
+  #paint() {
+    const { canvas, context } = this.#picture;
+    const box = canvas.parentElement;
+    const moment = this.#moment;
+    if (!box || box.clientWidth === 0) return;
+    const [boxWidth, boxHeight] = [box.clientWidth, box.clientHeight];
+    const codes = this.#order.length;
+    this.#columns = this.#layout(boxWidth, boxHeight);
+    const rows = Math.max(1, Math.ceil(codes / this.#columns));
+    const size = Math.min(boxWidth / this.#columns, boxHeight / rows);
+    const [width, height] = [size * this.#columns, size * rows];
+    const ratio = devicePixelRatio || 1;
+    const [deviceWidth, deviceHeight] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    if (canvas.width !== deviceWidth || canvas.height !== deviceHeight) {
+      [canvas.width, canvas.height] = [deviceWidth, deviceHeight];
+      [canvas.style.width, canvas.style.height] = [`${width}px`, `${height}px`];
+    }
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (!moment || codes === 0) return;
+    context.imageSmoothingEnabled = false;
+    const across = this.#sheet.width / moment.tile;
+    const gap = codes <= GLOWING ? Math.min(2, size * 0.14) : 0;
+    const glow = colourOf(`--${this.side}`);
+    this.#order.forEach((code, i) => {
+      const age = moment.ages[code] ?? Infinity;
+      const [x, y] = [(i % this.#columns) * size, Math.floor(i / this.#columns) * size];
+      context.globalAlpha = brightness(age);
+      if (gap > 0 && age === 0) {
+        context.fillStyle = glow;
+        context.fillRect(x, y, size, size);
+      }
+      const { tile } = moment;
+      context.drawImage(this.#sheet, (code % across) * tile, Math.floor(code / across) * tile, tile, tile, x + gap / 2, y + gap / 2, size - gap, size - gap);
+    });
+    context.globalAlpha = 1;
+    if (this.#pointed !== undefined) {
+      context.strokeStyle = colourOf("--ink");
+      context.lineWidth = 2;
+      context.strokeRect((this.#pointed % this.#columns) * size + 1, Math.floor(this.#pointed / this.#columns) * size + 1, size - 2, size - 2);
+    }
+  }
+
+  clear() {
+    this.#moment = undefined;
+    this.#order = [];
+    this.#paint();
+  }
+
+  /** The tile of a code as a canvas, for brushes. */
+  tileOf(code: number): HTMLCanvasElement | undefined {
+    const moment = this.#moment;
+    if (!moment || code >= moment.ages.length) return undefined;
+    const canvas = element("canvas", { width: moment.tile, height: moment.tile });
+    canvas.getContext("2d")?.putImageData(toImageData(moment.tiles, [this.#channels, moment.tile, moment.tile], code), 0, 0);
+    return canvas;
+  }
+}
