@@ -19,10 +19,10 @@ export class Run {
     const { data, device } = trainer;
     this.#count = Math.min(device.software ? 8 : 16, data.test);
     this.#originals = data.testImages(0, this.#count);
-    trainer.onMetrics = (metrics) => {
+    trainer.on("metrics", (metrics) => {
       this.#fresh.push(metrics);
       this.history.add(metrics);
-    };
+    });
   }
 
   /** A new run, or one that goes on from a save. */

@@ -360,7 +360,7 @@ async function handle(message: ToWorker): Promise<void> {
     case "decode": {
       const run = running[message.side];
       if (!run) return;
-      const image = await run.trainer.decode(message.codes, ...message.cells);
+      const image = await run.trainer.decode(Uint32Array.from(message.codes), ...message.cells);
       return post({ kind: "decoded", request: message.request, image }, [image.buffer]);
     }
     case "save": {

@@ -8,7 +8,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::data::Data;
 use super::{Device, JsResult, parse_options, say_idle};
 use crate::error::{Error, Result};
-use crate::train::{Codes, Decoder, Inference, Projection, Session, StepMetrics, TrainOptions};
+use crate::train::{
+    Codes, Decoder, Evaluating, Inference, Projection, Session, StepMetrics, TrainOptions,
+};
 
 /// Images and codes of a view.
 #[wasm_bindgen]
@@ -101,6 +103,7 @@ pub struct Core {
     /// The plan of the images that are shown, for a number of them.
     shown: Option<(usize, Inference)>,
     decoder: Option<Decoder>,
+    evaluating: Option<Evaluating>,
 }
 
 fn to_json(metrics: &StepMetrics) -> String {
@@ -127,6 +130,7 @@ impl Core {
             projection: Projection::default(),
             shown: None,
             decoder: None,
+            evaluating: None,
         })
     }
 
@@ -193,6 +197,7 @@ impl Core {
         // They stand on the arenas of the former plan.
         self.shown = None;
         self.decoder = None;
+        self.evaluating = None;
         Ok(())
     }
 
@@ -234,38 +239,58 @@ impl Core {
         })
     }
 
-    /// The image (bytes) of `codes`, `height` x `width` of them.
+    /// The images (bytes) of `codes`, `height` x `width` of them each.
     ///
     /// # Errors
-    /// [`crate::ShapeError`] when a code does not exist; as [`Decoder::run`].
+    /// [`Error::Config`] when they are no whole number of images; [`crate::ShapeError`] when a code does not exist;
+    /// as [`Decoder::run`].
     pub async fn decode(
         &mut self,
-        codes: Vec<i32>,
+        codes: Vec<u32>,
         height: usize,
         width: usize,
     ) -> JsResult<Vec<u8>> {
-        if codes.len() != height * width {
-            return Err(
-                Error::Config(format!("{} codes are not {height} x {width}", codes.len())).into(),
-            );
+        let cells = height * width;
+        if codes.is_empty() || cells == 0 || !codes.len().is_multiple_of(cells) {
+            return Err(Error::Config(format!(
+                "{} codes are no whole number of images of {height} x {width}",
+                codes.len()
+            ))
+            .into());
         }
         let codes = Codes {
-            shape: vec![1, height, width],
-            values: codes,
+            shape: vec![codes.len() / cells, height, width],
+            // One that is too large for this is too large for any codebook, and refused as negative.
+            values: codes.into_iter().map(u32::cast_signed).collect(),
         };
         let kept = self.decoder.take();
-        let (image, decoder) = self.session.decode_with(kept, &[codes]).await?;
+        let (images, decoder) = self.session.decode_with(kept, &[codes]).await?;
         self.decoder = Some(decoder);
-        Ok(image.pixels)
+        Ok(images.pixels)
     }
 
-    /// Test figures as JSON.
+    /// Takes the next batch of test images into the evaluation under way, or begins one; how many are in it.
     ///
     /// # Errors
     /// As [`Session::evaluate`].
-    pub async fn evaluate(&self) -> JsResult<String> {
-        let evaluation = self.session.evaluate(&self.session.data().test).await?;
-        Ok(json!(evaluation).to_string())
+    pub async fn evaluate_batch(&mut self) -> JsResult<usize> {
+        let begin = || self.session.begin_evaluation();
+        let evaluating = self.evaluating.get_or_insert_with(begin);
+        let test = &self.session.data().test;
+        self.session.evaluate_batch(evaluating, test).await?;
+        Ok(evaluating.done())
+    }
+
+    /// Ends the evaluation under way, wherever it is: figures as JSON over the images in it; none without any.
+    ///
+    /// # Errors
+    /// As [`Evaluating::finish`].
+    pub fn end_evaluation(&mut self) -> JsResult<Option<String>> {
+        let ended = self.evaluating.take().filter(|e| e.done() > 0);
+        Ok(match ended {
+            Some(evaluating) => Some(json!(evaluating.finish()?).to_string()),
+            None => None,
+        })
     }
 
     /// What the quantiser holds; all empty before the first step or without one. At most
