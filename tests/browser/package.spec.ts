@@ -132,7 +132,14 @@ for (const kind of KINDS) {
       })().catch((error: Error) => error.message);
       const after = trainer.describe().step;
       const { step } = await trainer.step();
-      return { heard, all, ahead, broken, settled, aborted, after, step };
+      const freed = await (async () => {
+        for await (const _ of trainer.run()) {
+          await trainer.free();
+          break;
+        }
+        return "freed in the loop";
+      })().catch(String);
+      return { heard: heard.slice(0, step), all, ahead, broken, settled, aborted, after, step, freed };
     }, kind);
     expect(seen.all).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(seen.heard).toEqual(Array.from({ length: seen.step }, (_, i) => i + 1));
@@ -141,6 +148,7 @@ for (const kind of KINDS) {
     expect(seen.settled, "the end waits for what is in flight").toBe(seen.broken);
     expect(seen.aborted).toBe("enough");
     expect(seen.step).toBe(seen.after + 1);
+    expect(seen.freed).toBe("freed in the loop");
   });
 
   test(`${kind}: an evaluation, watched and aborted`, async ({ page }) => {

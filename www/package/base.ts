@@ -177,8 +177,9 @@ export abstract class TrainerBase implements AsyncDisposable {
       throw error;
     } finally {
       off();
-      const settled = this.settle();
-      await (failed ? settled.catch(() => undefined) : settled);
+      // What failed first is told; of a trainer that was freed in the loop nothing is in flight.
+      if (failed) await this.settle().catch(() => undefined);
+      else if (!this.#freed) await this.settle();
     }
   }
 
