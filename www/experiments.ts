@@ -1,7 +1,7 @@
 /** Experiments in a sentence each, with a claim that is held against the numbers. */
 import table from "./experiments.json";
 import type { Side, State } from "./settings.js";
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 
 /** Figures of a side that a claim can be about. */
 export type Figure = "used" | "perplexity" | "rec_loss";

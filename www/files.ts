@@ -1,5 +1,6 @@
 /** Dropped files as training data. Runs in the worker: decoding hundreds of images takes its time. */
-import { TrainingData } from "./trainer.js";
+import { TrainingData } from "./package/data.js";
+import { decodePictures } from "./package/pictures.js";
 
 export interface FileOptions {
   colour: boolean;
@@ -61,50 +62,15 @@ export async function readFiles(
 }
 
 /** A pile of images of any size, each cropped to its centred square and resized. */
-async function readImages(files: File[], options: FileOptions, skipped: string[]) {
-  const { size, colour } = options;
-  const channels = colour ? 3 : 1;
-  const plane = size * size;
-  const all = new Uint8Array(files.length * channels * plane);
-  const canvas = new OffscreenCanvas(size, size);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new Error("this browser gives no canvas to decode images with");
-  context.imageSmoothingQuality = "high";
-  let count = 0;
-  for (const file of files) {
-    let image: ImageBitmap;
-    try {
-      image = await createImageBitmap(file);
-    } catch {
-      skipped.push(`${file.name} (no image that this browser can read)`);
-      continue;
-    }
-    const side = Math.min(image.width, image.height);
-    // Transparent images stand on white.
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, size, size);
-    context.drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, size, size);
-    image.close();
-    const pixels = context.getImageData(0, 0, size, size).data;
-    const at = count * channels * plane;
-    for (let i = 0; i < plane; i++) {
-      const [r, g, b] = [pixels[4 * i] ?? 0, pixels[4 * i + 1] ?? 0, pixels[4 * i + 2] ?? 0];
-      if (colour) {
-        all[at + i] = r;
-        all[at + plane + i] = g;
-        all[at + 2 * plane + i] = b;
-      } else {
-        // ITU-R BT.601, 0.299, 0.587 and 0.114, in the integers of src/data/png.rs.
-        all[at + i] = (19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16;
-      }
-    }
-    count++;
-  }
+async function readImages(files: File[], { size, colour, seed }: FileOptions, skipped: string[]) {
+  const shape: [number, number, number] = [colour ? 3 : 1, size, size];
+  const unreadable = (file: File) => skipped.push(`${file.name} (no image that this browser can read)`);
+  const { pixels, count } = await decodePictures(files, shape, unreadable);
   if (count === 0) {
     throw new Error(`${skipped.join("; ") || "nothing"}: drop IDX files (plain or .gz), a CIFAR .bin, or images (PNG, JPEG, WebP, ..)`);
   }
   if (count < LEAST) throw new Error(`${count} image${count === 1 ? "" : "s"} could be read, at least ${LEAST} are needed: some are held out for testing`);
   const name = count === 1 ? (files[0]?.name ?? "image") : `${count} images`;
-  const data = await TrainingData.images(name, all.slice(0, count * channels * plane), [channels, size, size], options.seed);
+  const data = await TrainingData.images(name, pixels, shape, seed);
   return { data, skipped };
 }

@@ -1,5 +1,5 @@
 /** The metrics of a run, thinned out as they become many. */
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 
 /** Entries at most; every second one goes when there are more. */
 const MOST = 4000;

@@ -9,7 +9,7 @@ import { decode as decodeRecording } from "./recording.js";
 import recordedRun from "./recorded/collapse.run?url";
 import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, nameOf, optionsOf, settingOf, sidesOf, stateOf, toHash } from "./settings.js";
 import { Show } from "./show.js";
-import type { PartialOptions, TrainOptions } from "./trainer.js";
+import type { PartialOptions, TrainOptions } from "./package/index.js";
 import { Codebook } from "./views/codebook.js";
 import { Drawer } from "./views/drawer.js";
 import { How } from "./views/how.js";

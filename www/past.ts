@@ -1,5 +1,5 @@
 /** Runs before: their curves stay, pale, with what was other in their settings. */
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 import { SIDES, type Side, type State, describeDifference } from "./settings.js";
 import type { Past } from "./views/curves.js";
 import { at, button, element } from "./views/pixels.js";

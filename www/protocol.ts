@@ -1,5 +1,5 @@
 /** What the page and the worker say to each other. */
-import type { Evaluation, MethodInfo, Metrics, PartialOptions, Quantizer, TrainOptions } from "./trainer.js";
+import type { Evaluation, MethodInfo, Metrics, PartialOptions, Quantizer, TrainOptions } from "./package/index.js";
 import type { Side } from "./settings.js";
 
 /** What makes a run: the options of each side that is shown. */
@@ -103,7 +103,7 @@ export type ToWorker =
   /** Which test images are shown. */
   | { kind: "show"; indices: number[] }
   | { kind: "preview"; count: number }
-  | { kind: "decode"; side: Side; codes: Int32Array; cells: [number, number]; request: number }
+  | { kind: "decode"; side: Side; codes: Uint32Array; cells: [number, number]; request: number }
   | { kind: "sketch"; image: Uint8Array; request: number }
   | { kind: "explain"; side: Side; image: Uint8Array; request: number }
   /** Whether the plane of vectors and codes is in sight. */

@@ -4,7 +4,7 @@
  */
 import type { Moment, Originals, SideMoment } from "./protocol.js";
 import { SIDES, type Side, type State } from "./settings.js";
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 
 export interface Recording {
   /** What it was recorded on, and when. */

@@ -4,7 +4,7 @@ import type { Built, DataInfo, Explained, Originals, SideMoment, Sketched } from
 import type { Side } from "./settings.js";
 import type { SavedSide } from "./store.js";
 import { Tiles } from "./tiles.js";
-import { type GpuDevice, type Metrics, type PartialOptions, type Quantizer, Trainer, type TrainingData } from "./trainer.js";
+import { type GpuDevice, type Metrics, type PartialOptions, type Quantizer, Trainer, type TrainingData } from "./package/index.js";
 import { Watch } from "./watch.js";
 
 /** Vectors of the last batch that the page draws. */
@@ -21,12 +21,12 @@ export class Run {
     onStep: () => void,
   ) {
     this.#tiles = new Tiles(trainer, trainer.describe().codes);
-    trainer.onMetrics = (metrics) => {
+    trainer.on("metrics", (metrics) => {
       this.#fresh.push(metrics);
       this.history.add(metrics);
       this.watch.see(metrics);
       onStep();
-    };
+    });
   }
 
   /** A new run, or one that goes on from a save; `onStep` hears of each step that is done. */
@@ -94,7 +94,7 @@ export class Run {
 
   async explain(side: Side, image: Uint8Array): Promise<Explained | null> {
     const cells = this.#cells();
-    const explained = cells[0] > 0 ? await this.trainer.explain(image) : null;
-    return explained && { side, cells, ...explained };
+    const explained = cells[0] > 0 ? await this.trainer.explain(image) : undefined;
+    return explained ? { side, cells, ...explained } : null;
   }
 }

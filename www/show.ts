@@ -3,7 +3,7 @@ import { Moments } from "./moments.js";
 import type { Moment, Originals } from "./protocol.js";
 import type { Recording } from "./recording.js";
 import { SIDES, type Side } from "./settings.js";
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 import { Curves } from "./views/curves.js";
 import { Headline } from "./views/headline.js";
 import { at } from "./views/pixels.js";

@@ -1,7 +1,7 @@
 /** The autosave, in IndexedDB: one session, and the images that it trains on if they are the user's. */
 import { clear, createStore, get, set, setMany } from "idb-keyval";
 import type { Side } from "./settings.js";
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 
 export interface SavedSide {
   checkpoint: Uint8Array;

@@ -1,5 +1,5 @@
 /** What each code decodes to: in the middle of three by three cells of it, as its neighbours have a say in its pixels. */
-import type { Trainer } from "./trainer.js";
+import type { Trainer } from "./package/index.js";
 
 /** Codes on a side of a square that is decoded at once. */
 const ACROSS = { software: 8, gpu: 16 };
@@ -7,9 +7,9 @@ const ACROSS = { software: 8, gpu: 16 };
 const RECENT = 20;
 
 /** The cells of a square of `codes`, `across` of them on a side, three by three of each. */
-export function blocks(codes: readonly number[], across: number): Int32Array {
+export function blocks(codes: readonly number[], across: number): Uint32Array {
   const side = 3 * across;
-  return Int32Array.from({ length: side * side }, (_, i) => {
+  return Uint32Array.from({ length: side * side }, (_, i) => {
     const [y, x] = [Math.floor(i / side / 3), Math.floor((i % side) / 3)];
     return codes[y * across + x] ?? codes[0] ?? 0;
   });

@@ -4,7 +4,7 @@ import { Run } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import { Speed } from "./speed.js";
 import * as store from "./store.js";
-import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describeCheckpoint } from "./trainer.js";
+import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describeCheckpoint } from "./package/index.js";
 
 /** Images that are shown. */
 const SHOWN = 8;

@@ -1,5 +1,5 @@
 /** Whether a run has diverged. */
-import type { Metrics } from "./trainer.js";
+import type { Metrics } from "./package/index.js";
 
 /** The share of a new loss in the running one. */
 const NEW = 0.2;

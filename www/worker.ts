@@ -4,7 +4,7 @@ import type { FromWorker, Sides, ToWorker } from "./protocol.js";
 import { SIDES, type Side } from "./settings.js";
 import * as store from "./store.js";
 import { Refused, Training, textOf } from "./training.js";
-import { completeOptions, describeCheckpoint, idleOptions, joinCheckpoint, listMethods, sizesOf } from "./trainer.js";
+import { completeOptions, describeCheckpoint, idleOptions, joinCheckpoint, listMethods, sizesOf } from "./package/index.js";
 
 /** Aim for one submission to the GPU, ms. */
 const SLICE = 40;
@@ -343,7 +343,7 @@ async function evaluate() {
       const tell = (done: number, of: number) => post({ kind: "evaluation", run: training.run, side, evaluation: null, done, of });
       report("evaluating");
       tell(0, trainer.data.test);
-      const evaluation = await trainer.evaluate();
+      const evaluation = await trainer.evaluate({ signal, onProgress: tell });
       post({ kind: "evaluation", run: training.run, side, evaluation, done: evaluation.images, of: evaluation.images });
     }
   } catch (error) {

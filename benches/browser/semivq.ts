@@ -1,5 +1,5 @@
 /** This project, through the same class that its npm package offers. */
-import { GpuDevice, Trainer, TrainingData } from "../../www/trainer.js";
+import { GpuDevice, Trainer, TrainingData } from "../../www/package/index.js";
 import { COMMITMENT, type Contender, LR, type Parameter, SIDE, type Setup } from "./model.js";
 
 /** The parameters of a checkpoint, a safetensors file. */

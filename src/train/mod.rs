@@ -2,6 +2,7 @@
 
 mod advice;
 mod ahead;
+mod batches;
 pub mod checkpoint;
 mod codes;
 mod effect;
@@ -36,6 +37,6 @@ pub use options::TrainOptions;
 pub use projection::Projection;
 pub use revive::revive;
 pub use session::{Session, SessionOptions};
-pub use show::{CodeUsage, Inspection};
+pub use show::{CodeUsage, Evaluating, Inspection};
 #[cfg(not(target_arch = "wasm32"))]
 pub use weights::{Taken, Weights, listed};

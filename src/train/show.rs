@@ -1,6 +1,7 @@
 //! What a session shows of itself, and what its model makes of images: figures, reconstructions, codes.
 
 use super::Session;
+use super::batches::Batches;
 use super::codes::{Decoder, Encoder, no_codes};
 use super::inference::{Evaluation, Inference, Inferred, Tally, check_values, not_finite};
 use crate::data::{Codes, Images, Source};
@@ -9,9 +10,6 @@ use crate::gpu::Var;
 use crate::ops::gather::{to_bytes, to_values};
 use crate::quant::tensor;
 use crate::quant::usage::window_of;
-
-/// Images that are evaluated, encoded or decoded at once.
-const BATCH: usize = 256;
 
 /// How the codes were used, see [`Session::code_usage`].
 #[derive(Debug, Clone, PartialEq)]
@@ -40,39 +38,27 @@ pub struct Inspection {
     pub gamma: Vec<f32>,
 }
 
-/// The plans for a walk through images: for as many at once as the device takes, one kept for the next batch.
-struct Batches<P> {
-    size: usize,
-    plan: Option<(usize, P)>,
+/// An evaluation under way, see [`Session::begin_evaluation`].
+#[derive(Debug)]
+pub struct Evaluating {
+    batches: Batches<Inference>,
+    tally: Tally,
+    done: usize,
 }
 
-impl<P> Default for Batches<P> {
-    fn default() -> Self {
-        Self {
-            size: BATCH,
-            plan: None,
-        }
+impl Evaluating {
+    /// Images that are in it.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        self.done
     }
-}
 
-impl<P> Batches<P> {
-    /// The plan for the next of the `rest` that is left, which `make` makes, and how many it takes.
-    fn next(&mut self, rest: usize, make: impl Fn(usize) -> Result<P>) -> Result<(usize, &P)> {
-        loop {
-            let count = self.size.min(rest);
-            let plan = match self.plan.take() {
-                Some((size, plan)) if size == count => Ok(plan),
-                _ => make(count),
-            };
-            match plan {
-                Ok(plan) => {
-                    let (count, plan) = self.plan.insert((count, plan));
-                    return Ok((*count, plan));
-                }
-                Err(Error::Limit { .. }) if count > 1 => self.size = count.div_ceil(2),
-                Err(error) => return Err(error),
-            }
-        }
+    /// The figures over those.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] names a figure that is NaN or infinite.
+    pub fn finish(&self) -> Result<Evaluation> {
+        self.tally.finish()
     }
 }
 
@@ -172,32 +158,58 @@ impl Session {
     /// [`Error::NotFinite`] names a figure that is NaN or infinite; as [`Inference::new`] and
     /// [`Inference::run`]; those of [`Source::read`].
     pub async fn evaluate(&self, images: &dyn Source) -> Result<Evaluation> {
-        let quantizers = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
-        let mut tally = Tally::new(quantizers.collect());
-        self.infer(images, |count, inferred| tally.add(count, &inferred))
-            .await?;
-        tally.finish()
+        let mut evaluating = self.begin_evaluation();
+        while evaluating.done < images.len() {
+            self.evaluate_batch(&mut evaluating, images).await?;
+        }
+        evaluating.finish()
     }
 
-    /// Hands on what the model makes of `images`, batch by batch.
-    async fn infer(
+    /// An evaluation batch by batch, for who wants to show how far it is, or to end it early.
+    #[must_use]
+    pub fn begin_evaluation(&self) -> Evaluating {
+        let quantizers = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
+        Evaluating {
+            batches: Batches::default(),
+            tally: Tally::new(quantizers.collect()),
+            done: 0,
+        }
+    }
+
+    /// Takes the next batch of `images` into `evaluating`, which this session began; nothing where all are in it.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub async fn evaluate_batch(
         &self,
+        evaluating: &mut Evaluating,
         images: &dyn Source,
-        mut each: impl FnMut(usize, Inferred),
     ) -> Result<()> {
-        let [c, h, w] = images.shape();
-        let mut batches = Batches::default();
-        let mut start = 0;
-        while start < images.len() {
-            let make = |count| self.inference(&[count, c, h, w]);
-            let (count, inference) = batches.next(images.len() - start, make)?;
-            let bytes = images.read_range(start..start + count)?;
-            let inferred = inference.run(&self.gpu, &bytes).await?;
-            inferred.check()?;
-            each(count, inferred);
-            start += count;
+        let Evaluating { batches, done, .. } = evaluating;
+        if let Some((count, inferred)) = self.infer_batch(images, *done, batches).await? {
+            evaluating.tally.add(count, &inferred);
+            evaluating.done += count;
         }
         Ok(())
+    }
+
+    /// What the model makes of the next of `images`, from `start`, and how many they are; `None` at the end.
+    async fn infer_batch(
+        &self,
+        images: &dyn Source,
+        start: usize,
+        batches: &mut Batches<Inference>,
+    ) -> Result<Option<(usize, Inferred)>> {
+        if start >= images.len() {
+            return Ok(None);
+        }
+        let [c, h, w] = images.shape();
+        let make = |count| self.inference(&[count, c, h, w]);
+        let (count, inference) = batches.next(images.len() - start, make)?;
+        let bytes = images.read_range(start..start + count)?;
+        let inferred = inference.run(&self.gpu, &bytes).await?;
+        inferred.check()?;
+        Ok(Some((count, inferred)))
     }
 
     /// Reconstructions of `images`, as bytes.
@@ -208,10 +220,12 @@ impl Session {
     pub async fn reconstruct(&self, images: &dyn Source) -> Result<Images> {
         let mut pixels = Vec::new();
         let range = self.model.pixel_range();
-        self.infer(images, |_, inferred| {
+        let mut batches = Batches::default();
+        let mut start = 0;
+        while let Some((count, inferred)) = self.infer_batch(images, start, &mut batches).await? {
             pixels.extend(to_bytes(&inferred.images, range));
-        })
-        .await?;
+            start += count;
+        }
         Ok(Images {
             shape: images.shape(),
             pixels,
@@ -338,33 +352,5 @@ impl Session {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A device that takes 100 images at once: 1000 of them are walked through in batches of 64.
-    #[test]
-    fn batches_are_as_large_as_the_device_takes() {
-        let refuse = || Error::Limit {
-            tensor: String::new(),
-            bytes: 0,
-            limit: "",
-            allowed: 0,
-        };
-        let make = |count| (count <= 100).then_some(count).ok_or_else(refuse);
-        let mut batches = Batches::default();
-        let mut sizes = Vec::new();
-        while sizes.iter().sum::<usize>() < 1000 {
-            let rest = 1000 - sizes.iter().sum::<usize>();
-            let (count, plan) = batches.next(rest, make).unwrap();
-            assert_eq!(count, *plan);
-            sizes.push(count);
-        }
-        assert_eq!(sizes, [[64; 15].as_slice(), &[40]].concat());
-        let none = |_| Err::<usize, _>(refuse());
-        assert!(Batches::default().next(10, none).is_err());
     }
 }

@@ -9,7 +9,7 @@ use super::data::Data;
 use super::{Device, JsResult, parse_options, say_idle};
 use crate::error::{Error, Result};
 use crate::train::{
-    Codes, Decoder, Inference, Inferred, Projection, Session, StepMetrics, TrainOptions,
+    Codes, Decoder, Evaluating, Inference, Inferred, Projection, Session, StepMetrics, TrainOptions,
 };
 
 /// Images and codes of a view.
@@ -160,8 +160,9 @@ pub struct Core {
     projection: Projection,
     /// The plans of the images that are shown, each for a number of them; the last used one comes last.
     shown: Vec<(usize, Inference)>,
-    /// Those of codes, by height and width.
-    decoders: Vec<([usize; 2], Decoder)>,
+    /// Those of codes, by number, height and width.
+    decoders: Vec<([usize; 3], Decoder)>,
+    evaluating: Option<Evaluating>,
 }
 
 /// Takes the plan of `key` out of those that are kept.
@@ -203,6 +204,7 @@ impl Core {
             projection: Projection::default(),
             shown: Vec::new(),
             decoders: Vec::new(),
+            evaluating: None,
         })
     }
 
@@ -270,6 +272,7 @@ impl Core {
         // They stand on the arenas of the former plan.
         self.shown.clear();
         self.decoders.clear();
+        self.evaluating = None;
         Ok(())
     }
 
@@ -346,38 +349,59 @@ impl Core {
         }))
     }
 
-    /// The image (bytes) of `codes`, `height` x `width` of them.
+    /// The images (bytes) of `codes`, `height` x `width` of them each.
     ///
     /// # Errors
-    /// [`crate::ShapeError`] when a code does not exist; as [`Decoder::run`].
+    /// [`Error::Config`] when they are no whole number of images; [`crate::ShapeError`] when a code does not exist;
+    /// as [`Decoder::run`].
     pub async fn decode(
         &mut self,
-        codes: Vec<i32>,
+        codes: Vec<u32>,
         height: usize,
         width: usize,
     ) -> JsResult<Vec<u8>> {
-        if codes.len() != height * width {
-            return Err(
-                Error::Config(format!("{} codes are not {height} x {width}", codes.len())).into(),
-            );
+        let cells = height * width;
+        if codes.is_empty() || cells == 0 || !codes.len().is_multiple_of(cells) {
+            return Err(Error::Config(format!(
+                "{} codes are no whole number of images of {height} x {width}",
+                codes.len()
+            ))
+            .into());
         }
         let codes = Codes {
-            shape: vec![1, height, width],
-            values: codes,
+            shape: vec![codes.len() / cells, height, width],
+            // One that is too large for this is too large for any codebook, and refused as negative.
+            values: codes.into_iter().map(u32::cast_signed).collect(),
         };
-        let kept = take(&mut self.decoders, &[height, width]);
-        let (image, decoder) = self.session.decode_with(kept, &[codes]).await?;
-        keep(&mut self.decoders, [height, width], decoder);
-        Ok(image.pixels)
+        let key = [codes.shape[0], height, width];
+        let kept = take(&mut self.decoders, &key);
+        let (images, decoder) = self.session.decode_with(kept, &[codes]).await?;
+        keep(&mut self.decoders, key, decoder);
+        Ok(images.pixels)
     }
 
-    /// Test figures as JSON.
+    /// Takes the next batch of test images into the evaluation under way, or begins one; how many are in it.
     ///
     /// # Errors
     /// As [`Session::evaluate`].
-    pub async fn evaluate(&self) -> JsResult<String> {
-        let evaluation = self.session.evaluate(&self.session.data().test).await?;
-        Ok(json!(evaluation).to_string())
+    pub async fn evaluate_batch(&mut self) -> JsResult<usize> {
+        let begin = || self.session.begin_evaluation();
+        let evaluating = self.evaluating.get_or_insert_with(begin);
+        let test = &self.session.data().test;
+        self.session.evaluate_batch(evaluating, test).await?;
+        Ok(evaluating.done())
+    }
+
+    /// Ends the evaluation under way, wherever it is: figures as JSON over the images in it; none without any.
+    ///
+    /// # Errors
+    /// As [`Evaluating::finish`].
+    pub fn end_evaluation(&mut self) -> JsResult<Option<String>> {
+        let ended = self.evaluating.take().filter(|e| e.done() > 0);
+        Ok(match ended {
+            Some(evaluating) => Some(json!(evaluating.finish()?).to_string()),
+            None => None,
+        })
     }
 
     /// How the codes were used: counts and ages alone of [`Quantizer`]; all empty before the first step or without one.

@@ -1,5 +1,5 @@
 //! The wasm surface; thin. Options and metrics cross as JSON, images and codes as typed arrays.
-//! `www/trainer.ts` makes the public, typed `Trainer` of it. Calls on one object must not overlap.
+//! `www/package/` makes the public, typed `Trainer` of it. Calls on one object must not overlap.
 
 mod core;
 mod data;

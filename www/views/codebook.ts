@@ -1,6 +1,6 @@
 /** What the quantiser holds: usage of the codes, vectors and codes on one plane, the scale of the features. */
 import type { Side } from "../settings.js";
-import type { Quantizer } from "../trainer.js";
+import type { Quantizer } from "../package/index.js";
 import { Curve } from "./curve.js";
 import { colourOf, element, fit, picture, walkable } from "./pixels.js";
 

@@ -1,7 +1,7 @@
 /** The curves of both sides and of runs before; the timeline is one of them. Their export. */
 import { History } from "../history.js";
 import { SIDES, type Side } from "../settings.js";
-import type { Metrics } from "../trainer.js";
+import type { Metrics } from "../package/index.js";
 import { Curve, type Line } from "./curve.js";
 import { at, colourOf, element } from "./pixels.js";
 

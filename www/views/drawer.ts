@@ -1,7 +1,7 @@
 /** The settings: one table of what both sides share and what is A's and B's, made from the table of settings. */
 import type { Checked } from "../protocol.js";
 import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, initialState, namesOf, parseValue } from "../settings.js";
-import type { MethodInfo, TrainOptions } from "../trainer.js";
+import type { MethodInfo, TrainOptions } from "../package/index.js";
 import { at, button, element } from "./pixels.js";
 
 type Input = HTMLInputElement | HTMLSelectElement;

@@ -1,7 +1,7 @@
 /** The story in numbers: the headline, the large figures, the tab's title and icon. */
 import { usedCodes } from "../experiments.js";
 import { SIDES, type Side } from "../settings.js";
-import type { Metrics } from "../trainer.js";
+import type { Metrics } from "../package/index.js";
 import { at, colourOf, element } from "./pixels.js";
 
 /** What is told of a side. */

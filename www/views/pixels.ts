@@ -1,15 +1,7 @@
-/** Images as bytes [C, H, W], drawn; elements; canvases that keys and fingers walk over. */
+/** What the views draw with: elements, images of bytes [C, H, W], canvases that keys and fingers walk over. */
+import { toImageData } from "../package/pictures.js";
 
-/** An ImageData of one of them. */
-export function toImageData(bytes: Uint8Array, [c, h, w]: [number, number, number], index = 0): ImageData {
-  const image = new ImageData(w, h);
-  const at = index * c * h * w;
-  for (let i = 0; i < h * w; i++) {
-    for (let k = 0; k < 3; k++) image.data[4 * i + k] = bytes[at + (c === 3 ? k * h * w : 0) + i] ?? 0;
-    image.data[4 * i + 3] = 255;
-  }
-  return image;
-}
+export { toImageData };
 
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,

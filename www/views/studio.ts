@@ -16,9 +16,9 @@ class CodeMap {
   #grid: Picture;
   #palette = element("div", { className: "palette" });
   #note = element("p", { className: "note" });
-  #codes: Int32Array = new Int32Array();
+  #codes: Uint32Array = new Uint32Array();
   #cells: [number, number] = [0, 0];
-  #history: Int32Array[] = [];
+  #history: Uint32Array[] = [];
   #brush: number | undefined;
   #pointed: number | undefined;
   #painting = false;
@@ -28,7 +28,7 @@ class CodeMap {
   constructor(
     readonly side: Side,
     private readonly show: Show,
-    private readonly decode: (codes: Int32Array, cells: [number, number]) => void,
+    private readonly decode: (codes: Uint32Array, cells: [number, number]) => void,
   ) {
     const name = side.toUpperCase();
     this.#image = picture(`What ${name} makes of it`);
@@ -127,7 +127,7 @@ class CodeMap {
     if (this.edited && codes.length === this.#codes.length) return this.redraw();
     this.edited = false;
     this.#history = [];
-    this.#codes = Int32Array.from(codes);
+    this.#codes = Uint32Array.from(codes);
     this.#cells = cells;
     this.draw(image, shape);
     this.#paintGrid();
@@ -194,7 +194,7 @@ class CodeMap {
     this.edited = false;
     this.#history = [];
     this.choose(undefined);
-    this.#codes = new Int32Array();
+    this.#codes = new Uint32Array();
     this.#cells = [0, 0];
     this.#palette.replaceChildren();
     this.#paintGrid();

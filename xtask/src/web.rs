@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use cargo_metadata::MetadataCommand;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
@@ -13,19 +14,22 @@ use crate::{build as cargo_build, run};
 
 const CORE: &str = "www/core";
 const DIST: &str = "dist";
+const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+/// Where the package's manifest takes its version.
+const UNSET: &str = "\"version\": \"0.0.0\"";
 
 fn failed(what: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", what.display())
 }
 
-/// JavaScript around a compiled module, in `out`.
-pub fn bindgen(wasm: &Path, out: &Path, name: &str) -> Result<(), String> {
+/// JavaScript around a compiled module, in `out`, which finds the module beside itself, or is `given` it.
+fn bindgen(wasm: &Path, out: &Path, name: &str, given: bool) -> Result<(), String> {
     let mut bindgen = Bindgen::new();
     bindgen
         .input_path(wasm)
         .out_name(name)
         .typescript(true)
-        .omit_default_module_path(false);
+        .omit_default_module_path(given);
     let result = bindgen.web(true).and_then(|b| b.generate(out));
     result.map_err(|e| failed(wasm, &format!("{e:#}")))
 }
@@ -49,7 +53,7 @@ pub fn core() -> Result<(), String> {
     let args =
         format!("rustc --package semivq --lib --crate-type cdylib --profile web --target {WASM}");
     for wasm in cargo_build(&args, &["semivq"], ".wasm")? {
-        bindgen(&wasm, Path::new(CORE), "semivq")?;
+        bindgen(&wasm, Path::new(CORE), "semivq", true)?;
     }
     let file = format!("{CORE}/semivq_bg.wasm");
     let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
@@ -81,27 +85,47 @@ pub fn build() -> Result<(), String> {
     Ok(())
 }
 
-/// The typed ES module beside the page.
+/// The npm package beside the page.
 fn package() -> Result<(), String> {
     run("npm", "run --silent package", &[])?;
-    let out = Path::new(DIST).join("core");
+    let dist = Path::new(DIST);
+    let out = dist.join("core");
     fs::create_dir_all(&out).map_err(|e| failed(&out, &e))?;
     for name in ["semivq.js", "semivq_bg.wasm"] {
-        let from = Path::new(CORE).join(name);
-        fs::copy(&from, out.join(name)).map_err(|e| failed(&from, &e))?;
+        copy(&Path::new(CORE).join(name), &out.join(name))?;
     }
     // The generated types have `Symbol.dispose`, whatever library the project around them has chosen.
     let types = Path::new(CORE).join("semivq.d.ts");
     let text = fs::read_to_string(&types).map_err(|e| failed(&types, &e))?;
     let text = format!("/// <reference lib=\"esnext.disposable\" />\n{text}");
     fs::write(out.join("semivq.d.ts"), text).map_err(|e| failed(&out, &e))?;
-    for (from, to) in [
-        ("www/npm/package.json", "package.json"),
-        ("www/README.md", "README.md"),
-    ] {
-        fs::copy(from, Path::new(DIST).join(to)).map_err(|e| failed(Path::new(from), &e))?;
+    let files = ["www/npm/README.md", "www/npm/core.wasm.d.ts"].map(Path::new);
+    for file in files.into_iter().chain(LICENCES.map(Path::new)) {
+        copy(file, &dist.join(file.file_name().unwrap_or_default()))?;
     }
-    Ok(())
+    // One version for the crate and for the package: that of Cargo.toml.
+    let manifest = Path::new("www/npm/package.json");
+    let text = fs::read_to_string(manifest).map_err(|e| failed(manifest, &e))?;
+    if !text.contains(UNSET) {
+        return Err(failed(manifest, &format!("has no {UNSET}")));
+    }
+    let text = text.replace(UNSET, &format!("\"version\": \"{}\"", version()?));
+    let manifest = dist.join("package.json");
+    fs::write(&manifest, text).map_err(|e| failed(&manifest, &e))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    fs::copy(from, to).map(|_| ()).map_err(|e| failed(from, &e))
+}
+
+/// The crate's version.
+fn version() -> Result<String, String> {
+    let metadata = MetadataCommand::new().no_deps().exec();
+    let metadata = metadata.map_err(|e| failed(Path::new("Cargo.toml"), &e))?;
+    let package = metadata.packages.iter().find(|p| p.name == "semivq");
+    package
+        .map(|p| p.version.to_string())
+        .ok_or_else(|| "Cargo.toml has no package semivq".to_owned())
 }
 
 /// [`build`], then a file server.
@@ -121,7 +145,7 @@ pub fn core_tests() -> Result<(), String> {
     let chosen = names.map(|name| format!("--test {name}")).join(" ");
     let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
     for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
-        bindgen(&wasm, Path::new("tests/browser/core"), name)?;
+        bindgen(&wasm, Path::new("tests/browser/core"), name, false)?;
     }
     Ok(())
 }
