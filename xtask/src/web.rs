@@ -12,22 +12,33 @@ use crate::setup::{self, WASM};
 use crate::{build as cargo_build, run};
 
 const CORE: &str = "www/core";
+/// What Vite copies into dist/ as it is: the modules of the page that tests a GPU, which it loads when asked to.
+const GPU: &str = "www/public/gpu";
 const DIST: &str = "dist";
 
 fn failed(what: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", what.display())
 }
 
-/// JavaScript around a compiled module, in `out`.
-pub fn bindgen(wasm: &Path, out: &Path, name: &str) -> Result<(), String> {
+/// JavaScript around a compiled module, in `out`, the module made small; with `types` also its TypeScript types.
+fn bindgen(wasm: &Path, out: &str, name: &str, types: bool) -> Result<(), String> {
     let mut bindgen = Bindgen::new();
     bindgen
         .input_path(wasm)
         .out_name(name)
-        .typescript(true)
+        .typescript(types)
         .omit_default_module_path(false);
     let result = bindgen.web(true).and_then(|b| b.generate(out));
-    result.map_err(|e| failed(wasm, &format!("{e:#}")))
+    result.map_err(|e| failed(wasm, &format!("{e:#}")))?;
+    let file = format!("{out}/{name}_bg.wasm");
+    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
+    let tool = "node_modules/binaryen/bin/wasm-opt";
+    run(
+        "node",
+        &format!("{tool} -Oz {features} {file} -o {file}"),
+        &[],
+    )
 }
 
 /// The npm packages of the lock file.
@@ -49,23 +60,27 @@ pub fn core() -> Result<(), String> {
     let args =
         format!("rustc --package semivq --lib --crate-type cdylib --profile web --target {WASM}");
     for wasm in cargo_build(&args, &["semivq"], ".wasm")? {
-        bindgen(&wasm, Path::new(CORE), "semivq")?;
+        bindgen(&wasm, CORE, "semivq", true)?;
     }
-    let file = format!("{CORE}/semivq_bg.wasm");
-    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
-        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
-    let tool = "node_modules/binaryen/bin/wasm-opt";
-    run(
-        "node",
-        &format!("{tool} -Oz {features} {file} -o {file}"),
-        &[],
-    )
+    Ok(())
+}
+
+/// The tests of operations and quantiser, and the bench, as [`GPU`].
+fn gpu_modules() -> Result<(), String> {
+    let names = ["gradients", "vq_layer", "bench"];
+    let chosen = names.map(|name| format!("--test {name}")).join(" ");
+    let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
+    for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
+        bindgen(&wasm, GPU, name, false)?;
+    }
+    Ok(())
 }
 
 /// `dist/`: the page, and the package.
 pub fn build() -> Result<(), String> {
     packages()?;
     core()?;
+    gpu_modules()?;
     run("npm", "run --silent check", &[])?;
     run("npm", "run --silent build", &[])?;
     package()?;
@@ -113,15 +128,4 @@ pub fn serve(port: &str) -> Result<(), String> {
         &format!("run --silent preview -- --port {port}"),
         &[],
     )
-}
-
-/// The op and quantiser tests, compiled for the browser, as `tests/browser/core/`.
-pub fn core_tests() -> Result<(), String> {
-    let names = ["gradients", "vq_layer"];
-    let chosen = names.map(|name| format!("--test {name}")).join(" ");
-    let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
-    for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
-        bindgen(&wasm, Path::new("tests/browser/core"), name)?;
-    }
-    Ok(())
 }
