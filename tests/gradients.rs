@@ -73,7 +73,7 @@ async fn search_on_gpu(gpu: &Gpu) -> Result<(), Failed> {
     Ok(())
 }
 
-fn main() {
+fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for case in cases::all().into_iter().map(Arc::new) {
         let twin = Arc::clone(&case);
@@ -106,12 +106,16 @@ fn main() {
         "search",
         |gpu| async move { search_on_gpu(&gpu).await },
     ));
-    harness::run(tests);
+    tests
 }
 
-/// What the page calls: the library's own start has taken the place of `main`.
+fn main() {
+    harness::run(tests());
+}
+
+/// What the page opens.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn run_tests() {
-    main();
+pub fn open(on_purpose: bool) -> support::suite::Suite {
+    support::suite::Suite::new(tests(), on_purpose)
 }

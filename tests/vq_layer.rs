@@ -68,7 +68,7 @@ fn normals(name: &str, len: usize) -> Vec<f32> {
     all.into_iter().map(|v| 1.5 * v).collect()
 }
 
-fn main() {
+fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     tests.push(Test::host(
         "every pair of options is in a combination",
@@ -116,12 +116,16 @@ fn main() {
     tests.push(Test::gpu("bad vectors are counted", |gpu| async move {
         odd::counts_bad_vectors(&gpu).await
     }));
-    harness::run(tests);
+    tests
 }
 
-/// What the page calls: the library's own start has taken the place of `main`.
+fn main() {
+    harness::run(tests());
+}
+
+/// What the page opens.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen]
-pub fn run_tests() {
-    main();
+pub fn open(on_purpose: bool) -> support::suite::Suite {
+    support::suite::Suite::new(tests(), on_purpose)
 }

@@ -4,12 +4,16 @@ import { type Connect, defineConfig } from "vite";
 
 const root = resolve(import.meta.dirname, "..");
 
-// The page is index.html of the repository; all paths in dist/ are relative.
+// The pages are index.html and gpu.html of the repository; all paths in dist/ are relative. What is in www/public, the
+// modules that gpu.html loads when asked to, goes there as it is.
 export default defineConfig({
   root,
   base: "./",
-  publicDir: false,
-  build: { outDir: resolve(root, "dist"), emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, reportCompressedSize: true },
+  publicDir: resolve(root, "www/public"),
+  build: {
+    outDir: resolve(root, "dist"), emptyOutDir: true, target: "es2022", assetsInlineLimit: 0, reportCompressedSize: true,
+    rolldownOptions: { input: ["index.html", "gpu.html"].map((name) => resolve(root, name)) },
+  },
   worker: { format: "es" },
   plugins: [{
     name: "compressed",

@@ -1,5 +1,7 @@
 //! Measuring: the adapter's own ceilings, step times, and a table of kernels.
 
+mod report;
+
 use std::sync::Arc;
 
 use web_time::Instant;
@@ -7,12 +9,13 @@ use web_time::Instant;
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::gpu::{
-    BuildOptions, GRID, Gpu, KernelTime, ParameterLayout, Plan, Recorder, StepValues, Store,
-    kernels,
+    BuildOptions, Clock, GRID, Gpu, Kernel, ParameterLayout, Recorder, StepValues, Store, kernels,
 };
 use crate::quant::Vectors;
 use crate::rng::Stream;
 use crate::train::{Feeding, Session, TrainOptions};
+
+pub use report::{Ceilings, KernelBench, Report, SearchBench, Spread, StepBench};
 
 kernels! {
     "bench", [GRID];
@@ -24,99 +27,55 @@ kernels! {
 pub(crate) const ROUNDS: u64 = 256;
 /// Its multiply-adds: rounds, statements, lanes.
 const MULTIPLY_ADDS: u64 = ROUNDS * 8 * 4;
-/// Its threads on a GPU and on a CPU: some tenths of a millisecond, some tens.
-const THREADS: [usize; 2] = [1 << 22, 1 << 16];
+/// Its threads: as many as take some time, tried with the fewest. In a browser a submission stays well below a second.
+const THREADS: [usize; 2] = [1 << 16, 1 << 22];
+/// That time, in seconds.
+const LONG_ENOUGH: f64 = 0.02;
 /// Floats of the copy: 64 MiB.
 const COPIED: usize = 1 << 24;
 
-/// What the adapter can do at most.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct Ceilings {
-    /// Fused multiply-adds in registers, GFLOP/s (a multiply-add is two).
-    pub gflops: f64,
-    /// A large copy, GB/s read and written.
-    pub gb_per_second: f64,
-}
-
-/// Median, least and greatest of repeated measurements, in seconds.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct Spread {
-    /// Median.
-    pub median: f64,
-    /// Least.
-    pub min: f64,
-    /// Greatest.
-    pub max: f64,
-}
-
-impl Spread {
-    fn of(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        Self {
-            median: seconds[seconds.len() / 2],
-            min: seconds[0],
-            max: seconds[seconds.len() - 1],
-        }
-    }
-}
-
-/// The best of several runs of `plan`, in seconds.
-async fn best(gpu: &Gpu, plan: &Plan) -> Result<f64> {
-    let mut least = f64::MAX;
-    for _ in 0..6 {
-        let started = Instant::now();
-        plan.run(gpu, &StepValues::default())?;
-        gpu.wait_idle().await;
-        least = least.min(started.elapsed().as_secs_f64());
-    }
-    Ok(least)
+/// The least time of a micro-kernel with `threads` threads on tensors `[floats]`, in seconds.
+async fn micro(
+    gpu: &Gpu,
+    clock: Clock,
+    kernel: &'static Kernel,
+    tensors: &[usize],
+    threads: usize,
+) -> Result<f64> {
+    let mut layout = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
+    let tensors = tensors.iter().map(|floats| rec.input("floats", &[*floats]));
+    let tensors: Vec<_> = tensors.collect();
+    rec.dispatch(kernel, &(), &tensors, threads);
+    let recording = rec.finish();
+    let store = Store::new(gpu, layout, 0)?;
+    let plan = recording.build(gpu, &store, BuildOptions::default())?;
+    let times = plan.profile(gpu, &StepValues::default(), clock).await?;
+    Ok(times.iter().map(|t| t.least).sum())
 }
 
 /// Runs the two micro-kernels.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device fails.
-pub async fn ceilings(gpu: &Gpu) -> Result<Ceilings> {
-    let threads = THREADS[usize::from(gpu.is_software())];
-    let mut layout = ParameterLayout::default();
-    let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-    let sums = rec.input("sums", &[threads, 4]);
-    rec.dispatch(&MULTIPLY_ADD, &(), &[sums], threads);
-    let arithmetic = rec.finish();
-    let store = Store::new(gpu, layout.clone(), 0)?;
-    let plan = arithmetic.build(gpu, &store, BuildOptions::default())?;
-    let seconds = best(gpu, &plan).await?;
+pub async fn ceilings(gpu: &Gpu, clock: Clock) -> Result<Ceilings> {
+    let [fewest, most] = THREADS;
+    let arithmetic =
+        async |threads: usize| micro(gpu, clock, &MULTIPLY_ADD, &[4 * threads], threads).await;
+    let mut threads = fewest;
+    let mut seconds = arithmetic(threads).await?;
+    if seconds < LONG_ENOUGH {
+        let wanted = threads as f64 * LONG_ENOUGH / seconds.max(1e-9);
+        threads = (wanted.min(most as f64) as usize).next_multiple_of(fewest);
+        seconds = arithmetic(threads).await?;
+    }
     let gflops = 2e-9 * (MULTIPLY_ADDS * threads as u64) as f64 / seconds;
-    let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-    let from = rec.input("from", &[COPIED]);
-    let to = rec.input("to", &[COPIED]);
-    rec.dispatch(&COPY, &(), &[from, to], COPIED / 4);
-    let plan = rec.finish().build(gpu, &store, BuildOptions::default())?;
-    let seconds = best(gpu, &plan).await?;
+    let seconds = micro(gpu, clock, &COPY, &[COPIED, COPIED], COPIED / 4).await?;
     gpu.check("the ceilings")?;
     Ok(Ceilings {
         gflops,
         gb_per_second: 8e-9 * COPIED as f64 / seconds,
     })
-}
-
-/// Times of training steps.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct StepBench {
-    /// The method.
-    pub method: &'static str,
-    /// Images a step.
-    pub batch: usize,
-    /// Dispatches a step.
-    pub dispatches: usize,
-    /// Floating-point operations a step: convolutions, linear layers and search.
-    pub gflop: f64,
-    /// From opening the session to the end of its first step, pipelines compiled, in seconds.
-    pub first_step: f64,
-    /// A step, over blocks of steps.
-    pub step: Spread,
-    /// Steps of a block.
-    pub steps_of_block: u32,
 }
 
 /// Blocks that a median is taken over.
@@ -155,6 +114,7 @@ pub async fn step(
         first_step,
         step: Spread::of(times),
         steps_of_block: steps,
+        kernels: Vec::new(),
     };
     Ok((bench, session))
 }
@@ -220,32 +180,15 @@ async fn block(session: &mut Session, steps: u32) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64() / f64::from(steps))
 }
 
-/// Time of a codebook search.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
-pub struct SearchBench {
-    /// N
-    pub vectors: usize,
-    /// F
-    pub features: usize,
-    /// K
-    pub codes: usize,
-    /// A search.
-    pub time: Spread,
-    /// `2 N K F` operations.
-    pub gflop: f64,
-    /// Bytes besides vectors, codebook and codes.
-    pub extra_bytes: u64,
-}
-
-/// Times the search of `codes` codes by `vectors` vectors, which lie in images of 8 by 8.
+/// Times the search of K codes by N vectors of F features (`[N, F, K]`), which lie in images of 8 by 8, and its kernels.
 ///
 /// # Errors
-/// [`crate::Error::Limit`] when they are too many for the device.
+/// [`crate::Error::Limit`] when they are too many for the device; as [`crate::gpu::Plan::profile`].
 pub async fn search(
     gpu: &Gpu,
-    vectors: usize,
-    features: usize,
-    codes: usize,
+    clock: Clock,
+    ceilings: &Ceilings,
+    [vectors, features, codes]: [usize; 3],
 ) -> Result<SearchBench> {
     const PIXELS: usize = 64;
     let layout = Vectors {
@@ -268,14 +211,24 @@ pub async fn search(
     };
     plan.write(gpu, z, &normals("z", vectors * features))?;
     plan.write(gpu, codebook, &normals("codebook", codes * features))?;
+    let values = StepValues::default();
+    let block = async |searches: u32| -> Result<f64> {
+        let started = Instant::now();
+        for _ in 0..searches {
+            plan.run(gpu, &values)?;
+        }
+        gpu.wait_idle().await;
+        gpu.check("the search")?;
+        Ok(started.elapsed().as_secs_f64() / f64::from(searches))
+    };
+    block(1).await?;
+    // Many in a row: waiting takes a browser milliseconds.
+    let searches = (0.2 / block(1).await?).clamp(1.0, 100.0) as u32;
     let mut times = Vec::new();
     for _ in 0..BLOCKS {
-        let started = Instant::now();
-        plan.run(gpu, &StepValues::default())?;
-        gpu.wait_idle().await;
-        times.push(started.elapsed().as_secs_f64());
+        times.push(block(searches).await?);
     }
-    gpu.check("the search")?;
+    let kernels = plan.profile(gpu, &values, clock).await?;
     let visible = 4 * (vectors * features + codes * features + vectors) as u64;
     Ok(SearchBench {
         vectors,
@@ -284,15 +237,24 @@ pub async fn search(
         time: Spread::of(times),
         gflop: 2e-9 * vectors as f64 * features as f64 * codes as f64,
         extra_bytes: plan.activation_bytes() - visible,
+        kernels: KernelBench::all(kernels, ceilings),
     })
 }
 
-/// The kernels of a training step, each timed on the device.
+/// The kernels of a training step, the slowest first.
 ///
 /// # Errors
-/// As [`Plan::profile`].
-pub async fn kernels(session: &Session) -> Result<Vec<KernelTime>> {
+/// As [`crate::gpu::Plan::profile`].
+pub async fn kernels(
+    session: &Session,
+    clock: Clock,
+    ceilings: &Ceilings,
+) -> Result<Vec<KernelBench>> {
     // A learning rate of 0: the parameters stay.
     let values = session.step_values(1).with("lr", 0.0_f32);
-    session.plan().profile(session.gpu(), &values, 5).await
+    let times = session
+        .plan()
+        .profile(session.gpu(), &values, clock)
+        .await?;
+    Ok(KernelBench::all(times, ceilings))
 }

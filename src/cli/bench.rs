@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use semivq::bench::{self, Ceilings, SearchBench, StepBench};
+use semivq::bench::{self, Ceilings, StepBench};
 use semivq::data::synthetic;
-use semivq::gpu::KernelTime;
+use semivq::gpu::{Clock, Gpu};
 use semivq::quant::codebook::{Distance, ReplacePolicy};
 use semivq::quant::{Norm, VectorQuantConfig};
 use semivq::run::{load_data, stored};
@@ -38,20 +38,41 @@ pub struct BenchArgs {
     batch: Option<usize>,
 }
 
+/// What `--json` prints.
 #[derive(serde::Serialize)]
-struct KernelRow {
-    kernel: String,
-    milliseconds: f64,
-    gflops: f64,
-    gb_per_second: f64,
+struct Report {
+    adapter: Adapter,
+    #[serde(flatten)]
+    measured: bench::Report,
 }
 
 #[derive(serde::Serialize)]
-struct Report {
-    adapter: String,
-    ceilings: Ceilings,
-    steps: Vec<StepBench>,
-    kernels: Vec<KernelRow>,
+struct Adapter {
+    description: String,
+    backend: String,
+    driver: String,
+    software: bool,
+}
+
+impl Report {
+    /// Of an adapter on which nothing but the ceilings was measured yet.
+    async fn new(gpu: &Gpu) -> Result<Self> {
+        let (info, clock) = (gpu.info(), Clock::of(gpu));
+        Ok(Self {
+            adapter: Adapter {
+                description: info.name.clone(),
+                backend: format!("{:?}", info.backend),
+                driver: format!("{} {}", info.driver, info.driver_info),
+                software: gpu.is_software(),
+            },
+            measured: bench::Report {
+                clock,
+                ceilings: bench::ceilings(gpu, clock).await?,
+                steps: Vec::new(),
+                searches: Vec::new(),
+            },
+        })
+    }
 }
 
 pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
@@ -74,15 +95,12 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
     let batches = args.batch.map_or(vec![32, 256], |batch| vec![batch]);
     let gpu = device.open().await?;
     let data = synthetic::glyphs(0);
-    let ceilings = bench::ceilings(&gpu).await?;
-    let mut report = Report {
-        adapter: gpu.adapter_line(),
-        ceilings,
-        steps: Vec::new(),
-        kernels: Vec::new(),
-    };
+    let mut report = Report::new(&gpu).await?;
+    let bench::Report {
+        clock, ceilings, ..
+    } = report.measured;
     if !args.json {
-        out!("adapter: {}", report.adapter);
+        out!("adapter: {}", gpu.adapter_line());
         out!(
             "ceilings: {:.1} GFLOP/s (fused multiply-adds in registers), {:.1} GB/s (copy of 64 MiB)\n",
             ceilings.gflops,
@@ -98,15 +116,15 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
                 batch: *batch,
                 ..TrainOptions::default().with_method(*method)?
             };
-            let (row, session) = bench::step(&gpu, &options, data.clone()).await?;
+            let (mut row, session) = bench::step(&gpu, &options, data.clone()).await?;
             if !args.json {
                 print_step(&row, &ceilings);
             }
-            report.steps.push(row);
             let last_batch = Some(batch) == batches.last();
-            if last_batch && Some(method) == methods.first() && gpu.has_timestamps() {
-                report.kernels = rows(bench::kernels(&session).await?);
+            if last_batch && Some(method) == methods.first() {
+                row.kernels = bench::kernels(&session, clock, &ceilings).await?;
             }
+            report.measured.steps.push(row);
         }
     }
     if args.json {
@@ -115,42 +133,41 @@ pub async fn run(device: &DeviceArgs, args: &BenchArgs) -> Result<ExitCode> {
             serde_json::to_string_pretty(&report).unwrap_or_default()
         );
     } else {
-        print_kernels(&report, methods[0], batches[batches.len() - 1]);
+        print_kernels(&report.measured);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[derive(serde::Serialize)]
-struct SearchReport {
-    adapter: String,
-    ceilings: Ceilings,
-    searches: Vec<SearchBench>,
 }
 
 /// The search, its share of the ceiling measured right before and after it.
 async fn search(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
     let gpu = device.open().await?;
-    let before = bench::ceilings(&gpu).await?;
-    let mut searches = Vec::new();
+    let mut report = Report::new(&gpu).await?;
+    let bench::Report {
+        clock,
+        ceilings: before,
+        ..
+    } = report.measured;
     for codes in [1024, 8192] {
-        searches.push(bench::search(&gpu, 65_536, 64, codes).await?);
+        let row = bench::search(&gpu, clock, &before, [65_536, 64, codes]).await?;
+        report.measured.searches.push(row);
     }
-    let after = bench::ceilings(&gpu).await?;
+    let after = bench::ceilings(&gpu, clock).await?;
     let ceilings = Ceilings {
         gflops: before.gflops.max(after.gflops),
         gb_per_second: before.gb_per_second.max(after.gb_per_second),
     };
-    let report = SearchReport {
-        adapter: gpu.adapter_line(),
-        ceilings,
-        searches,
-    };
+    report.measured.ceilings = ceilings;
+    for row in &mut report.measured.searches {
+        for kernel in &mut row.kernels {
+            kernel.set_beside(&ceilings);
+        }
+    }
     if json {
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         out!("{text}");
         return Ok(ExitCode::SUCCESS);
     }
-    out!("adapter: {}", report.adapter);
+    out!("adapter: {}", gpu.adapter_line());
     out!(
         "ceiling: {:.1} GFLOP/s (fused multiply-adds in registers; before {:.1}, after {:.1})\n",
         ceilings.gflops,
@@ -160,7 +177,7 @@ async fn search(device: &DeviceArgs, json: bool) -> Result<ExitCode> {
     out!(
         "vectors  features  codes     median      min      max  GFLOP/s  of ceiling  extra memory"
     );
-    for row in &report.searches {
+    for row in &report.measured.searches {
         let rate = row.gflop / row.time.median;
         out!(
             "{:>7}  {:>8}  {:>5}  {:>6.1} ms  {:>7.1}  {:>7.1}  {rate:>7.1}  {:>8.1} %  {:>8.1} KiB",
@@ -293,39 +310,35 @@ fn print_step(row: &StepBench, ceilings: &Ceilings) {
     );
 }
 
-/// Slowest first.
-fn rows(mut times: Vec<KernelTime>) -> Vec<KernelRow> {
-    times.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let row = |t: KernelTime| KernelRow {
-        milliseconds: 1e3 * t.seconds,
-        gflops: 1e-9 * t.flops as f64 / t.seconds.max(1e-9),
-        gb_per_second: 1e-9 * t.bytes as f64 / t.seconds.max(1e-9),
-        kernel: t.label,
-    };
-    times.into_iter().map(row).collect()
-}
-
-fn print_kernels(report: &Report, method: Method, batch: usize) {
-    if report.kernels.is_empty() {
-        out!("\nthis adapter has no timestamps, so there is no table of kernels");
+/// The kernels of the step of which they were timed.
+fn print_kernels(report: &bench::Report) {
+    let Some(step) = report.steps.iter().find(|s| !s.kernels.is_empty()) else {
         return;
-    }
-    let total: f64 = report.kernels.iter().map(|k| k.milliseconds).sum();
+    };
+    let total: f64 = step.kernels.iter().map(|k| k.seconds).sum();
+    let clock = match report.clock {
+        Clock::Timestamps => "by the adapter's timestamps",
+        Clock::Host => {
+            "each over and over by the host's clock, since this adapter has no timestamps"
+        }
+    };
     out!(
-        "\nkernels of a step of {}, batch {batch}: {total:.2} ms in all",
-        method.name()
+        "\nkernels of a step of {}, batch {}: {:.2} ms in all, {clock}",
+        step.method,
+        step.batch,
+        1e3 * total
     );
     out!("       ms  share  GFLOP/s  of ceiling     GB/s  of ceiling  kernel");
-    for k in &report.kernels {
+    for k in &step.kernels {
         out!(
             "{:>9.3} {:>4.0} %  {:>7.1}  {:>8.1} %  {:>7.2}  {:>8.1} %  {}",
-            k.milliseconds,
-            100.0 * k.milliseconds / total,
-            k.gflops,
-            100.0 * k.gflops / report.ceilings.gflops,
-            k.gb_per_second,
-            100.0 * k.gb_per_second / report.ceilings.gb_per_second,
-            k.kernel,
+            1e3 * k.seconds,
+            100.0 * k.share,
+            k.of_gflops * report.ceilings.gflops,
+            100.0 * k.of_gflops,
+            k.of_gb_per_second * report.ceilings.gb_per_second,
+            100.0 * k.of_gb_per_second,
+            k.label,
         );
     }
 }

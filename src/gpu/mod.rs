@@ -38,7 +38,7 @@ pub use kernel::{Access, Binding, Field, Kernel, MAX_ITERATIONS, Shader, Slot, U
 pub(crate) use kernel::{kernels, uniform_struct};
 pub use layout::{Arena, BufferSpec, Init, ParameterLayout, ParameterSpec, Role};
 pub use plan::{BuildOptions, Plan};
-pub use profile::KernelTime;
+pub use profile::{Clock, KernelTime};
 pub use quiet::quiet_the_driver;
 pub use readback::{Readback, Staging};
 pub use recorder::Recorder;

@@ -1,5 +1,5 @@
-//! The runner of the tests that also run in a browser: natively libtest-mimic, in wasm a loop that
-//! leaves its tally where the page that loaded it can read it.
+//! The runner of the tests that also run in a browser: natively libtest-mimic, in wasm the page that
+//! tests a GPU, which calls them one by one (`suite`).
 
 use std::fmt::Display;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ type OnGpu = Box<dyn Fn(Arc<Gpu>) -> Pin<Box<dyn Future<Output = Outcome>>> + Se
 
 type OnHost = Box<dyn Fn() -> Outcome + Send>;
 
-enum Run {
+pub(super) enum Run {
     Host(OnHost),
     /// Left out in a browser.
     Native(OnHost),
@@ -30,8 +30,8 @@ enum Run {
 }
 
 pub struct Test {
-    name: String,
-    run: Run,
+    pub(super) name: String,
+    pub(super) run: Run,
 }
 
 impl Test {
@@ -110,36 +110,6 @@ pub fn run(tests: Vec<Test>) {
     libtest_mimic::run(&args, trials.collect()).exit();
 }
 
-/// Every failure and, at the end, the tally go to `console.log`; no adapter is a failure.
+/// The page runs them: the library's own start has taken the place of `main`.
 #[cfg(target_arch = "wasm32")]
-pub fn run(tests: Vec<Test>) {
-    use semivq::gpu::AdapterChoice;
-
-    let say = |line: String| web_sys::console::log_1(&line.into());
-    wasm_bindgen_futures::spawn_local(async move {
-        console_error_panic_hook::set_once();
-        let gpu = match Gpu::new(&AdapterChoice::default()).await {
-            Ok(gpu) => Arc::new(gpu),
-            Err(error) => return say(format!("test result: FAILED. no adapter: {error}")),
-        };
-        let (mut passed, mut failed) = (0, 0);
-        for test in tests {
-            let outcome = match &test.run {
-                Run::Host(run) => run(),
-                Run::Native(_) => continue,
-                Run::Gpu(run) => run(Arc::clone(&gpu)).await,
-            };
-            match outcome {
-                Ok(()) => passed += 1,
-                Err(Failed(why)) => {
-                    failed += 1;
-                    say(format!("test {} ... FAILED: {why}", test.name));
-                }
-            }
-        }
-        let word = if failed == 0 { "ok" } else { "FAILED" };
-        say(format!(
-            "test result: {word}. {passed} passed; {failed} failed"
-        ));
-    });
-}
+pub fn run(_: Vec<Test>) {}

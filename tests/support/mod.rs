@@ -12,6 +12,8 @@ pub mod layer;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod session;
+#[cfg(target_arch = "wasm32")]
+pub mod suite;
 
 #[cfg(not(target_arch = "wasm32"))]
 use semivq::gpu::AdapterChoice;

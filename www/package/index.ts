@@ -12,5 +12,5 @@ export { type CoreSource, completeOptions, describeCheckpoint, idleOptions, join
 export { type FromOptions, TrainingData } from "./data.js";
 export { type Gpu, GpuDevice } from "./device.js";
 export { type Picture, type Skip, toImageData } from "./pictures.js";
-export { type CreateOptions, Trainer } from "./package/index.js";
+export { type CreateOptions, Trainer } from "./trainer.js";
 export type { Bytes, Codes, Description, Evaluation, Explanation, MethodInfo, Metrics, Quantizer, Usage, View } from "./types.js";

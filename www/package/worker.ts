@@ -5,7 +5,7 @@ import { TrainingData } from "./data.js";
 import type { Gpu } from "./device.js";
 import type { State } from "./engine.js";
 import { RemoteEngine } from "./remote.js";
-import type { CreateOptions } from "./package/index.js";
+import type { CreateOptions } from "./trainer.js";
 
 /** What {@link WorkerTrainer.create} takes. */
 export interface WorkerOptions extends Omit<CreateOptions, "device"> {

@@ -58,7 +58,6 @@ pub fn browser(filter: &str) -> Result<(), String> {
     let chromium = setup::chromium()?;
     setup::vulkan()?;
     web::build()?;
-    web::core_tests()?;
     let programs = build(
         "build --package semivq --bin semivq",
         &["semivq"],

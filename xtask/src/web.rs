@@ -13,6 +13,8 @@ use crate::setup::{self, WASM};
 use crate::{build as cargo_build, run};
 
 const CORE: &str = "www/core";
+/// What Vite copies into dist/ as it is: the modules of the page that tests a GPU, which it loads when asked to.
+const GPU: &str = "www/public/gpu";
 const DIST: &str = "dist";
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 /// Where the package's manifest takes its version.
@@ -22,16 +24,26 @@ fn failed(what: &Path, error: &dyn std::fmt::Display) -> String {
     format!("{}: {error}", what.display())
 }
 
-/// JavaScript around a compiled module, in `out`, which finds the module beside itself, or is `given` it.
-fn bindgen(wasm: &Path, out: &Path, name: &str, given: bool) -> Result<(), String> {
+/// JavaScript around a compiled module, in `out`, the module made small. The `core` has TypeScript types, and is given
+/// its module; others find theirs beside themselves.
+fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String> {
     let mut bindgen = Bindgen::new();
     bindgen
         .input_path(wasm)
         .out_name(name)
-        .typescript(true)
-        .omit_default_module_path(given);
+        .typescript(core)
+        .omit_default_module_path(core);
     let result = bindgen.web(true).and_then(|b| b.generate(out));
-    result.map_err(|e| failed(wasm, &format!("{e:#}")))
+    result.map_err(|e| failed(wasm, &format!("{e:#}")))?;
+    let file = format!("{out}/{name}_bg.wasm");
+    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
+        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
+    let tool = "node_modules/binaryen/bin/wasm-opt";
+    run(
+        "node",
+        &format!("{tool} -Oz {features} {file} -o {file}"),
+        &[],
+    )
 }
 
 /// The npm packages of the lock file.
@@ -53,23 +65,27 @@ pub fn core() -> Result<(), String> {
     let args =
         format!("rustc --package semivq --lib --crate-type cdylib --profile web --target {WASM}");
     for wasm in cargo_build(&args, &["semivq"], ".wasm")? {
-        bindgen(&wasm, Path::new(CORE), "semivq", true)?;
+        bindgen(&wasm, CORE, "semivq", true)?;
     }
-    let file = format!("{CORE}/semivq_bg.wasm");
-    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
-        --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
-    let tool = "node_modules/binaryen/bin/wasm-opt";
-    run(
-        "node",
-        &format!("{tool} -Oz {features} {file} -o {file}"),
-        &[],
-    )
+    Ok(())
+}
+
+/// The tests of operations and quantiser, and the bench, as [`GPU`].
+fn gpu_modules() -> Result<(), String> {
+    let names = ["gradients", "vq_layer", "bench"];
+    let chosen = names.map(|name| format!("--test {name}")).join(" ");
+    let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
+    for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
+        bindgen(&wasm, GPU, name, false)?;
+    }
+    Ok(())
 }
 
 /// `dist/`: the page, and the package.
 pub fn build() -> Result<(), String> {
     packages()?;
     core()?;
+    gpu_modules()?;
     run("npm", "run --silent check", &[])?;
     run("npm", "run --silent build", &[])?;
     package()?;
@@ -137,15 +153,4 @@ pub fn serve(port: &str) -> Result<(), String> {
         &format!("run --silent preview -- --port {port}"),
         &[],
     )
-}
-
-/// The op and quantiser tests, compiled for the browser, as `tests/browser/core/`.
-pub fn core_tests() -> Result<(), String> {
-    let names = ["gradients", "vq_layer"];
-    let chosen = names.map(|name| format!("--test {name}")).join(" ");
-    let args = format!("test --package semivq --profile web {chosen} --no-run --target {WASM}");
-    for (name, wasm) in names.iter().zip(cargo_build(&args, &names, ".wasm")?) {
-        bindgen(&wasm, Path::new("tests/browser/core"), name, false)?;
-    }
-    Ok(())
 }
