@@ -1,5 +1,5 @@
 /** Experiments in a sentence each, with a claim that is held against the numbers. */
-import table from "./experiments.json";
+import table from "./experiments.json" with { type: "json" };
 import type { Side, State } from "./settings.js";
 import type { Metrics } from "./package/index.js";
 

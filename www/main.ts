@@ -5,7 +5,7 @@ import { Exchange } from "./exchange.js";
 import { PastRuns } from "./past.js";
 import { Problems, webGpuAdvice } from "./problems.js";
 import type { FromWorker, Sides, ToWorker } from "./protocol.js";
-import { decode as decodeRecording } from "./recording.js";
+import { decode as decodeRecording, encode as encodeRecording } from "./recording.js";
 import recordedRun from "./recorded/collapse.run?url";
 import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, nameOf, optionsOf, settingOf, sidesOf, stateOf, toHash } from "./settings.js";
 import { Show } from "./show.js";
@@ -486,6 +486,25 @@ function stop(problem: "no-webgpu" | "no-adapter", message: string) {
 }
 
 worker.onerror = (event) => problems.show("other", event.message || "the worker could not be loaded; serve the page over http, not from a file");
+
+// The second visit needs no network. Not in the way of the first one's start.
+if (import.meta.env.PROD && "serviceWorker" in navigator) {
+  addEventListener("load", () => setTimeout(() => void navigator.serviceWorker.register("./offline.js").catch((error) => console.warn("semivq: it will not work offline:", error)), 3000));
+}
+
+/** For the console, and for the script that makes the recorded run: this run as a file's bytes in base64. */
+async function record(moments: number): Promise<string> {
+  const { originals } = show;
+  if (!originals) throw new Error("there is no run");
+  const { date, adapter } = { date: new Date().toISOString().slice(0, 10), adapter: at("adapter").textContent ?? "" };
+  const bytes = await encodeRecording({
+    adapter, date, state: applied, originals, moments: show.moments.few(moments),
+    codes: { a: show.codesOf("a"), b: show.codesOf("b") },
+    histories: { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") },
+  });
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}
+Object.assign(globalThis, { semivq: { record } });
 
 /** The address that the page was opened with. */
 const atStart = location.hash;

@@ -49,6 +49,13 @@ export class Moments {
     return found;
   }
 
+  /** So many of them, the early ones closer to each other. */
+  few(count: number): Moment[] {
+    const last = this.newest?.step ?? 0;
+    const wanted = Array.from({ length: count }, (_, i) => this.at(last * (i / (count - 1)) ** 2));
+    return [...new Set(wanted.filter((moment) => moment !== undefined))];
+  }
+
   /** The one next to `step` in a direction, for stepping through them. */
   beside(step: number, direction: 1 | -1): Moment | undefined {
     return direction > 0 ? this.all.find((m) => m.step > step) : this.all.findLast((m) => m.step < step);

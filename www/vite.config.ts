@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import compression from "compression";
 import { type Connect, defineConfig } from "vite";
@@ -16,6 +18,16 @@ export default defineConfig({
   },
   worker: { format: "es" },
   plugins: [{
+    name: "offline",
+    // The service worker, told what there is to keep.
+    generateBundle(_, bundle) {
+      // What gpu.html loads when asked to is large, and tests a GPU of now.
+      const files = ["./", "./index.html", "./gpu.html", ...Object.keys(bundle).filter((name) => name.startsWith("assets/") && !name.endsWith(".map")).map((name) => `./${name}`)];
+      const text = readFileSync(resolve(root, "www/offline.js"), "utf8");
+      const version = createHash("sha256").update(files.join() + text).digest("hex").slice(0, 12);
+      this.emitFile({ type: "asset", fileName: "offline.js", source: `const FILES = ${JSON.stringify(files)};\nconst VERSION = "${version}";\n${text}` });
+    },
+  }, {
     name: "compressed",
     // What `serve` sends is as small as what a web server would send.
     configurePreviewServer(server) {

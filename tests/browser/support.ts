@@ -10,6 +10,9 @@ export const ROOT = resolve(import.meta.dirname, "../..");
 /** The browser of the tests. */
 export const CHROMIUM = process.env["SEMIVQ_CHROMIUM"] ?? "/usr/bin/chromium";
 
+/** One without WebGPU, as Debian's is. */
+export const FIREFOX = process.env["SEMIVQ_FIREFOX"] ?? "/usr/bin/firefox-esr";
+
 /** Headless, as root too, and without a word to anyone. */
 export const QUIET_FLAGS = [
   "--headless", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -17,7 +20,7 @@ export const QUIET_FLAGS = [
 ];
 
 /** Screenshots are kept here. */
-const SHOTS = join(ROOT, "target/browser/screenshots");
+export const SHOTS = join(ROOT, "target/browser/screenshots");
 
 export const test = base.extend<{ quiet: string[] }>({
   // Every test hears the console; those that expect an error clear the list.

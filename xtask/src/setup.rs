@@ -119,26 +119,47 @@ pub fn node() -> Result<(), String> {
     }
 }
 
-/// A Chromium for the browser tests: `SEMIVQ_CHROMIUM`, or what is found under the usual names.
+/// The first program of these names on the PATH.
+fn on_path(names: &[&str]) -> Option<String> {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&folders).collect();
+    let paths = names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |f| f.join(name)));
+    paths
+        .into_iter()
+        .find(|path| path.exists())
+        .map(|path| path.display().to_string())
+}
+
+/// A browser for the tests: what `variable` says, what is found under one of `names`, or what `packages` install.
+fn browser(what: &str, variable: &str, names: &[&str], packages: &str) -> Result<String, String> {
+    if let Some(path) = std::env::var(variable).ok().or_else(|| on_path(names)) {
+        return Ok(path);
+    }
+    install(what, packages)?;
+    on_path(names)
+        .ok_or_else(|| format!("{what} was installed but not found; set {variable} to it"))
+}
+
+/// A Chromium, with WebGPU.
 pub fn chromium() -> Result<String, String> {
-    if let Ok(path) = std::env::var("SEMIVQ_CHROMIUM") {
-        return Ok(path);
-    }
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found = || {
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        let folders: Vec<_> = std::env::split_paths(&folders).collect();
-        let paths = names
-            .iter()
-            .flat_map(|name| folders.iter().map(move |f| f.join(name)));
-        paths
-            .into_iter()
-            .find(|path| path.exists())
-            .map(|path| path.display().to_string())
-    };
-    if let Some(path) = found() {
-        return Ok(path);
-    }
-    install("Chromium", "chromium fonts-dejavu-core")?;
-    found().ok_or_else(|| "Chromium was installed but not found; set SEMIVQ_CHROMIUM to it".into())
+    browser(
+        "Chromium",
+        "SEMIVQ_CHROMIUM",
+        &names,
+        "chromium fonts-dejavu-core",
+    )
+}
+
+/// A Firefox, on Debian one without WebGPU: what the page shows there.
+pub fn firefox() -> Result<String, String> {
+    let names = ["firefox-esr", "firefox"];
+    browser(
+        "Firefox",
+        "SEMIVQ_FIREFOX",
+        &names,
+        "firefox-esr fonts-dejavu-core",
+    )
 }

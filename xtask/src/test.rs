@@ -56,6 +56,7 @@ pub fn tables() -> Result<(), String> {
 /// The tests in headless Chromium: the core's and the page's, whose files' names contain `filter`.
 pub fn browser(filter: &str) -> Result<(), String> {
     let chromium = setup::chromium()?;
+    let firefox = setup::firefox()?;
     setup::vulkan()?;
     web::build()?;
     let programs = build(
@@ -66,6 +67,7 @@ pub fn browser(filter: &str) -> Result<(), String> {
     let program = programs[0].display().to_string();
     let environment = [
         ("SEMIVQ_CHROMIUM", chromium.as_str()),
+        ("SEMIVQ_FIREFOX", firefox.as_str()),
         ("SEMIVQ_BIN", &program),
         ("NODEVICE_SELECT", "1"),
     ];

@@ -36,6 +36,9 @@ fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String>
     let result = bindgen.web(true).and_then(|b| b.generate(out));
     result.map_err(|e| failed(wasm, &format!("{e:#}")))?;
     let file = format!("{out}/{name}_bg.wasm");
+    if core {
+        blank_comments(Path::new(&file))?;
+    }
     let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
     let tool = "node_modules/binaryen/bin/wasm-opt";
@@ -44,6 +47,47 @@ fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String>
         &format!("{tool} -Oz {features} {file} -o {file}"),
         &[],
     )
+}
+
+/// Writes spaces over the comments of the shaders in a module: they weigh, and lines and columns of errors stay.
+fn blank_comments(wasm: &Path) -> Result<(), String> {
+    let mut bytes = fs::read(wasm).map_err(|e| failed(wasm, &e))?;
+    let (mut found, mut files) = (0, 0);
+    for dir in ["shaders", "shaders/lib"].map(Path::new) {
+        for entry in fs::read_dir(dir).map_err(|e| failed(dir, &e))? {
+            let path = entry.map_err(|e| failed(dir, &e))?.path();
+            if path.extension().is_none_or(|e| e != "wgsl") {
+                continue;
+            }
+            files += 1;
+            let source = fs::read(&path).map_err(|e| failed(&path, &e))?;
+            // What nothing in the module asks for, it does not hold.
+            let Some(at) = find(&bytes, &source) else {
+                continue;
+            };
+            found += 1;
+            let mut comment = false;
+            for i in at..at + source.len() {
+                comment = bytes[i] != b'\n' && (comment || bytes[i..].starts_with(b"//"));
+                if comment {
+                    bytes[i] = b' ';
+                }
+            }
+        }
+    }
+    if 2 * found < files {
+        let why = format!("only {found} of {files} shaders are in it as they stand");
+        return Err(failed(wasm, &why));
+    }
+    fs::write(wasm, bytes).map_err(|e| failed(wasm, &e))
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    let first = part.first()?;
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| *byte == first);
+    starts
+        .map(|(at, _)| at)
+        .find(|&at| bytes[at..].starts_with(part))
 }
 
 /// The npm packages of the lock file.
