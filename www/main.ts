@@ -342,7 +342,7 @@ async function playRecorded(text: string, again: boolean) {
     const answer = await fetch(recordedRun);
     const recording = await decodeRecording(new Uint8Array(await answer.arrayBuffer()));
     if (current > 0) return;
-    at("recorded").textContent = `${text} (recorded on ${recording.adapter}, ${recording.date})`;
+    at("recorded").textContent = `${text} (Recorded on ${recording.adapter}, ${recording.date}.)`;
     at("recorded").hidden = false;
     show.play(recording, again);
   } catch (error) {
@@ -464,7 +464,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
     case "kept":
-      at("kept").textContent = `saved at step ${message.step}`;
+      at("kept").textContent = `· saved at step ${message.step}`;
       break;
     case "problem":
       if (message.problem === "no-webgpu" || message.problem === "no-adapter") stop(message.problem, message.message);
@@ -496,7 +496,7 @@ if (import.meta.env.PROD && "serviceWorker" in navigator) {
 async function record(moments: number): Promise<string> {
   const { originals } = show;
   if (!originals) throw new Error("there is no run");
-  const { date, adapter } = { date: new Date().toISOString().slice(0, 10), adapter: at("adapter").textContent ?? "" };
+  const { date, adapter } = { date: new Date().toISOString().slice(0, 10), adapter: (at("adapter").textContent ?? "").replace(/ \(.*/, "") };
   const bytes = await encodeRecording({
     adapter, date, state: applied, originals, moments: show.moments.few(moments),
     codes: { a: show.codesOf("a"), b: show.codesOf("b") },
@@ -514,4 +514,4 @@ choose(experimentOf(named) ?? (atStart === "" ? EXPERIMENTS[0] : undefined));
 adopt(state);
 show.sides = sidesOf(state);
 tellLine();
-if (atStart === "") void playRecorded("A recorded run, until the shaders are ready", false);
+if (atStart === "") void playRecorded("A recorded run, until the shaders are ready.", false);

@@ -28,7 +28,7 @@ self.addEventListener("fetch", (event) => {
     const cache = await caches.open(KEPT);
     // Files are named after what they hold; a page of another version is newer, as long as there is a network.
     const page = request.mode === "navigate";
-    const kept = await cache.match(request, { ignoreSearch: true });
+    const kept = await cache.match(request, { ignoreSearch: true, ignoreVary: true });
     if (kept && !page) return kept;
     try {
       return await fetch(request);

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import compression from "compression";
 import { type Connect, defineConfig } from "vite";
@@ -20,12 +20,14 @@ export default defineConfig({
   plugins: [{
     name: "offline",
     // The service worker, told what there is to keep.
-    generateBundle(_, bundle) {
+    closeBundle() {
+      const dist = resolve(root, "dist");
       // What gpu.html loads when asked to is large, and tests a GPU of now.
-      const files = ["./", "./index.html", "./gpu.html", ...Object.keys(bundle).filter((name) => name.startsWith("assets/") && !name.endsWith(".map")).map((name) => `./${name}`)];
+      const files = ["./", "./index.html", "./gpu.html", ...readdirSync(resolve(dist, "assets")).map((name) => `./assets/${name}`)];
       const text = readFileSync(resolve(root, "www/offline.js"), "utf8");
-      const version = createHash("sha256").update(files.join() + text).digest("hex").slice(0, 12);
-      this.emitFile({ type: "asset", fileName: "offline.js", source: `const FILES = ${JSON.stringify(files)};\nconst VERSION = "${version}";\n${text}` });
+      const pages = ["index.html", "gpu.html"].map((name) => readFileSync(resolve(dist, name), "utf8"));
+      const version = createHash("sha256").update([...files, ...pages, text].join()).digest("hex").slice(0, 12);
+      writeFileSync(resolve(dist, "offline.js"), `const FILES = ${JSON.stringify(files)};\nconst VERSION = "${version}";\n${text}`);
     },
   }, {
     name: "compressed",

@@ -48,6 +48,8 @@ test("everything by keyboard: settings, pictures, tiles, keys", async ({ page })
   await page.keyboard.press("Escape");
   await expect(page.locator("#drawer")).toBeHidden();
   await expect(page.locator("#open-settings")).toBeFocused();
+  await page.locator("#studio").scrollIntoViewIfNeeded();
+  await expect(page.locator("#studio [data-side='a'] .palette button").first()).toBeVisible();
   for (const [canvas, said] of [["#row-a canvas", /A's pictures: picture 2 of 8/], ["#tiles-a canvas", /^code 1/], ["#studio [data-side='a'] .grid", /^cell 1: code \d+/]] as const) {
     await page.locator(canvas).focus();
     await page.keyboard.press("ArrowRight");

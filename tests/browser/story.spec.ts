@@ -79,7 +79,7 @@ test("back in time: the scrubber shows pictures, tiles and numbers of its step",
 
 test("an experiment in one click, with its claim", async ({ page }) => {
   await page.goto("/#experiment=fsq");
-  await stepped(page, 1, "B");
+  await stepped(page, 3, "B");
   await expect(page.locator("#title-b")).toHaveText("fsq");
   await expect(page.locator("#experiments [aria-pressed='true']")).toHaveText("No codebook at all: FSQ");
   await expect(page.locator("#line")).toHaveAttribute("data-claim", "open");
