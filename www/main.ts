@@ -1,19 +1,21 @@
 /** The page: wires the settings, the worker and the views; holds no state of its own but the table's. */
 import "./style.css";
-import { EXPERIMENTS, type Experiment, experimentOf, judge } from "./experiments.js";
 import { Exchange } from "./exchange.js";
+import { playInstead, playUntilLive } from "./fallback.js";
+import { listenToKeys } from "./keys.js";
 import { PastRuns } from "./past.js";
-import { Problems, webGpuAdvice } from "./problems.js";
+import { Problems } from "./problems.js";
 import type { FromWorker, Sides, ToWorker } from "./protocol.js";
-import { decode as decodeRecording, encode as encodeRecording } from "./recording.js";
-import recordedRun from "./recorded/collapse.run?url";
-import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, nameOf, optionsOf, settingOf, sidesOf, stateOf, toHash } from "./settings.js";
+import { encode as encodeRecording } from "./recording.js";
+import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, optionsOf, settingOf, sidesOf, stateOf } from "./settings.js";
 import { Show } from "./show.js";
+import { Status } from "./status.js";
+import { Story } from "./story.js";
 import type { PartialOptions, TrainOptions } from "./package/index.js";
 import { Codebook } from "./views/codebook.js";
 import { Drawer } from "./views/drawer.js";
 import { How } from "./views/how.js";
-import { at, button, element } from "./views/pixels.js";
+import { at } from "./views/pixels.js";
 import { Studio } from "./views/studio.js";
 
 const problems = new Problems(at("problems"));
@@ -24,15 +26,12 @@ const { state: given, problems: inAddress } = fromHash(location.hash);
 let state: State = given;
 /** The settings of the run that is shown. */
 let applied: State = { ...state };
-let experiment: Experiment | undefined;
-let running = false;
 let ready = false;
 /** Whether there is a GPU at all. */
 let stopped = false;
 /** The run that messages are drawn of, and the one that was asked for last. */
 let current = 0;
 let wanted = 0;
-let judged = false;
 let slowest = 0;
 
 // ------------------------------------------------------------------------------------------ views
@@ -44,12 +43,19 @@ const show = new Show(
   },
   (side, code) => studio.choose(side, code),
 );
+const status = new Status();
+const story = new Story(show, (method) => drawer.summaryOf(method), (settings) => {
+  // The page's own settings stay.
+  const own = Object.fromEntries(["scale", "hidden", "size", "colour"].map((name) => [name, state[name] ?? null]));
+  adopt({ ...stateOf(settings), ...own });
+  reset(true);
+});
 const codebooks = Object.fromEntries(SIDES.map((side) => [side, new Codebook(at(`codebook-${side}`), side)])) as Record<Side, Codebook>;
 const studio = new Studio(at("studio"), send, show);
 const how = new How(at("how"), send, show);
 const past = new PastRuns((runs) => (show.curves.past = runs), (to) => {
   adopt(to);
-  reset(running);
+  reset(null);
 });
 new IntersectionObserver((entries) => send({ kind: "look", plane: entries.some((e) => e.isIntersecting) })).observe(at("planes"));
 
@@ -59,12 +65,8 @@ function sides(): Sides {
   return Object.fromEntries(sidesOf(state).map((side) => [side, optionsOf(state, side)]));
 }
 
-/** The state as the address has it: an experiment by its name, as long as nothing of it was changed. */
-const addressOf = (of: State) =>
-  experiment && differences(stateOf(experiment.settings), of).length === 0 ? `#experiment=${experiment.id}` : toHash(of);
-
 function writeHash() {
-  history.replaceState(null, "", addressOf(state));
+  history.replaceState(null, "", story.addressOf(state));
 }
 
 /** Says which settings wait for a reset. */
@@ -85,8 +87,8 @@ function onChange(name: string, setting: Setting) {
   send({ kind: "check", sides: sides() });
   if (setting.live) {
     applied[name] = state[name] ?? null;
-    send({ kind: "change", sides: sides(), hash: addressOf(state) });
-    tellLine();
+    send({ kind: "change", sides: sides(), hash: story.addressOf(state) });
+    story.tell(applied);
   }
 }
 
@@ -115,61 +117,14 @@ at("more").addEventListener("click", () => {
   at("more").setAttribute("aria-expanded", String(!body.hidden));
 });
 at("defaults").addEventListener("click", () => {
-  choose(undefined);
+  story.choose(undefined);
   adopt(initialState());
   reset(true);
 });
 
-// ------------------------------------------------------------------------------------ experiments
-
-function choose(next: Experiment | undefined) {
-  experiment = next;
-  for (const chip of at("experiments").querySelectorAll<HTMLButtonElement>("button")) chip.setAttribute("aria-pressed", String(chip.dataset["id"] === next?.id));
-}
-
-at("experiments").append(...EXPERIMENTS.map((e) => {
-  const chip = button(e.title, () => {
-    const own = Object.fromEntries(["scale", "hidden", "size", "colour"].map((name) => [name, state[name] ?? null]));
-    choose(e);
-    adopt({ ...stateOf(e.settings), ...own });
-    reset(true);
-  });
-  chip.dataset["id"] = e.id;
-  return chip;
-}));
-
-/** The line under the headline: what A and B are, and what was claimed of them. */
-function tellLine() {
-  for (const side of SIDES) at(`title-${side}`).textContent = nameOf(applied, side);
-  show.curves.names = { a: nameOf(applied, "a"), b: nameOf(applied, "b") };
-  const shown = sidesOf(applied);
-  if (!experiment) {
-    at("line").replaceChildren(...shown.flatMap((side) => [
-      element("b", { className: `side-${side}`, textContent: `${side.toUpperCase()}: ${nameOf(applied, side)}` }), ` (${drawer.summaryOf(applied[`${side}.method`])}) `,
-    ]));
-    return;
-  }
-  const { steps, claim } = experiment;
-  const claimed = judged
-    ? judge(experiment, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") }, { a: show.codesOf("a"), b: show.codesOf("b") })
-    : undefined;
-  at("line").replaceChildren(`${experiment.text} `, claimed
-    ? element("span", { className: claimed.holds ? "holds" : "fails", textContent: `After ${steps} steps: ${claimed.figures}${claimed.holds ? ", as claimed." : `, not as claimed (${claim}).`}` })
-    : element("b", { textContent: `After ${steps} steps: ${claim}.` }));
-  at("line").dataset["claim"] = claimed ? (claimed.holds ? "holds" : "fails") : "open";
-}
-
-function judgeClaim() {
-  if (!experiment || judged) return;
-  const steps = experiment.steps;
-  if (!sidesOf(applied).every((side) => (show.curves.historyOf(side).at(-1)?.step ?? 0) >= steps)) return;
-  judged = true;
-  tellLine();
-}
-
 // ------------------------------------------------------------------------------------------- runs
 
-function reset(go: boolean) {
+function reset(go: boolean | null) {
   if (!ready || stopped) return;
   problems.clear("options");
   problems.clear("diverged");
@@ -178,7 +133,7 @@ function reset(go: boolean) {
     problems.show("left-out", "This run used files of its owner's: drop your own anywhere. Until then the built-in glyphs stand in.");
     data = "glyphs";
   }
-  send({ kind: "reset", run: ++wanted, sides: sides(), hash: addressOf(state), data, go });
+  send({ kind: "reset", run: ++wanted, sides: sides(), hash: story.addressOf(state), data, go });
 }
 
 /** The first message of another run: what was shown becomes a run before. */
@@ -187,7 +142,6 @@ function begin(run: number) {
   past.add(applied, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") });
   current = run;
   applied = { ...state };
-  judged = false;
   slowest = 0;
   at("recorded").hidden = true;
   for (const side of SIDES) {
@@ -200,23 +154,22 @@ function begin(run: number) {
   studio.reset();
   how.reset();
   tellPending();
-  tellLine();
+  story.begin(applied);
   past.draw(applied);
 }
 
-const runButton = at<HTMLButtonElement>("run");
-runButton.addEventListener("click", () => send({ kind: running ? "pause" : "run" }));
+at("run").addEventListener("click", () => send({ kind: status.running ? "pause" : "run" }));
 at("step").addEventListener("click", () => send({ kind: "step" }));
-for (const id of ["reset", "apply"]) at(id).addEventListener("click", () => reset(running || show.step === 0));
+for (const id of ["reset", "apply"]) at(id).addEventListener("click", () => reset(null));
 at("undo").addEventListener("click", () => send({ kind: "undo", run: ++wanted }));
 at("evaluate").addEventListener("click", () => send({ kind: at("evaluate").dataset["busy"] ? "stop" : "evaluate" }));
 at("link").addEventListener("click", async () => {
   writeHash();
   try {
     await navigator.clipboard.writeText(location.href);
-    flash("The link to this experiment is in the clipboard.");
+    status.flash("The link to this experiment is in the clipboard.");
   } catch {
-    flash("The address bar holds the link to this experiment.");
+    status.flash("The address bar holds the link to this experiment.");
   }
 });
 at("choose").addEventListener("click", () => exchange.preview());
@@ -224,48 +177,33 @@ at("choose").addEventListener("click", () => exchange.preview());
 window.addEventListener("hashchange", () => {
   const next = fromHash(location.hash);
   for (const message of next.problems) problems.show("options", message);
-  choose(experimentOf(new URLSearchParams(location.hash.slice(1)).get("experiment")));
+  story.chooseBy(location.hash);
   adopt(next.state);
-  reset(running);
+  reset(null);
 });
 
-const KEYS: readonly [string, string, () => void][] = [
-  ["space", "run or pause", () => runButton.click()],
-  ["→", "one step", () => at("step").click()],
-  ["R", "reset", () => at("reset").click()],
-  ["U", "undo the reset", () => at("undo").hidden || at("undo").click()],
-  ["S", "settings", () => openSettings(at("drawer").hidden === true)],
-  ["?", "these keys", () => tellKeys()],
-];
-function tellKeys() {
-  at("dialog-title").textContent = "Keys";
-  at("dialog-body").replaceChildren(...KEYS.map(([key, what]) => element("p", {}, element("kbd", { textContent: key }), ` ${what}`)),
-    element("p", { className: "note", textContent: "On pictures, tiles and maps: arrows move, Enter takes what is under the cursor. Escape puts a brush away and closes." }));
-  at<HTMLDialogElement>("dialog").showModal();
-}
-at("keys").addEventListener("click", tellKeys);
-window.addEventListener("keydown", (event) => {
-  const target = event.target as HTMLElement;
-  if (event.key === "Escape" && !at("drawer").hidden) return openSettings(false);
-  if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
-  if (event.key === " " && /^(BUTTON|SUMMARY|A)$/.test(target.tagName)) return;
-  const names: Record<string, string> = { " ": "space", ArrowRight: "→" };
-  const key = KEYS.find(([name]) => name === (names[event.key] ?? event.key.toUpperCase()));
-  if (!key) return;
-  key[2]();
-  event.preventDefault();
+listenToKeys([
+  { name: "space", what: "run or pause", do: () => at("run").click() },
+  { name: "→", what: "one step", do: () => at("step").click() },
+  { name: "R", what: "reset", do: () => at("reset").click() },
+  { name: "U", what: "undo the reset", do: () => at("undo").hidden || at("undo").click() },
+  { name: "S", what: "settings", do: () => openSettings(at("drawer").hidden === true) },
+], () => {
+  const open = !at("drawer").hidden;
+  if (open) openSettings(false);
+  return open;
 });
 
 let pausedByHiding = false;
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     send({ kind: "keep" });
-    if (running && state["hidden"] === "pause") {
+    if (status.running && state["hidden"] === "pause") {
       pausedByHiding = true;
       send({ kind: "pause" });
     }
   } else {
-    void stayAwake();
+    void status.stayAwake();
     if (pausedByHiding) {
       pausedByHiding = false;
       send({ kind: "run" });
@@ -273,38 +211,15 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
-/** A screen that turns off stops the training on a phone. */
-let lock: WakeLockSentinel | undefined;
-async function stayAwake() {
-  if (running && !document.hidden && (!lock || lock.released)) lock = await navigator.wakeLock?.request("screen").catch(() => undefined);
-  else if (!running) await lock?.release();
-}
-
 // --------------------------------------------------------------------------------------- messages
 
-let base = "";
-let flashed = 0;
-/** Says something for some seconds, whatever comes. */
-function flash(text: string) {
-  at("status").textContent = text;
-  clearTimeout(flashed);
-  flashed = setTimeout(() => {
-    flashed = 0;
-    at("status").textContent = base;
-  }, 5000);
-}
-
-function say(text: string) {
-  base = text;
-  if (flashed === 0 && at("status").textContent !== text) at("status").textContent = text;
-}
-
 const exchange = new Exchange({
-  send, problems, flash,
+  send, problems,
+  flash: (text) => status.flash(text),
   state: () => state,
   curves: show.curves,
   onData: () => {
-    choose(undefined);
+    story.choose(undefined);
     adopt({ ...state, data: "own" });
     reset(true);
   },
@@ -329,38 +244,11 @@ function adoptOptions(side: Side, options: TrainOptions | PartialOptions) {
     }
   }
   if (options.method) next[`${side}.method`] = options.method;
-  choose(undefined);
+  story.choose(undefined);
   adopt(next);
   applied = { ...state };
-  tellLine();
+  story.tell(applied);
   tellPending();
-}
-
-/** Plays the recorded run until there is something live; for good where there will not be. */
-async function playRecorded(text: string, again: boolean) {
-  try {
-    const answer = await fetch(recordedRun);
-    const recording = await decodeRecording(new Uint8Array(await answer.arrayBuffer()));
-    if (current > 0) return;
-    at("recorded").textContent = `${text} (Recorded on ${recording.adapter}, ${recording.date}.)`;
-    at("recorded").hidden = false;
-    show.play(recording, again);
-  } catch (error) {
-    console.warn("semivq: the recorded run could not be played:", error);
-  }
-}
-
-function onState(message: Extract<FromWorker, { kind: "state" }>) {
-  running = message.running;
-  document.body.dataset["running"] = String(running);
-  runButton.textContent = running ? "Pause" : "Run";
-  show.running = running;
-  void stayAwake();
-  const { stepsPerSecond, imagesPerSecond } = message;
-  const digits = stepsPerSecond < 10 ? 1 : 0;
-  at("speed").textContent = running && stepsPerSecond > 0
-    ? `step ${show.curves.historyOf(sidesOf(applied)[0] ?? "a").at(-1)?.step.toLocaleString() ?? 0} · ${stepsPerSecond.toFixed(digits)} steps/s · ${Math.round(imagesPerSecond).toLocaleString()} images/s` : "";
-  say(message.busy ? `${message.busy} ..` : running ? "training" : "paused");
 }
 
 worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
@@ -379,18 +267,19 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     case "went-on": {
       const next = fromHash(message.hash);
-      choose(experimentOf(new URLSearchParams(message.hash.slice(1)).get("experiment")));
+      story.chooseBy(message.hash);
       exchange.owns ||= message.own;
       adopt(next.state);
       begin(message.run);
       applied = { ...state };
-      tellLine();
+      story.tell(applied);
       break;
     }
     case "built":
       begin(message.run);
       drawer.showEffective(message.side, message.built.options);
       show.curves.set(message.side, message.history);
+      document.body.dataset[`steps${message.side.toUpperCase()}`] = String(message.built.step);
       exchange.describe(message.data);
       break;
     case "originals":
@@ -401,7 +290,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       show.addMetrics(message.side, message.metrics);
       const newest = message.metrics.at(-1);
       if (newest) document.body.dataset[`steps${message.side.toUpperCase()}`] = String(newest.step);
-      judgeClaim();
+      story.judge(applied);
       break;
     }
     case "moment": {
@@ -443,7 +332,8 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       at("undo").textContent = message.step === null ? "" : `Back to step ${message.step.toLocaleString()} of the run before`;
       break;
     case "state":
-      onState(message);
+      status.take(message, show.curves.historyOf(sidesOf(applied)[0] ?? "a").at(-1)?.step ?? 0);
+      show.running = message.running;
       break;
     case "checked":
       for (const side of SIDES) {
@@ -460,8 +350,8 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     case "loaded":
       adoptOptions(message.side, message.options);
-      send({ kind: "address", hash: addressOf(state) });
-      flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
+      send({ kind: "address", hash: story.addressOf(state) });
+      status.flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
     case "kept":
       at("kept").textContent = `· saved at step ${message.step}`;
@@ -479,10 +369,8 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
 function stop(problem: "no-webgpu" | "no-adapter", message: string) {
   if (current > 0) return problems.show(problem, message);
   stopped = true;
-  say("stopped");
-  for (const control of document.querySelectorAll<HTMLButtonElement>("#buttons button, #experiments button, #apply, #evaluate, #choose")) control.disabled = true;
-  const what = problem === "no-webgpu" ? "This is a recorded run: this browser has no WebGPU." : "This is a recorded run: no GPU could be opened.";
-  void playRecorded(`${what} ${webGpuAdvice(navigator.userAgent, isSecureContext)}`, true);
+  status.say("stopped");
+  void playInstead(show, problem);
 }
 
 worker.onerror = (event) => problems.show("other", event.message || "the worker could not be loaded; serve the page over http, not from a file");
@@ -509,9 +397,8 @@ Object.assign(globalThis, { semivq: { record } });
 /** The address that the page was opened with. */
 const atStart = location.hash;
 for (const message of inAddress) problems.show("options", message);
-const named = new URLSearchParams(atStart.slice(1)).get("experiment");
-choose(experimentOf(named) ?? (atStart === "" ? EXPERIMENTS[0] : undefined));
+story.chooseBy(atStart);
 adopt(state);
 show.sides = sidesOf(state);
-tellLine();
-if (atStart === "") void playRecorded("A recorded run, until the shaders are ready.", false);
+story.tell(applied);
+if (atStart === "") void playUntilLive(show, () => current > 0);

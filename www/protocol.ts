@@ -90,7 +90,8 @@ export type ProblemKind =
   | "no-webgpu" | "no-adapter" | "lost" | "memory" | "file" | "left-out" | "slept" | "options" | "storage" | "other" | "diverged";
 
 export type ToWorker =
-  | { kind: "reset"; run: number; sides: Sides; hash: string; data: string; go: boolean }
+  /** `go` says whether it trains on by itself; null: as the run before did. */
+  | { kind: "reset"; run: number; sides: Sides; hash: string; data: string; go: boolean | null }
   | { kind: "undo"; run: number }
   /** Back to the last save before a divergence. */
   | { kind: "back"; run: number }

@@ -176,8 +176,8 @@ export class Training {
   /** Back to the run before the last reset, which then can be taken back itself. */
   async undo(run: number) {
     const to = this.#before;
-    if (!to || !this.now) return;
-    const former = this.step > 0 ? await this.#session(this.now) : undefined;
+    if (!to) return;
+    const former = this.now && this.step > 0 ? await this.#session(this.now) : undefined;
     await this.free();
     this.run = run;
     await this.resume(to);

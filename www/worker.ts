@@ -303,16 +303,24 @@ async function handle(message: ToWorker): Promise<void> {
   }
 }
 
-async function reset({ sides, data, hash, run, go }: Extract<ToWorker, { kind: "reset" }>) {
+async function reset({ sides, data, hash, run, ...message }: Extract<ToWorker, { kind: "reset" }>) {
+  const was = going;
+  const go = message.go ?? (going || training.step === 0);
   going = false;
   toGo = go;
   viewCost = planeCost = 0;
   viewed = { at: 0, step: 0 };
-  await training.replace({ sides, data, hash }, run, async (side) => {
-    // The first side shows its first step before the second one's shaders are prepared.
-    if (go) await training.of(side)?.trainer.step(1);
-    await views(true);
-  });
+  try {
+    await training.replace({ sides, data, hash }, run, async (side) => {
+      // The first side shows its first step before the second one's shaders are prepared.
+      if (go) await training.of(side)?.trainer.step(1);
+      await views(true);
+    });
+  } catch (error) {
+    // What is refused leaves the run as it was.
+    if (error instanceof Refused) going = was;
+    throw error;
+  }
   lastKept = performance.now();
   going = go;
   toGo = false;

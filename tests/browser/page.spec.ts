@@ -89,6 +89,7 @@ test("the address holds every setting", async ({ page }) => {
   await set(page, "seed", "0");
   await expect(page.locator("#pending")).not.toContainText("Seed");
   await set(page, "seed", "7");
+  await stepped(page, 4);
   await page.getByRole("button", { name: "Reset with these" }).click();
   await expect(page.locator("#pending")).toBeHidden();
   await expect(page.locator("#title-a")).toHaveText("approach1, replace after 30");
@@ -139,14 +140,15 @@ test("settings change a run under way; refused ones change nothing", async ({ pa
   await page.waitForTimeout(500);
   expect(await pixels(page, "#row-a canvas")).toBe(picture);
   // What has no effect cannot be set, and says why.
-  await page.locator("#more").click();
-  await page.locator("#set-a-method").selectOption("fsq");
-  await expect(page.locator("#set-a-replace_freq")).toBeDisabled();
+  await expect(page.locator("#set-a-penalty_weight")).toBeDisabled();
+  await expect(page.locator("#set-a-penalty_weight")).toHaveAttribute("title", /^no effect: /);
+  await page.locator("#set-a-method").selectOption("approach1");
+  await expect(page.locator("#set-a-penalty_weight")).toBeEnabled();
   await page.locator("#set-a-method").selectOption("vq");
-  await expect(page.locator("#set-a-replace_freq")).toBeEnabled();
+  await page.locator("#more").click();
   await set(page, "a-ema_decay", "0.9");
   await page.locator("#set-a-simvq").selectOption("yes");
-  await expect(page.locator("#refused-a")).toContainText("SimVQ");
+  await expect(page.locator("#refused-a")).toContainText("simvq and EMA decay exclude each other");
   await page.getByRole("button", { name: "Reset with these" }).click();
   await expect(page.locator("#problems")).toContainText("These options do not work");
   await shot(page, "refused");

@@ -38,7 +38,7 @@ for (const [name, width, height, colorScheme] of [["desktop", 1280, 800, "light"
     console.log(`  ${name}: cumulative layout shift ${shift.toFixed(4)}`);
     expect(shift).toBeLessThan(0.05);
     await shot(page, `first-${name}`, false);
-    await expect(page).toHaveTitle(/^▶ A \d+ · B \d+ of 256 – semivq$/);
+    await expect(page).toHaveTitle(/^▶ A \d+ · B \d+ of 256 codes – semivq$/);
   });
 }
 

@@ -11,6 +11,10 @@ export interface Line {
   faint?: boolean;
 }
 
+/** uPlot's own has none for a chart without data. */
+const logRange: uPlot.Range.Function = (_, low: number | null, high: number | null) =>
+  low === null || high === null ? [1, 10] : uPlot.rangeLog(low, high, 10, true);
+
 /** Charts with the cursor of all others. */
 const SYNC = "steps";
 
@@ -63,8 +67,10 @@ export class Curve {
 
   /** A step that is marked by an upright line; none. */
   set mark(step: number | undefined) {
+    if (step === this.#mark) return;
     this.#mark = step;
-    this.#plot?.redraw(false);
+    // A chart without data has no axes to draw.
+    if (this.#plot?.data[0].length) this.#plot.redraw(false);
   }
 
   /** Left and right edge of the lines' area within the chart, CSS pixels. */
@@ -89,7 +95,7 @@ export class Curve {
         height: this.#height,
         ...(this.options.title && { title: this.options.title }),
         legend: { show: this.options.legend ?? false },
-        scales: { x: { time: false }, y: this.#log ? { distr: 3 } : {} },
+        scales: { x: { time: false }, y: this.#log ? { distr: 3, range: logRange } : {} },
         axes: [axis, { ...axis, size: 50 }],
         series: [
           { label: "step" },

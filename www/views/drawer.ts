@@ -1,6 +1,6 @@
 /** The settings: one table of what both sides share and what is A's and B's, made from the table of settings. */
 import type { Checked } from "../protocol.js";
-import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, initialState, namesOf, parseValue } from "../settings.js";
+import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, inLabels, initialState, namesOf, parseValue } from "../settings.js";
 import type { MethodInfo, TrainOptions } from "../package/index.js";
 import { at, button, element } from "./pixels.js";
 
@@ -169,7 +169,7 @@ export class Drawer {
   /** What a side would run with, and what of it does nothing. */
   checked(side: Side, checked: Checked) {
     const host = at(`refused-${side}`);
-    host.textContent = checked.error ? `${side.toUpperCase()}: ${checked.error}` : "";
+    host.textContent = checked.error ? `${side.toUpperCase()}: ${inLabels(checked.error)}` : "";
     host.hidden = !checked.error;
     for (const setting of SETTINGS) {
       const input = this.#inputs.get(`${side}.${setting.key}`);
