@@ -219,6 +219,13 @@ fn each_option_does_something_or_is_said_to_do_nothing(gpu: &Arc<Gpu>) -> Result
             if name == "affine_lr" && base_vq.using_statistics {
                 continue;
             }
+            // The one that `auto` is not.
+            let change = match name {
+                "placement" if base_vq.use_learnable_std => {
+                    json!({"vq": {"placement": "effective"}})
+                }
+                _ => change,
+            };
             let Ok(changed) = options(&over(&setting, &change)) else {
                 refused += 1;
                 continue;

@@ -329,7 +329,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     case "undoable":
       at("undo").hidden = message.step === null;
-      at("undo").textContent = message.step === null ? "" : `Back to step ${message.step.toLocaleString()} of the run before`;
+      at("undo").title = message.step === null ? "" : `Back to step ${message.step.toLocaleString()} of the run before (U)`;
       break;
     case "state":
       status.take(message, show.curves.historyOf(sidesOf(applied)[0] ?? "a").at(-1)?.step ?? 0);

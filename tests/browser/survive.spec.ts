@@ -43,7 +43,7 @@ test("a second visit takes the run up by itself, and the one before can be gone 
   await page.goto(`/#show=a&${SMALL}&a.method=vq&seed=9`);
   await stepped(page, 1);
   await expect(page.locator("#title-a")).toHaveText("vq");
-  await page.getByRole("button", { name: /of the run before/ }).click();
+  await page.getByRole("button", { name: "Undo reset" }).click();
   await expect(page.locator("#title-a")).toHaveText("approach1");
   await stepped(page, at + 2);
 });
