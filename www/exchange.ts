@@ -34,6 +34,8 @@ export class Exchange {
   /** The files that were read last. */
   #files: File[] = [];
   #shown = "";
+  /** Whether there is no GPU: then nothing can be done with files. */
+  stopped = false;
 
   constructor(private readonly host: Host) {
     at("csv").addEventListener("click", () => download("semivq.csv", new Blob([host.curves.csv()], { type: "text/csv" })));
@@ -68,17 +70,23 @@ export class Exchange {
   }
 
   #load(side: Side, files: File[]) {
+    if (this.stopped) return this.#refuse();
     if (files.length > 0) this.host.send({ kind: "load", side, files });
   }
 
   #take(files: File[]) {
     if (files.length === 0) return;
+    if (this.stopped) return this.#refuse();
     this.host.problems.clear("file");
     this.host.problems.clear("left-out");
     const checkpoint = files.filter((file) => file.name.endsWith(".safetensors"));
     if (checkpoint.length > 0) return this.#load(sidesOf(this.host.state())[0] ?? "a", checkpoint);
     this.#files = files;
     this.#read();
+  }
+
+  #refuse() {
+    this.host.problems.show("file", "Nothing can be trained here: there is no WebGPU.");
   }
 
   #read() {

@@ -30,6 +30,7 @@ export interface Experiment {
 
 export const EXPERIMENTS = table as readonly Experiment[];
 
+/** The experiment of this name. */
 export const experimentOf = (id: unknown) => EXPERIMENTS.find((e) => e.id === id);
 
 /** Codes that a batch uses. */

@@ -7,6 +7,8 @@ import { at } from "./views/pixels.js";
 
 /** Plays it, again and again if nothing else is to come; not if something `came` while it was loaded. */
 async function play(show: Show, text: string, again: boolean, came: () => boolean) {
+  at("recorded").textContent = text;
+  at("recorded").hidden = again ? false : at("recorded").hidden;
   try {
     const answer = await fetch(recordedRun);
     const recording = await decode(new Uint8Array(await answer.arrayBuffer()));

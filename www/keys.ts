@@ -26,6 +26,8 @@ export function listenToKeys(keys: readonly Key[], escape: () => boolean) {
   window.addEventListener("keydown", (event) => {
     const target = event.target as HTMLElement;
     if (event.key === "Escape" && escape()) return;
+    // A key that is held resets once; and behind a dialog nothing is pressed.
+    if ((event.repeat && event.key !== "ArrowRight") || at<HTMLDialogElement>("dialog").open) return;
     if (event.ctrlKey || event.metaKey || event.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(target.tagName)) return;
     // Space presses what has the focus.
     if (event.key === " " && /^(BUTTON|SUMMARY|A)$/.test(target.tagName)) return;

@@ -10,10 +10,10 @@ import { encode as encodeRecording } from "./recording.js";
 import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, optionsOf, settingOf, sidesOf, stateOf } from "./settings.js";
 import { Show } from "./show.js";
 import { Status } from "./status.js";
-import { Story } from "./story.js";
-import type { PartialOptions, TrainOptions } from "./package/index.js";
+import { Story, addressOf } from "./story.js";
+import type { PartialOptions, QuantizerOptions, TrainOptions } from "./package/index.js";
 import { Codebook } from "./views/codebook.js";
-import { Drawer } from "./views/drawer.js";
+import { Drawer, optionOf } from "./views/drawer.js";
 import { How } from "./views/how.js";
 import { at } from "./views/pixels.js";
 import { Studio } from "./views/studio.js";
@@ -32,6 +32,8 @@ let stopped = false;
 /** The run that messages are drawn of, and the one that was asked for last. */
 let current = 0;
 let wanted = 0;
+/** The settings with which a run was asked for: others may have been made while it was prepared. */
+const asked = new Map<number, State>();
 let slowest = 0;
 
 // ------------------------------------------------------------------------------------------ views
@@ -45,9 +47,7 @@ const show = new Show(
 );
 const status = new Status();
 const story = new Story(show, (method) => drawer.summaryOf(method), (settings) => {
-  // The page's own settings stay.
-  const own = Object.fromEntries(["scale", "hidden", "size", "colour"].map((name) => [name, state[name] ?? null]));
-  adopt({ ...stateOf(settings), ...own });
+  adopt(withOwn(stateOf(settings)));
   reset(true);
 });
 const codebooks = Object.fromEntries(SIDES.map((side) => [side, new Codebook(at(`codebook-${side}`), side)])) as Record<Side, Codebook>;
@@ -61,12 +61,12 @@ new IntersectionObserver((entries) => send({ kind: "look", plane: entries.some((
 
 // --------------------------------------------------------------------------------------- settings
 
-function sides(): Sides {
-  return Object.fromEntries(sidesOf(state).map((side) => [side, optionsOf(state, side)]));
+function sidesIn(of: State): Sides {
+  return Object.fromEntries(sidesOf(of).map((side) => [side, optionsOf(of, side)]));
 }
 
 function writeHash() {
-  history.replaceState(null, "", story.addressOf(state));
+  history.replaceState(null, "", addressOf(state));
 }
 
 /** Says which settings wait for a reset. */
@@ -84,15 +84,22 @@ function onChange(name: string, setting: Setting) {
   if (name === "scale") show.curves.log = state["scale"] === "log";
   if (name === "size" || name === "colour") exchange.readAgain();
   if (setting.scope === "page") return;
-  send({ kind: "check", sides: sides() });
+  send({ kind: "check", sides: sidesIn(state) });
   if (setting.live) {
+    // With nothing of what waits for a reset.
     applied[name] = state[name] ?? null;
-    send({ kind: "change", sides: sides(), hash: story.addressOf(state) });
+    send({ kind: "change", sides: sidesIn(applied), hash: addressOf(applied) });
     story.tell(applied);
   }
 }
 
 const drawer = new Drawer(state, onChange);
+
+/** Another state, with the page's own settings as they are. */
+function withOwn(next: State): State {
+  const own = Object.keys(next).filter((name) => settingOf(name)?.scope === "page");
+  return { ...next, ...Object.fromEntries(own.map((name) => [name, state[name] ?? null])) };
+}
 
 function adopt(next: State) {
   state = next;
@@ -100,7 +107,7 @@ function adopt(next: State) {
   show.curves.log = state["scale"] === "log";
   writeHash();
   tellPending();
-  if (ready) send({ kind: "check", sides: sides() });
+  if (ready) send({ kind: "check", sides: sidesIn(state) });
 }
 
 function openSettings(open: boolean) {
@@ -117,7 +124,6 @@ at("more").addEventListener("click", () => {
   at("more").setAttribute("aria-expanded", String(!body.hidden));
 });
 at("defaults").addEventListener("click", () => {
-  story.choose(undefined);
   adopt(initialState());
   reset(true);
 });
@@ -133,17 +139,25 @@ function reset(go: boolean | null) {
     problems.show("left-out", "This run used files of its owner's: drop your own anywhere. Until then the built-in glyphs stand in.");
     data = "glyphs";
   }
-  send({ kind: "reset", run: ++wanted, sides: sides(), hash: story.addressOf(state), data, go });
+  asked.set(++wanted, { ...state });
+  send({ kind: "reset", run: wanted, sides: sidesIn(state), hash: addressOf(state), data, go });
+}
+
+function tellEvaluating(busy: boolean) {
+  at("evaluate").dataset["busy"] = busy ? "yes" : "";
+  at("evaluate").textContent = busy ? "Stop the evaluation" : "Evaluate on all test images";
 }
 
 /** The first message of another run: what was shown becomes a run before. */
 function begin(run: number) {
   if (run === current) return;
-  past.add(applied, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") });
+  if (current > 0) past.add(applied, { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") });
   current = run;
-  applied = { ...state };
+  applied = { ...(asked.get(run) ?? state) };
+  for (const older of asked.keys()) if (older <= run) asked.delete(older);
   slowest = 0;
   at("recorded").hidden = true;
+  tellEvaluating(false);
   for (const side of SIDES) {
     at(`evaluation-${side}`).textContent = "";
     codebooks[side].reset();
@@ -177,7 +191,6 @@ at("choose").addEventListener("click", () => exchange.preview());
 window.addEventListener("hashchange", () => {
   const next = fromHash(location.hash);
   for (const message of next.problems) problems.show("options", message);
-  story.chooseBy(location.hash);
   adopt(next.state);
   reset(null);
 });
@@ -219,8 +232,7 @@ const exchange = new Exchange({
   state: () => state,
   curves: show.curves,
   onData: () => {
-    story.choose(undefined);
-    adopt({ ...state, data: "own" });
+      adopt({ ...state, data: "own" });
     reset(true);
   },
 });
@@ -240,11 +252,12 @@ function adoptOptions(side: Side, options: TrainOptions | PartialOptions) {
       const key = name.slice(2);
       if (!name.startsWith(`${side}.`) || key === "method") continue;
       const value = key === "inplace_lr" ? (vq["inplace_optimizer"] as number[] | null)?.[0] : vq[key];
-      next[name] = value === undefined || value === null ? null : typeof value === "boolean" ? (value ? "yes" : "no") : typeof value === "number" ? Number(value.toPrecision(6)) : String(value);
+      // What the method says anyway is left to it.
+      const usual = drawer.optionsOf(options.method)?.[optionOf(key) as keyof QuantizerOptions];
+      next[name] = value === undefined || value === null || JSON.stringify(vq[optionOf(key)]) === JSON.stringify(usual) ? null : typeof value === "boolean" ? (value ? "yes" : "no") : typeof value === "number" ? Number(value.toPrecision(6)) : String(value);
     }
   }
   if (options.method) next[`${side}.method`] = options.method;
-  story.choose(undefined);
   adopt(next);
   applied = { ...state };
   story.tell(applied);
@@ -260,16 +273,15 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       drawer.methods = message.methods;
       drawer.granularity = message.granularity;
       at("adapter").textContent = message.software ? `${message.adapter || "software adapter"} (on the processor: slow)` : message.adapter || "your GPU";
-      send({ kind: "check", sides: sides() });
+      send({ kind: "check", sides: sidesIn(state) });
       // A visit that comes back goes on; an address that says something else is followed.
-      if (message.kept && (location.hash === "" || atStart === message.kept.hash)) send({ kind: "undo", run: ++wanted });
+      if (message.kept && (atStart === "" || atStart === message.kept.hash)) send({ kind: "undo", run: ++wanted });
       else reset(true);
       break;
     case "went-on": {
       const next = fromHash(message.hash);
-      story.chooseBy(message.hash);
       exchange.owns ||= message.own;
-      adopt(next.state);
+      adopt(withOwn(next.state));
       begin(message.run);
       applied = { ...state };
       story.tell(applied);
@@ -310,8 +322,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       at(`evaluation-${side}`).textContent = e
         ? `${side.toUpperCase()}, all ${e.images.toLocaleString()} test images at step ${show.curves.historyOf(side).at(-1)?.step.toLocaleString() ?? 0}: l1 ${e.l1.toFixed(4)}, mse ${e.mse.toFixed(4)}${e.psnr === null ? "" : `, psnr ${e.psnr.toFixed(2)} dB`}${e.ssim === null ? "" : `, ssim ${e.ssim.toFixed(3)}`}${e.perplexity === null ? "" : `, perplexity ${e.perplexity.toFixed(2)}`}`
         : of > 0 ? `${side.toUpperCase()}: ${done.toLocaleString()} of ${of.toLocaleString()} test images ..` : "";
-      at("evaluate").dataset["busy"] = e === null && of > 0 ? "yes" : "";
-      at("evaluate").textContent = e === null && of > 0 ? "Stop the evaluation" : "Evaluate on all test images";
+      tellEvaluating(e === null && of > 0);
       break;
     }
     case "diverged": {
@@ -324,8 +335,9 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     }
     case "refused":
-      wanted = Math.max(wanted, current);
       problems.show("options", message.message);
+      // A saved run that cannot be taken up leaves nothing to go on with.
+      if (current === 0) reset(true);
       break;
     case "undoable":
       at("undo").hidden = message.step === null;
@@ -350,10 +362,11 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       break;
     case "loaded":
       adoptOptions(message.side, message.options);
-      send({ kind: "address", hash: story.addressOf(state) });
+      send({ kind: "address", hash: addressOf(state) });
       status.flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
     case "kept":
+      problems.clear("storage");
       at("kept").textContent = `· saved at step ${message.step}`;
       break;
     case "problem":
@@ -369,6 +382,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
 function stop(problem: "no-webgpu" | "no-adapter", message: string) {
   if (current > 0) return problems.show(problem, message);
   stopped = true;
+  exchange.stopped = true;
   status.say("stopped");
   void playInstead(show, problem);
 }
@@ -397,7 +411,6 @@ Object.assign(globalThis, { semivq: { record } });
 /** The address that the page was opened with. */
 const atStart = location.hash;
 for (const message of inAddress) problems.show("options", message);
-story.chooseBy(atStart);
 adopt(state);
 show.sides = sidesOf(state);
 story.tell(applied);

@@ -8,7 +8,8 @@ const KEPT = `semivq ${VERSION}`;
 self.addEventListener("install", (event) => {
   event.waitUntil((async () => {
     const cache = await caches.open(KEPT);
-    await cache.addAll(FILES);
+    // Not what the browser has kept of an older version under the same names.
+    await cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" })));
     await self.skipWaiting();
   })());
 });

@@ -52,8 +52,9 @@ export class Show {
   }
 
   set originals(originals: Originals) {
+    const same = this.#originals && this.#originals.shape.join() === originals.shape.join() && this.#originals.images.every((v, i) => v === originals.images[i]);
     // Other pictures than the moments before have.
-    if (this.#originals && this.moments.all.length > 0) this.moments.clear();
+    if (!same) this.moments.clear();
     this.#originals = originals;
     this.#strip.originals = originals;
   }
@@ -86,6 +87,8 @@ export class Show {
   add(moment: Moment) {
     this.moments.add(moment);
     this.#newest = moment;
+    // The run has gone back to before what is shown.
+    if ((this.#pinned ?? 0) > moment.step) this.pin(undefined);
     for (const side of SIDES) if (moment.sides[side]) this.#codes[side] = moment.sides[side].ages.length;
     this.#range();
     if (this.#shownStep === undefined) this.#draw(moment);
@@ -122,6 +125,8 @@ export class Show {
 
   /** Shows a step until another is chosen; undefined goes back to now. */
   pin(step: number | undefined) {
+    // A finger that has tapped a curve points at it for ever.
+    this.#hovered = undefined;
     this.#pinned = step;
     this.#go();
   }
@@ -135,7 +140,7 @@ export class Show {
   #go() {
     const step = this.#shownStep;
     this.curves.mark = step;
-    at("live").hidden = this.#pinned === undefined;
+    at("live").hidden = step === undefined;
     const moment = step === undefined ? this.#newest : this.moments.at(step);
     if (moment) this.#draw(moment);
     this.#tell();

@@ -10,6 +10,7 @@ export class Status {
   #base = "";
   #flashing = 0;
   #lock: WakeLockSentinel | undefined;
+  #locking = false;
 
   /** Says something for some seconds, whatever comes. */
   flash(text: string) {
@@ -39,8 +40,12 @@ export class Status {
 
   /** A screen that turns off stops the training on a phone. */
   async stayAwake() {
+    if (this.#locking) return;
     if (this.running && !document.hidden && (!this.#lock || this.#lock.released)) {
+      this.#locking = true;
       this.#lock = await navigator.wakeLock?.request("screen").catch(() => undefined);
-    } else if (!this.running) await this.#lock?.release();
+      this.#locking = false;
+    }
+    if (!this.running) await this.#lock?.release();
   }
 }

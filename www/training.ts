@@ -9,12 +9,20 @@ import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describe
 /** Images that are shown. */
 const SHOWN = 8;
 
+/** A former run is worth going back to from so many steps on: a second reset in a row does not take the first one's place. */
+const WORTH = 20;
+
 /** What is trained: the options of each side, the images by name, and the address that says all of it. */
 export interface Experiment {
   sides: Sides;
   data: string;
   hash: string;
+  /** The user's images, where `data` is `own`. */
+  own?: TrainingData | undefined;
 }
+
+/** A save in memory, which knows its images. */
+type Saved = store.SavedSession & { own?: TrainingData | undefined };
 
 export const textOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 const outOfMemory = (error: unknown) => /memory|allocat/i.test(textOf(error));
@@ -24,15 +32,17 @@ export class Refused extends Error {}
 
 export class Training {
   device: GpuDevice | undefined;
-  /** The user's images, if there are any. */
-  own: TrainingData | undefined;
+  /** The user's images that were read last: those of the next reset. */
+  offered: TrainingData | undefined;
   now: Experiment | undefined;
   /** The run that the page's messages are about. */
   run = 0;
   readonly speed = new Speed();
   /** The last save, which is older than any divergence. */
-  kept: store.SavedSession | undefined;
-  #before: store.SavedSession | undefined;
+  kept: Saved | undefined;
+  #before: Saved | undefined;
+  /** The images that the browser keeps. */
+  #stored: TrainingData | undefined;
   /** The built-in images, by name and seed. */
   #builtIn = new Map<string, TrainingData>();
   #runs: Partial<Record<Side, Run>> = {};
@@ -40,7 +50,6 @@ export class Training {
   #indices: number[] = [];
   /** Whether the browser's one autosave is this tab's: two tabs would overwrite each other's run. */
   ownsStore = false;
-  dataIsSaved = false;
 
   constructor(
     private readonly post: (message: FromWorker, transfer?: Transferable[]) => void,
@@ -72,9 +81,9 @@ export class Training {
 
   // ---------------------------------------------------------------------------------------- runs
 
-  /** The images of this name and seed. */
-  async #images(data: string, seed = 0): Promise<TrainingData> {
-    if (data === "own" && this.own) return this.own;
+  /** The images of an experiment, for a seed. */
+  async #images({ data, own }: Experiment, seed = 0): Promise<TrainingData> {
+    if (data === "own" && own) return own;
     const key = `${data} ${seed}`;
     const known = this.#builtIn.get(key);
     if (known) return known;
@@ -88,7 +97,7 @@ export class Training {
   async build(side: Side, from?: store.SavedSide) {
     const options = this.now?.sides[side];
     if (!options || !this.now) return;
-    const data = await this.#images(this.now.data, options.seed);
+    const data = await this.#images(this.now, options.seed);
     const batch = () => this.#runs[side]?.trainer.options.batch ?? 0;
     const run = await Run.create(options, data, await this.open(), () => this.speed.add(batch()), from);
     this.#runs[side] = run;
@@ -118,7 +127,7 @@ export class Training {
       if (!options) continue;
       try {
         await completeOptions(options);
-        (await this.#images(next.data, options.seed)).checkSize(options);
+        (await this.#images(next, options.seed)).checkSize(options);
       } catch (error) {
         throw new Refused(textOf(error));
       }
@@ -129,11 +138,12 @@ export class Training {
    * Another experiment in the place of this one, which can be taken back; `each` is called for every side that is
    * ready. Throws {@link Refused}, and leaves all as it was, where it cannot be.
    */
-  async replace(next: Experiment, run: number, each: (side: Side) => Promise<void>) {
+  async replace(wanted: Experiment, run: number, each: (side: Side) => Promise<void>) {
+    const next = wanted.data === "own" ? { ...wanted, own: this.offered ?? this.now?.own } : wanted;
     await this.#check(next);
-    const former = this.now && this.step > 0 ? await this.#session(this.now) : undefined;
-    const [now, number] = [this.now, this.run];
+    const former = await this.#former();
     await this.free();
+    this.kept = undefined;
     this.now = next;
     this.run = run;
     try {
@@ -144,22 +154,25 @@ export class Training {
         await each(side);
       }
     } catch (error) {
-      if (this.device?.lost !== undefined || !former || !now) throw error;
-      // Only the device could tell that this is too much.
+      if (this.device?.lost !== undefined || !former) throw error;
+      // Only the device could tell that this is too much. The page may know the new run already: it goes on as that.
       await this.free();
-      this.run = number;
       await this.resume(former);
       throw new Refused(outOfMemory(error) ? `The GPU has no memory for this (${textOf(error)}). Choose a smaller batch, fewer codes or smaller images.` : textOf(error));
     }
-    this.kept = undefined;
-    this.#before = former ?? this.#before;
-    this.post({ kind: "undoable", step: this.#before?.step ?? null });
+    if (former && (former.step >= WORTH || !this.#before)) this.remember(former);
+  }
+
+  /** The run as it is, if it has come anywhere. */
+  #former(): Promise<Saved | undefined> {
+    return this.now && this.step > 0 ? this.#session(this.now) : Promise.resolve(undefined);
   }
 
   /** A checkpoint in the place of one side's run. */
   async take(side: Side, options: PartialOptions, from: store.SavedSide) {
     const former = this.now ?? { sides: {}, data: "glyphs", hash: "" };
     const before = this.#runs[side];
+    const saved = await this.#former();
     this.now = { ...former, sides: { ...former.sides, [side]: options } };
     try {
       await this.build(side, from);
@@ -171,34 +184,43 @@ export class Training {
     }
     this.kept = undefined;
     await before?.trainer.free();
+    if (saved) this.remember(saved);
   }
 
   /** Back to the run before the last reset, which then can be taken back itself. */
   async undo(run: number) {
     const to = this.#before;
     if (!to) return;
-    const former = this.now && this.step > 0 ? await this.#session(this.now) : undefined;
+    const former = await this.#former();
     await this.free();
-    this.run = run;
-    await this.resume(to);
     this.kept = to;
-    this.#before = former;
-    this.post({ kind: "undoable", step: former?.step ?? null });
+    this.run = run;
+    try {
+      await this.resume(to);
+    } catch (error) {
+      if (this.device?.lost !== undefined) throw error;
+      await this.free();
+      this.remember(undefined);
+      if (former) await this.resume(former);
+      this.kept = former;
+      throw new Refused(`the run before could not be taken up again: ${textOf(error)}`);
+    }
+    this.remember(former);
   }
 
-  /** What another visit left becomes what a reset can be taken back to. */
-  remember(saved: store.SavedSession) {
+  /** What a reset can be taken back to: the run before it, or what another visit left. */
+  remember(saved: Saved | undefined) {
     this.#before = saved;
-    this.post({ kind: "undoable", step: saved.step });
+    this.post({ kind: "undoable", step: saved?.step ?? null });
   }
 
   /** Carries saved sides on: after a reload, an undo, a divergence or the loss of the device. */
-  async resume(saved: store.SavedSession) {
-    if (saved.data === "own" && !this.own) {
+  async resume(saved: Saved) {
+    let { own } = saved;
+    if (saved.data === "own" && !own) {
       const images = await store.readData();
-      if (!images) throw new Error("the images of the saved run are gone; drop them again");
-      this.own = await TrainingData.parts(images.name, images.train, images.test, images.shape);
-      this.dataIsSaved = true;
+      if (!images) throw new Error("its images are gone; drop them again");
+      own = this.#stored = await TrainingData.parts(images.name, images.train, images.test, images.shape);
     }
     const sides: Sides = {};
     for (const side of SIDES) {
@@ -207,7 +229,7 @@ export class Training {
       const { data: _, ...options } = (await describeCheckpoint(from.checkpoint)).options;
       sides[side] = options;
     }
-    this.now = { sides, data: saved.data, hash: saved.hash };
+    this.now = { sides, data: saved.data, hash: saved.hash, own };
     this.post({ kind: "went-on", run: this.run, hash: saved.hash, options: sides, own: saved.data === "own" });
     for (const side of SIDES) {
       if (!sides[side]) continue;
@@ -218,24 +240,27 @@ export class Training {
 
   // --------------------------------------------------------------------------------------- saves
 
-  async #session(now: Experiment): Promise<store.SavedSession> {
+  async #session(now: Experiment): Promise<Saved> {
     const sides: store.SavedSession["sides"] = {};
     for (const [side, run] of this.runs) sides[side] = await run.save();
-    return { hash: now.hash, time: Date.now(), step: this.step, data: now.data, sides };
+    return { hash: now.hash, time: Date.now(), step: this.step, data: now.data, sides, own: now.own };
   }
 
   /** Everything that a lost device would lose, and a reload: in memory and, where it may be, in the browser. */
   async keep() {
     // A run that has diverged is not worth the save of a better one.
-    if (!this.now || this.runs.length === 0 || this.runs.some(([, run]) => run.watch.diverged)) return;
+    const diverged = () => this.runs.some(([, run]) => run.watch.diverged);
+    if (!this.now || this.runs.length === 0 || diverged()) return;
     const kept = await this.#session(this.now);
+    // The save waits for the last steps, which may be the ones.
+    if (diverged()) return;
     this.kept = kept;
     if (!this.ownsStore) return;
-    const own = this.now.data === "own" && !this.dataIsSaved ? this.own : undefined;
-    const images = own && { name: own.name, shape: own.shape, train: own.part("train"), test: own.part("test") };
+    const { own, ...session } = kept;
+    const images = own && own !== this.#stored ? { name: own.name, shape: own.shape, train: own.part("train"), test: own.part("test") } : undefined;
     try {
-      await store.writeSession(kept, images);
-      if (images) this.dataIsSaved = true;
+      await store.writeSession(session, images);
+      if (own) this.#stored = own;
       this.post({ kind: "kept", step: kept.step, time: kept.time });
     } catch (error) {
       this.problem("storage", `The run could not be saved in this browser (${textOf(error)}); download a checkpoint to be safe.`);

@@ -134,7 +134,7 @@ async function keep() {
 }
 
 async function failed(error: unknown) {
-  const wanted = going;
+  const wanted = going || toGo;
   going = toGo = false;
   // A loss is announced a moment after what it made fail.
   for (let i = 0; i < 10 && training.device && training.device.lost === undefined; i++) await pause(50);
@@ -174,11 +174,13 @@ async function recover(run: boolean) {
 const waiting: ToWorker[] = [];
 /** Of these, only the newest matters. */
 const LATEST: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "check", "show"];
+/** What only draws. */
+const VIEWS: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "look", "preview", "show"];
 /** These do not wait for an evaluation, which ends; "stop" is one. */
 const STOPS: readonly ToWorker["kind"][] = ["stop", "reset", "undo", "back", "run", "pause", "step", "load"];
 self.onmessage = ({ data: message }: MessageEvent<ToWorker>) => {
   if (LATEST.includes(message.kind)) {
-    const older = waiting.findIndex((m) => m.kind === message.kind);
+    const older = waiting.findIndex((m) => m.kind === message.kind && !("side" in m && "side" in message && m.side !== message.side));
     if (older >= 0) waiting.splice(older, 1);
   }
   if (STOPS.includes(message.kind)) evaluating?.abort();
@@ -194,10 +196,13 @@ async function handleAll() {
       if (message.kind === "data" || message.kind === "load") {
         training.problem("file", textOf(error));
         report();
-      } else if (error instanceof Refused && message.kind === "reset") {
+      } else if (error instanceof Refused && (message.kind === "reset" || message.kind === "undo")) {
         toGo = false;
         post({ kind: "refused", run: message.run, message: textOf(error) });
         report();
+      } else if (VIEWS.includes(message.kind) && training.device?.lost === undefined) {
+        // Asked of a run that is no more: what it was for is gone, too.
+        if (message.kind === "sketch") post({ kind: "sketched", request: message.request, sides: {} });
       } else if (message.kind === "change" && training.device?.lost === undefined) {
         training.problem("options", textOf(error));
       } else {
@@ -254,8 +259,7 @@ async function handle(message: ToWorker): Promise<void> {
       try {
         const { data: set, skipped } = await readFiles(message.files, message);
         set.checkSize();
-        training.own = set;
-        training.dataIsSaved = false;
+        training.offered = set;
         const { name, shape, train, test } = set;
         return post({ kind: "data", data: { name, shape, train, test }, skipped });
       } finally {
@@ -355,8 +359,8 @@ async function evaluate() {
       post({ kind: "evaluation", run: training.run, side, evaluation, done: evaluation.images, of: evaluation.images });
     }
   } catch (error) {
+    for (const side of SIDES) post({ kind: "evaluation", run: training.run, side, evaluation: null, done: 0, of: 0 });
     if (!signal.aborted) throw error;
-    for (const [side] of training.runs) post({ kind: "evaluation", run: training.run, side, evaluation: null, done: 0, of: 0 });
   } finally {
     evaluating = undefined;
     report();
@@ -399,10 +403,7 @@ async function claim(): Promise<boolean> {
   const soon = await Promise.race([mine, pause(1500).then(() => false)]);
   if (!soon) {
     training.problem("storage", "Another tab of this page is open, and the browser keeps one run at a time: this tab's is saved once that one is closed.");
-    void mine.then((owned) => {
-      training.ownsStore = owned;
-      training.dataIsSaved = false;
-    });
+    void mine.then((owned) => (training.ownsStore = owned));
   }
   return soon;
 }

@@ -217,6 +217,12 @@ test("draw, and paint with codes", async ({ page }) => {
   await page.mouse.move(pad.x + 120, pad.y + 90, { steps: 6 });
   await page.mouse.up();
   await expect.poll(() => pixels(page, image)).not.toBe(before);
+  // The stroke is on the pad, above the test image that it began with.
+  const inked = await page.locator("#studio .pad").evaluate((pad) => {
+    const { data } = (pad as HTMLCanvasElement).getContext("2d")!.getImageData(0, 0, 28, 28);
+    return data.filter((_, i) => i % 4 === 0).reduce((sum, v) => sum + (v > 200 ? 1 : 0), 0);
+  });
+  expect(inked).toBeGreaterThan(20);
   console.log(`  a stroke is drawn by the model after ${Date.now() - start} ms`);
   const drawn = await pixels(page, image);
   // A code of the palette, put on three cells by a stroke.

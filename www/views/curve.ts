@@ -35,7 +35,7 @@ export class Curve {
     // Sizes follow the column's width.
     new ResizeObserver(() => this.#resize()).observe(host);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.rebuild());
-    host.addEventListener("pointerleave", () => this.onHover?.(undefined));
+    for (const leave of ["pointerleave", "mouseleave"]) host.addEventListener(leave, () => this.onHover?.(undefined));
     this.rebuild();
   }
 
@@ -109,7 +109,8 @@ export class Curve {
         hooks: {
           setCursor: [(plot) => {
             const index = plot.cursor.idx;
-            if (this.host.matches(":hover") && index !== null && index !== undefined) this.onHover?.(plot.data[0][index]);
+            if (!this.host.matches(":hover")) return;
+            this.onHover?.(index === null || index === undefined ? undefined : plot.data[0][index]);
           }],
           draw: [(plot) => this.#drawMark(plot)],
         },

@@ -1,13 +1,13 @@
 /** The settings: one table of what both sides share and what is A's and B's, made from the table of settings. */
 import type { Checked } from "../protocol.js";
 import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, inLabels, initialState, namesOf, parseValue } from "../settings.js";
-import type { MethodInfo, TrainOptions } from "../package/index.js";
+import type { MethodInfo, QuantizerOptions, TrainOptions } from "../package/index.js";
 import { at, button, element } from "./pixels.js";
 
 type Input = HTMLInputElement | HTMLSelectElement;
 
 /** The option's name in the core's options. */
-const optionOf = (key: string) => (key === "inplace_lr" ? "inplace_optimizer" : key);
+export const optionOf = (key: string) => (key === "inplace_lr" ? "inplace_optimizer" : key);
 
 /** A value of the options as a control shows it. */
 function shown(options: TrainOptions, key: string): string {
@@ -150,6 +150,11 @@ export class Drawer {
 
   set methods(methods: MethodInfo[]) {
     this.#methods = methods;
+  }
+
+  /** What a method sets. */
+  optionsOf(method: unknown): QuantizerOptions | undefined {
+    return this.#methods.find((m) => m.name === method)?.vq;
   }
 
   /** The sentence of a method. */

@@ -41,7 +41,7 @@ export class Headline {
       ].filter(Boolean).join(" · ") : "";
     }
     const figures = shown.filter((side) => (sides[side]?.codes ?? 0) > 0).map((side) => `${side.toUpperCase()} ${used(side)}`).join(" · ");
-    document.title = known && figures ? `${state.running ? "▶" : "❚❚"} ${figures} of ${all} codes – semivq` : "semivq: see a codebook collapse, and recover";
+    document.title = known && figures ? `${state.running ? "▶" : "❚❚"} ${figures}${same ? ` of ${all}` : ""} codes – semivq` : "semivq: see a codebook collapse, and recover";
     this.#drawIcon(shown.map((side) => [side, sides[side]?.codes ? used(side) / (sides[side]?.codes ?? 1) : 0] as const));
   }
 

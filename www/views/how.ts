@@ -159,10 +159,13 @@ export class How {
     context.lineWidth = 2;
     for (const x of [left, right]) context.strokeRect(x + cx * dx, top + cy * dy, dx, dy);
     // The plane between the pictures.
-    const all = [...e.vectors, ...e.codes].filter(Number.isFinite);
-    const xs = all.filter((_, i) => i % 2 === 0);
-    const ys = all.filter((_, i) => i % 2 === 1);
-    const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+    let [x0, x1, y0, y1] = [Infinity, -Infinity, Infinity, -Infinity];
+    for (const points of [e.vectors, e.codes]) {
+      for (let i = 0; i + 1 < points.length; i += 2) {
+        const [x, y] = [points[i] ?? NaN, points[i + 1] ?? NaN];
+        if (Number.isFinite(x + y)) [x0, x1, y0, y1] = [Math.min(x0, x), Math.max(x1, x), Math.min(y0, y), Math.max(y1, y)];
+      }
+    }
     const [px0, px1] = [left + size + 16, right - 16];
     const place = (points: Float32Array, i: number): [number, number] => [
       mix(px0 + 6, px1 - 6, ((points[2 * i] ?? 0) - x0) / (x1 - x0 || 1)),

@@ -33,11 +33,11 @@ export interface Picture {
 }
 
 /** A canvas with an image's role and name, and its context. */
-export function picture(label: string): Picture {
+export function picture(label: string, settings?: CanvasRenderingContext2DSettings): Picture {
   const canvas = element("canvas");
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", label);
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", settings);
   if (!context) throw new Error("this browser gives no canvas to draw on");
   return { canvas, context };
 }
@@ -93,7 +93,7 @@ export function walkable(canvas: HTMLCanvasElement, walk: Walk) {
   let now = 0;
   const tell = (index: number | undefined) => {
     const { count } = walk.size();
-    if (index !== undefined) now = Math.max(0, Math.min(count - 1, index));
+    now = Math.max(0, Math.min(count - 1, index ?? now));
     canvas.setAttribute("aria-valuemin", "0");
     canvas.setAttribute("aria-valuemax", String(Math.max(0, count - 1)));
     canvas.setAttribute("aria-valuenow", String(now));
@@ -110,6 +110,8 @@ export function walkable(canvas: HTMLCanvasElement, walk: Walk) {
     return index >= 0 && index < count ? index : undefined;
   };
   canvas.addEventListener("pointermove", (event) => tell(under(event)));
+  // A finger does not move before it presses.
+  canvas.addEventListener("pointerdown", (event) => tell(under(event)));
   canvas.addEventListener("pointerleave", () => document.activeElement === canvas || tell(undefined));
   canvas.addEventListener("focus", () => canvas.matches(":focus-visible") && tell(now));
   canvas.addEventListener("blur", () => tell(undefined));

@@ -55,7 +55,9 @@ class CodeMap {
     });
     for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, () => (this.#painting = false));
     this.#grid.canvas.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") this.#remember();
+      if (event.key !== "Enter" && event.key !== " ") return;
+      this.#painted = false;
+      this.#remember();
     }, { capture: true });
     this.box.append(
       element("h3", { className: `side-${side}`, textContent: name }),
@@ -87,6 +89,7 @@ class CodeMap {
   }
 
   #fill() {
+    if (this.#codes.length === 0) return;
     if (this.#brush === undefined) this.#brush = this.#codes[0] ?? 0;
     this.#remember();
     this.#codes.fill(this.#brush);
@@ -215,7 +218,7 @@ export class Studio {
   #visible = false;
 
   constructor(host: HTMLElement, private readonly send: (message: ToWorker) => void, private readonly show: Show) {
-    this.#pad = picture("Your drawing");
+    this.#pad = picture("Your drawing", { willReadFrequently: true });
     this.#pad.canvas.className = "pad";
     this.#maps = Object.fromEntries(SIDES.map((side) => [side, new CodeMap(side, show, (codes, cells) => {
       this.#decodes.set(++this.#request, side);
@@ -316,11 +319,14 @@ export class Studio {
     const same = shape.join() === this.#shape.join() && this.#pad.canvas.width === shape[2];
     this.#shape = shape;
     const { canvas, context } = this.#pad;
-    [canvas.width, canvas.height] = same ? [canvas.width, canvas.height] : [shape[2], shape[1]];
-    this.#pad.canvas.style.aspectRatio = `${shape[2]} / ${shape[1]}`;
+    canvas.style.aspectRatio = `${shape[2]} / ${shape[1]}`;
     const label = document.getElementById("ink-label");
     if (label) label.hidden = shape[0] === 1;
-    if (!same) context.putImageData(toImageData(images, shape), 0, 0);
+    // What was drawn stays, unless it has another shape; a canvas that is given a size loses what it holds.
+    if (same) return;
+    this.#strokes = [];
+    [canvas.width, canvas.height] = [shape[2], shape[1]];
+    context.putImageData(toImageData(images, shape), 0, 0);
   }
 
   /** A test image as the drawing. */

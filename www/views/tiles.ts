@@ -7,6 +7,8 @@ import { type Picture, at, colourOf, element, picture, toImageData, walkable } f
 const FADE = 20;
 /** What is left of a dead one. */
 const DIM = 0.16;
+/** What a recording keeps of an age. */
+const OLD = 255;
 /** Tiles that get a gap and a glow; more are drawn as they are. */
 const GLOWING = 1500;
 
@@ -22,6 +24,9 @@ export class TileField {
   #columns = 1;
   #order: number[] = [];
   #pointed: number | undefined;
+  /** The columns that the sheet was composed for; 0 before it is. */
+  #composed = 0;
+  #frame = 0;
   sorted = false;
 
   constructor(private readonly side: Side, onPick: (code: number) => void) {
@@ -53,7 +58,9 @@ export class TileField {
     const code = this.#order[index] ?? 0;
     const [count, age] = [Math.round(this.#moment?.counts[code] ?? 0), this.#moment?.ages[code] ?? Infinity];
     if (!Number.isFinite(age)) return `code ${code}`;
-    return `code ${code}: ${age === 0 ? "used by the last batch" : `last used ${age.toLocaleString()} steps ago`}, ${count.toLocaleString()} vectors of an epoch's`;
+    const used = age === 0 ? "used by the last batch" : age >= OLD ? `not used for ${OLD} steps or more` : `last used ${age.toLocaleString()} steps ago`;
+    // A recorded run has no counts.
+    return `code ${code}: ${used}${this.#moment?.counts.some((c) => c > 0) ? `, ${count.toLocaleString()} vectors of an epoch's` : ""}`;
   }
 
   draw(moment: SideMoment, channels: number) {
@@ -62,18 +69,32 @@ export class TileField {
     const codes = moment.ages.length;
     if (this.sorted) this.#order = [...moment.counts.keys()].sort((i, j) => (moment.counts[j] ?? 0) - (moment.counts[i] ?? 0));
     else if (this.#order.length !== codes || this.#order[1] !== 1) this.#order = [...moment.ages.keys()];
-    // All tiles on one sheet, a pixel a pixel, below each other.
+    this.#composed = 0;
+    // Of several moments in a frame the newest is drawn.
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#paint());
+  }
+
+  /** All tiles on one sheet, a pixel a pixel, as they stand in the field; many have their brightness there already. */
+  #compose(moment: SideMoment) {
+    if (this.#composed === this.#columns) return;
+    this.#composed = this.#columns;
     const { tile, tiles } = moment;
-    if (codes > 0) {
-      // A canvas may not be as high as a large codebook's tiles below each other.
-      const across = Math.ceil(Math.sqrt(codes));
-      this.#sheet.width = this.#sheet.height = across * tile;
-      const context = this.#sheet.getContext("2d");
-      for (let k = 0; k < codes; k++) {
-        context?.putImageData(toImageData(tiles, [channels, tile, tile], k), (k % across) * tile, Math.floor(k / across) * tile);
+    const [codes, c] = [this.#order.length, this.#channels];
+    const image = new ImageData(this.#columns * tile, Math.max(1, Math.ceil(codes / this.#columns)) * tile);
+    const plane = tile * tile;
+    this.#order.forEach((code, i) => {
+      const alpha = codes > GLOWING ? Math.round(255 * brightness(moment.ages[code] ?? Infinity)) : 255;
+      const corner = Math.floor(i / this.#columns) * tile * image.width + (i % this.#columns) * tile;
+      for (let p = 0; p < plane; p++) {
+        const to = 4 * (corner + Math.floor(p / tile) * image.width + (p % tile));
+        const from = code * c * plane + p;
+        for (let k = 0; k < 3; k++) image.data[to + k] = tiles[from + (c === 3 ? k * plane : 0)] ?? 0;
+        image.data[to + 3] = alpha;
       }
-    }
-    this.#paint();
+    });
+    [this.#sheet.width, this.#sheet.height] = [image.width, image.height];
+    this.#sheet.getContext("2d")?.putImageData(image, 0, 0);
   }
 
   /** Columns with which square tiles fill the box best. */
@@ -105,19 +126,20 @@ export class TileField {
     context.clearRect(0, 0, width, height);
     if (!moment || codes === 0) return;
     context.imageSmoothingEnabled = false;
-    const across = this.#sheet.width / moment.tile;
-    const gap = codes <= GLOWING ? Math.min(2, size * 0.14) : 0;
+    this.#compose(moment);
+    const gap = Math.min(2, size * 0.14);
     const glow = colourOf(`--${this.side}`);
-    this.#order.forEach((code, i) => {
+    if (codes > GLOWING) context.drawImage(this.#sheet, 0, 0, width, height);
+    else this.#order.forEach((code, i) => {
       const age = moment.ages[code] ?? Infinity;
       const [x, y] = [(i % this.#columns) * size, Math.floor(i / this.#columns) * size];
       context.globalAlpha = brightness(age);
-      if (gap > 0 && age === 0) {
+      if (age === 0) {
         context.fillStyle = glow;
         context.fillRect(x, y, size, size);
       }
       const { tile } = moment;
-      context.drawImage(this.#sheet, (code % across) * tile, Math.floor(code / across) * tile, tile, tile, x + gap / 2, y + gap / 2, size - gap, size - gap);
+      context.drawImage(this.#sheet, (i % this.#columns) * tile, Math.floor(i / this.#columns) * tile, tile, tile, x + gap / 2, y + gap / 2, size - gap, size - gap);
     });
     context.globalAlpha = 1;
     if (this.#pointed !== undefined) {
