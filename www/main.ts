@@ -7,13 +7,12 @@ import { PastRuns } from "./past.js";
 import { Problems } from "./problems.js";
 import type { FromWorker, Sides, ToWorker } from "./protocol.js";
 import { encode as encodeRecording } from "./recording.js";
-import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, optionsOf, settingOf, sidesOf, stateOf } from "./settings.js";
+import { SIDES, type Setting, type Side, type State, describeDifference, differences, fromHash, initialState, optionsOf, settingOf, sidesOf, stateOf, withOptions } from "./settings.js";
 import { Show } from "./show.js";
 import { Status } from "./status.js";
 import { Story, addressOf } from "./story.js";
-import type { PartialOptions, QuantizerOptions, TrainOptions } from "./package/index.js";
 import { Codebook } from "./views/codebook.js";
-import { Drawer, optionOf } from "./views/drawer.js";
+import { Drawer } from "./views/drawer.js";
 import { How } from "./views/how.js";
 import { at } from "./views/pixels.js";
 import { Studio } from "./views/studio.js";
@@ -232,37 +231,10 @@ const exchange = new Exchange({
   state: () => state,
   curves: show.curves,
   onData: () => {
-      adopt({ ...state, data: "own" });
+    adopt({ ...state, data: "own" });
     reset(true);
   },
 });
-
-/** Options of a checkpoint as settings of one side. */
-function adoptOptions(side: Side, options: TrainOptions | PartialOptions) {
-  const next = { ...state };
-  for (const name of ["lr", "seed", "batch", "commitment_weight"] as const) {
-    const value = options[name];
-    if (value !== undefined) next[name] = Number(value.toPrecision(6));
-  }
-  const vq = options.vq as Record<string, unknown> | undefined;
-  if (vq) {
-    next["num_codes"] = vq["num_codes"] as number;
-    next["feature_size"] = vq["feature_size"] as number;
-    for (const name of Object.keys(next)) {
-      const key = name.slice(2);
-      if (!name.startsWith(`${side}.`) || key === "method") continue;
-      const value = key === "inplace_lr" ? (vq["inplace_optimizer"] as number[] | null)?.[0] : vq[key];
-      // What the method says anyway is left to it.
-      const usual = drawer.optionsOf(options.method)?.[optionOf(key) as keyof QuantizerOptions];
-      next[name] = value === undefined || value === null || JSON.stringify(vq[optionOf(key)]) === JSON.stringify(usual) ? null : typeof value === "boolean" ? (value ? "yes" : "no") : typeof value === "number" ? Number(value.toPrecision(6)) : String(value);
-    }
-  }
-  if (options.method) next[`${side}.method`] = options.method;
-  adopt(next);
-  applied = { ...state };
-  story.tell(applied);
-  tellPending();
-}
 
 worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
   // What an earlier run still had to say.
@@ -361,7 +333,10 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       how.hear(message);
       break;
     case "loaded":
-      adoptOptions(message.side, message.options);
+      adopt(withOptions(state, message.side, message.options, drawer.optionsOf(message.options.method)));
+      applied = { ...state };
+      story.tell(applied);
+      tellPending();
       send({ kind: "address", hash: addressOf(state) });
       status.flash(`the checkpoint is at step ${message.step}; Run goes on with it`);
       break;
@@ -398,9 +373,8 @@ if (import.meta.env.PROD && "serviceWorker" in navigator) {
 async function record(moments: number): Promise<string> {
   const { originals } = show;
   if (!originals) throw new Error("there is no run");
-  const { date, adapter } = { date: new Date().toISOString().slice(0, 10), adapter: (at("adapter").textContent ?? "").replace(/ \(.*/, "") };
   const bytes = await encodeRecording({
-    adapter, date, state: applied, originals, moments: show.moments.few(moments),
+    adapter: (at("adapter").textContent ?? "").replace(/ \(.*/, ""), date: new Date().toISOString().slice(0, 10), state: applied, originals, moments: show.moments.few(moments),
     codes: { a: show.codesOf("a"), b: show.codesOf("b") },
     histories: { a: show.curves.historyOf("a"), b: show.curves.historyOf("b") },
   });

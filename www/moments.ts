@@ -5,7 +5,7 @@ import type { Moment } from "./protocol.js";
 const MOST = 100;
 const MOST_BYTES = 20e6;
 
-export function bytesOf(moment: Moment): number {
+function bytesOf(moment: Moment): number {
   return Object.values(moment.sides).reduce((sum, { images, codes, tiles, ages, counts }) =>
     sum + images.byteLength + codes.byteLength + tiles.byteLength + ages.byteLength + counts.byteLength, 0);
 }
@@ -54,11 +54,6 @@ export class Moments {
     const last = this.newest?.step ?? 0;
     const wanted = Array.from({ length: count }, (_, i) => this.at(last * (i / (count - 1)) ** 2));
     return [...new Set(wanted.filter((moment) => moment !== undefined))];
-  }
-
-  /** The one next to `step` in a direction, for stepping through them. */
-  beside(step: number, direction: 1 | -1): Moment | undefined {
-    return direction > 0 ? this.all.find((m) => m.step > step) : this.all.findLast((m) => m.step < step);
   }
 
   clear() {

@@ -3,7 +3,7 @@
  * hash and reset are made from it, too.
  */
 import { experimentOf } from "./experiments.js";
-import { CONTROLS, type Method, type PartialOptions } from "./options.js";
+import { CONTROLS, type Method, type PartialOptions, type QuantizerOptions, type TrainOptions } from "./options.js";
 
 /** A side of the comparison. */
 export type Side = "a" | "b";
@@ -219,4 +219,28 @@ export function optionsOf(state: State, side: Side): PartialOptions {
   };
   if (typeof state["batch"] === "number") options.batch = state["batch"];
   return options;
+}
+
+/** The quantiser's option behind a setting: of the in-place step the control has the rate alone. */
+export const optionOf = (key: string) => (key === "inplace_lr" ? "inplace_optimizer" : key) as keyof QuantizerOptions;
+
+/** The value of a setting in the quantiser's options; null where it is off. */
+export function valueIn(vq: QuantizerOptions, key: string): Value {
+  const option = vq[optionOf(key)] ?? null;
+  const value = key === "inplace_lr" ? (vq.inplace_optimizer?.[0] ?? null) : option;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "number" ? Number(value.toPrecision(6)) : value === null ? null : String(value);
+}
+
+/** The options of a checkpoint as settings of one side; what its method says anyway (`usual`) is left to the method. */
+export function withOptions(state: State, side: Side, options: TrainOptions, usual: QuantizerOptions | undefined): State {
+  const next: State = { ...state, [`${side}.method`]: options.method };
+  for (const name of ["lr", "seed", "batch", "commitment_weight"] as const) next[name] = Number(options[name].toPrecision(6));
+  for (const name of ["num_codes", "feature_size"] as const) next[name] = options.vq[name];
+  for (const { scope, key } of SETTINGS) {
+    if (scope !== "side" || key === "method") continue;
+    const same = usual && JSON.stringify(options.vq[optionOf(key)]) === JSON.stringify(usual[optionOf(key)]);
+    next[`${side}.${key}`] = same ? null : valueIn(options.vq, key);
+  }
+  return next;
 }

@@ -10,8 +10,9 @@ import { at } from "./views/pixels.js";
 import { Strip } from "./views/strip.js";
 import { TileField } from "./views/tiles.js";
 
-/** How long a recorded run plays, ms. */
+/** How long a recorded run plays, and rests before it does so again, ms. */
 const PLAY = 12_000;
+const REST = 4000;
 
 export class Show {
   readonly moments = new Moments();
@@ -74,10 +75,6 @@ export class Show {
 
   codesOf(side: Side): number {
     return this.#codes[side];
-  }
-
-  setCodes(side: Side, codes: number) {
-    this.#codes[side] = codes;
   }
 
   get newest(): Moment | undefined {
@@ -161,7 +158,7 @@ export class Show {
   #tell() {
     const step = this.step;
     const told = Object.fromEntries(this.#sides.map((side) => [side, { codes: this.#codes[side], metrics: this.curves.metricsAt(side, step) }]));
-    this.#headline.draw(told, { step, running: this.#running, live: this.#shownStep === undefined });
+    this.#headline.draw(told, this.#running);
   }
 
   #range() {
@@ -212,9 +209,7 @@ export class Show {
       if (share < 1) this.#player = requestAnimationFrame(frame);
       else if (again && !still) {
         // Who has gone back in time is left alone.
-        const rest = setTimeout(() => this.#shownStep === undefined && this.#newest === recording.moments.at(-1) && this.play(recording, again), 4000);
-        this.#player = 0;
-        void rest;
+        setTimeout(() => this.#shownStep === undefined && this.#newest === recording.moments.at(-1) && this.play(recording, again), REST);
       }
     };
     frame();

@@ -4,7 +4,7 @@ import { Run } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import { Speed } from "./speed.js";
 import * as store from "./store.js";
-import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describeCheckpoint } from "./package/index.js";
+import { GpuDevice, type PartialOptions, TrainingData, completeOptions, describeCheckpoint, idleOptions } from "./package/index.js";
 
 /** Images that are shown. */
 const SHOWN = 8;
@@ -29,6 +29,22 @@ const outOfMemory = (error: unknown) => /memory|allocat/i.test(textOf(error));
 
 /** A reset that was refused; what there was before still is. */
 export class Refused extends Error {}
+
+/** Whether these options can be, and which of them do nothing. */
+export async function checkSides(sides: Sides) {
+  const checked: Extract<FromWorker, { kind: "checked" }>["sides"] = {};
+  for (const side of SIDES) {
+    const options = sides[side];
+    if (!options) continue;
+    try {
+      await completeOptions(options);
+      checked[side] = { error: null, idle: await idleOptions(options) };
+    } catch (error) {
+      checked[side] = { error: textOf(error), idle: {} };
+    }
+  }
+  return checked;
+}
 
 export class Training {
   device: GpuDevice | undefined;

@@ -1,21 +1,14 @@
 /** Training, off the page's thread: the loop, and what the page asks for. */
 import { readFiles } from "./files.js";
-import type { FromWorker, Sides, ToWorker } from "./protocol.js";
+import type { FromWorker, ToWorker } from "./protocol.js";
 import { SIDES, type Side } from "./settings.js";
+import { Pace } from "./pace.js";
 import * as store from "./store.js";
-import { Refused, Training, textOf } from "./training.js";
-import { completeOptions, describeCheckpoint, idleOptions, joinCheckpoint, listMethods, sizesOf } from "./package/index.js";
+import { Refused, Training, checkSides, textOf } from "./training.js";
+import { describeCheckpoint, joinCheckpoint, listMethods, sizesOf } from "./package/index.js";
 
 /** Aim for one submission to the GPU, ms. */
 const SLICE = 40;
-/** Share of the time that views may take. */
-const VIEW_SHARE = 0.05;
-/** The views are drawn no more often than this, ms. */
-const VIEW_EVERY = 200;
-/** Early steps tell most: a view is due when a run has grown by this share. */
-const GROWN = 1.08;
-const EARLY = 200;
-const EARLY_SHARE = 0.25;
 const AUTOSAVE_EVERY = 15_000;
 /** The first save comes sooner: what a loss takes away should not be all. */
 const FIRST_SAVE = 3000;
@@ -28,11 +21,6 @@ let toGo = false;
 /** What is being done besides steps; empty while there is nothing. */
 let busy = "";
 let slices = 1;
-let viewCost = 0;
-let viewed = { at: 0, step: 0 };
-let planeWanted = false;
-let planeCost = 0;
-let planeAt = 0;
 let lastKept = 0;
 let lastReport = 0;
 const losses: number[] = [];
@@ -49,6 +37,7 @@ const breathe = () =>
   });
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const training = new Training(post, (what) => report(what));
+const pace = new Pace(training);
 
 function report(what = "") {
   busy = what;
@@ -76,26 +65,6 @@ async function oneStep(measured: boolean) {
   }
 }
 
-/** All that is drawn, when it is due. */
-async function views(due = false) {
-  const now = performance.now();
-  const { step } = training;
-  const early = step < EARLY && step >= viewed.step * GROWN;
-  const every = Math.max(early ? 0 : VIEW_EVERY, viewCost / (early ? EARLY_SHARE : VIEW_SHARE));
-  if (due || now - viewed.at > every) {
-    await training.moment();
-    const cost = performance.now() - now;
-    viewCost = viewCost === 0 ? cost : 0.7 * viewCost + 0.3 * cost;
-    viewed = { at: performance.now(), step };
-  }
-  if (planeWanted && (due || performance.now() - planeAt > Math.max(500, planeCost / VIEW_SHARE))) {
-    const start = performance.now();
-    await training.planes();
-    planeAt = performance.now();
-    planeCost = planeAt - start;
-  }
-}
-
 async function loop() {
   let count = 0;
   for (;;) {
@@ -107,7 +76,7 @@ async function loop() {
     const began = performance.now();
     try {
       await oneStep(count++ % 32 === 1);
-      await views();
+      await pace.drawWhatIsDue();
       if (performance.now() - lastReport > 500) {
         training.flush();
         report();
@@ -159,7 +128,7 @@ async function recover(run: boolean) {
     const saved = training.kept;
     if (saved) await training.resume(saved);
     else for (const side of SIDES) await training.build(side);
-    await views(true);
+    await pace.draw();
     training.problem("lost", `The GPU device was lost; training went on from ${saved ? `the save at step ${saved.step}` : "the start: nothing had been saved yet"}.`);
     going = run;
   } catch (error) {
@@ -225,7 +194,7 @@ async function handle(message: ToWorker): Promise<void> {
         await training.free();
         await training.resume(training.kept);
       }
-      await views(true);
+      await pace.draw();
       // What has diverged would do so again: its owner changes something first.
       going = was && message.kind === "undo";
       return report();
@@ -236,13 +205,13 @@ async function handle(message: ToWorker): Promise<void> {
       return report();
     case "pause":
       going = false;
-      await views(true);
+      await pace.draw();
       report();
       return keep();
     case "step":
       going = false;
       for (const [, run] of training.runs) await run.trainer.step(1);
-      await views(true);
+      await pace.draw();
       return report();
     case "change":
       for (const [side, run] of training.runs) {
@@ -252,7 +221,7 @@ async function handle(message: ToWorker): Promise<void> {
       if (training.now) training.now = { ...training.now, sides: message.sides, hash: message.hash };
       return;
     case "check":
-      return post({ kind: "checked", sides: await check(message.sides) });
+      return post({ kind: "checked", sides: await checkSides(message.sides) });
     case "data": {
       const was = busy;
       report("reading the files");
@@ -268,7 +237,7 @@ async function handle(message: ToWorker): Promise<void> {
     }
     case "show":
       training.show(message.indices);
-      return views(true);
+      return pace.draw();
     case "preview":
       return training.preview(message.count);
     case "decode": {
@@ -285,8 +254,8 @@ async function handle(message: ToWorker): Promise<void> {
       return post({ kind: "explained", request: message.request, explained });
     }
     case "look":
-      planeWanted = message.plane;
-      return planeWanted && !going ? training.planes() : undefined;
+      pace.planeWanted = message.plane;
+      return message.plane && !going ? training.planes() : undefined;
     case "save": {
       const run = training.of(message.side);
       if (!run) return;
@@ -312,13 +281,12 @@ async function reset({ sides, data, hash, run, ...message }: Extract<ToWorker, {
   const go = message.go ?? (going || training.step === 0);
   going = false;
   toGo = go;
-  viewCost = planeCost = 0;
-  viewed = { at: 0, step: 0 };
+  pace.begin();
   try {
     await training.replace({ sides, data, hash }, run, async (side) => {
       // The first side shows its first step before the second one's shaders are prepared.
       if (go) await training.of(side)?.trainer.step(1);
-      await views(true);
+      await pace.draw();
     });
   } catch (error) {
     // What is refused leaves the run as it was.
@@ -329,22 +297,6 @@ async function reset({ sides, data, hash, run, ...message }: Extract<ToWorker, {
   going = go;
   toGo = false;
   report();
-}
-
-/** Whether these options can be, and which of them do nothing. */
-async function check(sides: Sides) {
-  const checked: Extract<FromWorker, { kind: "checked" }>["sides"] = {};
-  for (const side of SIDES) {
-    const options = sides[side];
-    if (!options) continue;
-    try {
-      await completeOptions(options);
-      checked[side] = { error: null, idle: await idleOptions(options) };
-    } catch (error) {
-      checked[side] = { error: textOf(error), idle: {} };
-    }
-  }
-  return checked;
 }
 
 async function evaluate() {
@@ -382,7 +334,7 @@ async function load(side: Side, files: File[]) {
     const { options, step } = await describeCheckpoint(bytes);
     const { data: name, ...rest } = options;
     await training.take(side, rest, { checkpoint: bytes, history: [] });
-    await views(true);
+    await pace.draw();
     report();
     post({ kind: "loaded", side, options, step });
     const here = training.describeData()?.name;

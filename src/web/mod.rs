@@ -3,6 +3,7 @@
 
 mod core;
 mod data;
+mod seen;
 
 use std::sync::Arc;
 

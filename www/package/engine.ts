@@ -72,7 +72,7 @@ export class CoreEngine implements Engine {
 
   async view(images: Uint8Array): Promise<View> {
     const view = await this.#core.view(images);
-    const result = { images: owned(view.images()), codes: view.codes() as Codes };
+    const result = { images: owned(view.images), codes: view.codes as Codes };
     view.free();
     return result;
   }
@@ -92,13 +92,13 @@ export class CoreEngine implements Engine {
   async quantizer(points: number): Promise<Quantizer> {
     const seen = await this.#core.quantizer(points);
     const result = {
-      counts: seen.counts(),
-      ages: seen.ages(),
-      vectors: seen.vectors(),
-      codes: seen.codes(),
-      q: seen.q(),
-      scale: seen.scale(),
-      gamma: seen.gamma(),
+      counts: seen.counts,
+      ages: seen.ages,
+      vectors: seen.vectors,
+      codes: seen.codes,
+      q: seen.q,
+      scale: seen.scale,
+      gamma: seen.gamma,
     };
     seen.free();
     return result;
@@ -106,7 +106,7 @@ export class CoreEngine implements Engine {
 
   async usage(): Promise<Usage> {
     const seen = await this.#core.usage();
-    const result = { counts: seen.counts(), ages: seen.ages() };
+    const result = { counts: seen.counts, ages: seen.ages };
     seen.free();
     return result;
   }
@@ -114,7 +114,7 @@ export class CoreEngine implements Engine {
   async explain(image: Uint8Array): Promise<Explanation | undefined> {
     const seen = await this.#core.explain(image);
     if (!seen) return undefined;
-    const result = { vectors: seen.vectors(), codes: seen.codes(), nearest: seen.nearest(), distances: seen.distances() };
+    const result = { vectors: seen.vectors, codes: seen.codes, nearest: seen.nearest, distances: seen.distances };
     seen.free();
     return result;
   }

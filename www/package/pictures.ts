@@ -28,7 +28,7 @@ function centre(image: ImageBitmap, width: number, height: number): [number, num
 }
 
 /** Writes pixels (RGBA) as one image of `channels`, from `at` on. */
-function toPlanes(pixels: Uint8ClampedArray, channels: number, all: Bytes, at: number): void {
+export function toPlanes(pixels: Uint8ClampedArray, channels: number, all: Bytes, at: number): void {
   const plane = pixels.length / 4;
   for (let i = 0; i < plane; i++) {
     const [r, g, b] = [pixels[4 * i] ?? 0, pixels[4 * i + 1] ?? 0, pixels[4 * i + 2] ?? 0];

@@ -1,21 +1,13 @@
 /** The settings: one table of what both sides share and what is A's and B's, made from the table of settings. */
 import type { Checked } from "../protocol.js";
-import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, inLabels, initialState, namesOf, parseValue } from "../settings.js";
+import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, inLabels, initialState, namesOf, optionOf, parseValue, valueIn } from "../settings.js";
 import type { MethodInfo, QuantizerOptions, TrainOptions } from "../package/index.js";
 import { at, button, element } from "./pixels.js";
 
 type Input = HTMLInputElement | HTMLSelectElement;
 
-/** The option's name in the core's options. */
-export const optionOf = (key: string) => (key === "inplace_lr" ? "inplace_optimizer" : key);
-
 /** A value of the options as a control shows it. */
-function shown(options: TrainOptions, key: string): string {
-  const vq = options.vq as unknown as Record<string, unknown>;
-  const value = key === "inplace_lr" ? (options.vq.inplace_optimizer?.[0] ?? 0) : (vq[key] ?? 0);
-  if (typeof value === "boolean") return value ? "yes" : "no";
-  return typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value).replaceAll("_", " ");
-}
+const shown = ({ vq }: TrainOptions, key: string) => String(valueIn(vq, key) ?? 0).replaceAll("_", " ");
 
 export class Drawer {
   #inputs = new Map<string, Input>();

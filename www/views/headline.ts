@@ -14,7 +14,7 @@ export interface Told {
 export class Headline {
   #icon = "";
 
-  draw(sides: Partial<Record<Side, Told>>, state: { step: number; running: boolean; live: boolean }) {
+  draw(sides: Partial<Record<Side, Told>>, running: boolean) {
     const shown = SIDES.filter((side) => sides[side]);
     const used = (side: Side) => usedCodes(sides[side]?.metrics ?? { step: 0, rec_loss: 0 }, sides[side]?.codes ?? 0);
     const same = new Set(shown.map((side) => sides[side]?.codes)).size === 1;
@@ -41,7 +41,7 @@ export class Headline {
       ].filter(Boolean).join(" · ") : "";
     }
     const figures = shown.filter((side) => (sides[side]?.codes ?? 0) > 0).map((side) => `${side.toUpperCase()} ${used(side)}`).join(" · ");
-    document.title = known && figures ? `${state.running ? "▶" : "❚❚"} ${figures}${same ? ` of ${all}` : ""} codes – semivq` : "semivq: see a codebook collapse, and recover";
+    document.title = known && figures ? `${running ? "▶" : "❚❚"} ${figures}${same ? ` of ${all}` : ""} codes – semivq` : "semivq: see a codebook collapse, and recover";
     this.#drawIcon(shown.map((side) => [side, sides[side]?.codes ? used(side) / (sides[side]?.codes ?? 1) : 0] as const));
   }
 

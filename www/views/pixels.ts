@@ -1,7 +1,7 @@
 /** What the views draw with: elements, images of bytes [C, H, W], canvases that keys and fingers walk over. */
-import { toImageData } from "../package/pictures.js";
+import { toImageData, toPlanes } from "../package/pictures.js";
 
-export { toImageData };
+export { toImageData, toPlanes };
 
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,

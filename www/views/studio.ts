@@ -2,7 +2,7 @@
 import type { FromWorker, Originals, ToWorker } from "../protocol.js";
 import { SIDES, type Side } from "../settings.js";
 import type { Show } from "../show.js";
-import { type Picture, button, colourOf, element, picture, toImageData, walkable } from "./pixels.js";
+import { type Picture, button, colourOf, element, picture, toImageData, toPlanes, walkable } from "./pixels.js";
 
 /** Codes that a palette shows, the most used ones. */
 const PALETTE = 64;
@@ -293,13 +293,8 @@ export class Studio {
   /** The drawing as bytes [C, H, W]. */
   #bytes(): Uint8Array {
     const [c, h, w] = this.#shape;
-    const { data } = this.#pad.context.getImageData(0, 0, w, h);
     const bytes = new Uint8Array(c * h * w);
-    for (let i = 0; i < h * w; i++) {
-      const [r, g, b] = [data[4 * i] ?? 0, data[4 * i + 1] ?? 0, data[4 * i + 2] ?? 0];
-      if (c === 3) [r, g, b].forEach((v, k) => (bytes[k * h * w + i] = v));
-      else bytes[i] = (19_595 * r + 38_470 * g + 7_471 * b + 0x8000) >> 16;
-    }
+    toPlanes(this.#pad.context.getImageData(0, 0, w, h).data, c, bytes, 0);
     return bytes;
   }
 

@@ -13,7 +13,7 @@ const OLD = 255;
 const GLOWING = 1500;
 
 /** How bright a code is that was used so many steps ago. */
-export const brightness = (age: number) => DIM + (1 - DIM) * Math.max(0, 1 - age / FADE);
+const brightness = (age: number) => DIM + (1 - DIM) * Math.max(0, 1 - age / FADE);
 
 export class TileField {
   #picture: Picture;
@@ -22,12 +22,12 @@ export class TileField {
   #moment: SideMoment | undefined;
   #channels = 1;
   #columns = 1;
-  #order: number[] = [];
+  /** K: a tile each, in their order. */
+  #codes = 0;
   #pointed: number | undefined;
   /** The columns that the sheet was composed for; 0 before it is. */
   #composed = 0;
   #frame = 0;
-  sorted = false;
 
   constructor(private readonly side: Side, onPick: (code: number) => void) {
     const host = at(`tiles-${side}`);
@@ -36,11 +36,11 @@ export class TileField {
     host.append(element("div", { className: "field" }, this.#picture.canvas));
     walkable(this.#picture.canvas, {
       label: `Codebook of ${side.toUpperCase()}`,
-      size: () => ({ count: this.#order.length, columns: this.#columns }),
+      size: () => ({ count: this.#codes, columns: this.#columns }),
       at: (x, y) => {
-        const rows = Math.ceil(this.#order.length / this.#columns);
+        const rows = Math.ceil(this.#codes / this.#columns);
         const index = Math.floor(y * rows) * this.#columns + Math.floor(x * this.#columns);
-        return index < this.#order.length ? index : undefined;
+        return index < this.#codes ? index : undefined;
       },
       say: (index) => this.#say(index),
       point: (index) => {
@@ -48,14 +48,13 @@ export class TileField {
         this.#note.textContent = index === undefined ? "" : this.#say(index);
         this.#paint();
       },
-      pick: (index) => onPick(this.#order[index] ?? 0),
+      pick: onPick,
     });
     new ResizeObserver(() => this.#paint()).observe(host);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#paint());
   }
 
-  #say(index: number): string {
-    const code = this.#order[index] ?? 0;
+  #say(code: number): string {
     const [count, age] = [Math.round(this.#moment?.counts[code] ?? 0), this.#moment?.ages[code] ?? Infinity];
     if (!Number.isFinite(age)) return `code ${code}`;
     const used = age === 0 ? "used by the last batch" : age >= OLD ? `not used for ${OLD} steps or more` : `last used ${age.toLocaleString()} steps ago`;
@@ -66,9 +65,7 @@ export class TileField {
   draw(moment: SideMoment, channels: number) {
     this.#moment = moment;
     this.#channels = channels;
-    const codes = moment.ages.length;
-    if (this.sorted) this.#order = [...moment.counts.keys()].sort((i, j) => (moment.counts[j] ?? 0) - (moment.counts[i] ?? 0));
-    else if (this.#order.length !== codes || this.#order[1] !== 1) this.#order = [...moment.ages.keys()];
+    this.#codes = moment.ages.length;
     this.#composed = 0;
     // Of several moments in a frame the newest is drawn.
     cancelAnimationFrame(this.#frame);
@@ -80,26 +77,26 @@ export class TileField {
     if (this.#composed === this.#columns) return;
     this.#composed = this.#columns;
     const { tile, tiles } = moment;
-    const [codes, c] = [this.#order.length, this.#channels];
+    const [codes, c] = [this.#codes, this.#channels];
     const image = new ImageData(this.#columns * tile, Math.max(1, Math.ceil(codes / this.#columns)) * tile);
     const plane = tile * tile;
-    this.#order.forEach((code, i) => {
+    for (let code = 0; code < codes; code++) {
       const alpha = codes > GLOWING ? Math.round(255 * brightness(moment.ages[code] ?? Infinity)) : 255;
-      const corner = Math.floor(i / this.#columns) * tile * image.width + (i % this.#columns) * tile;
+      const corner = Math.floor(code / this.#columns) * tile * image.width + (code % this.#columns) * tile;
       for (let p = 0; p < plane; p++) {
         const to = 4 * (corner + Math.floor(p / tile) * image.width + (p % tile));
         const from = code * c * plane + p;
         for (let k = 0; k < 3; k++) image.data[to + k] = tiles[from + (c === 3 ? k * plane : 0)] ?? 0;
         image.data[to + 3] = alpha;
       }
-    });
+    }
     [this.#sheet.width, this.#sheet.height] = [image.width, image.height];
     this.#sheet.getContext("2d")?.putImageData(image, 0, 0);
   }
 
   /** Columns with which square tiles fill the box best. */
   #layout(width: number, height: number): number {
-    const codes = Math.max(1, this.#order.length);
+    const codes = Math.max(1, this.#codes);
     let columns = Math.ceil(Math.sqrt((codes * width) / Math.max(1, height)));
     while (Math.ceil(codes / columns) * (width / columns) > height + 1 && columns < codes) columns++;
     return columns;
@@ -111,7 +108,7 @@ export class TileField {
     const moment = this.#moment;
     if (!box || box.clientWidth === 0) return;
     const [boxWidth, boxHeight] = [box.clientWidth, box.clientHeight];
-    const codes = this.#order.length;
+    const codes = this.#codes;
     this.#columns = this.#layout(boxWidth, boxHeight);
     const rows = Math.max(1, Math.ceil(codes / this.#columns));
     const size = Math.min(boxWidth / this.#columns, boxHeight / rows);
@@ -130,8 +127,8 @@ export class TileField {
     const gap = Math.min(2, size * 0.14);
     const glow = colourOf(`--${this.side}`);
     if (codes > GLOWING) context.drawImage(this.#sheet, 0, 0, width, height);
-    else this.#order.forEach((code, i) => {
-      const age = moment.ages[code] ?? Infinity;
+    for (let i = 0; codes <= GLOWING && i < codes; i++) {
+      const age = moment.ages[i] ?? Infinity;
       const [x, y] = [(i % this.#columns) * size, Math.floor(i / this.#columns) * size];
       context.globalAlpha = brightness(age);
       if (age === 0) {
@@ -140,7 +137,7 @@ export class TileField {
       }
       const { tile } = moment;
       context.drawImage(this.#sheet, (i % this.#columns) * tile, Math.floor(i / this.#columns) * tile, tile, tile, x + gap / 2, y + gap / 2, size - gap, size - gap);
-    });
+    }
     context.globalAlpha = 1;
     if (this.#pointed !== undefined) {
       context.strokeStyle = colourOf("--ink");
@@ -151,7 +148,7 @@ export class TileField {
 
   clear() {
     this.#moment = undefined;
-    this.#order = [];
+    this.#codes = 0;
     this.#paint();
   }
 
