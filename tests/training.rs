@@ -65,6 +65,10 @@ fn main() {
             "resnet64 shares more than half of its memory",
             memory::resnet64_shares_more_than_half,
         ),
+        (
+            "what a run costs is known before",
+            memory::what_a_run_costs_is_known_before,
+        ),
         ("losses follow PyTorch's", traces::losses_follow_pytorch),
         (
             "weights are taken by name",

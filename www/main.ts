@@ -64,6 +64,11 @@ function sidesIn(of: State): Sides {
   return Object.fromEntries(sidesOf(of).map((side) => [side, optionsOf(of, side)]));
 }
 
+/** Asks whether the settings can be, and what they would cost. */
+function check() {
+  send({ kind: "check", sides: sidesIn(state), data: String(state["data"]) });
+}
+
 function writeHash() {
   history.replaceState(null, "", addressOf(state));
 }
@@ -83,7 +88,7 @@ function onChange(name: string, setting: Setting) {
   if (name === "scale") show.curves.log = state["scale"] === "log";
   if (name === "size" || name === "colour") exchange.readAgain();
   if (setting.scope === "page") return;
-  send({ kind: "check", sides: sidesIn(state) });
+  check();
   if (setting.live) {
     // With nothing of what waits for a reset.
     applied[name] = state[name] ?? null;
@@ -106,12 +111,14 @@ function adopt(next: State) {
   show.curves.log = state["scale"] === "log";
   writeHash();
   tellPending();
-  if (ready) send({ kind: "check", sides: sidesIn(state) });
+  if (ready) check();
 }
 
 function openSettings(open: boolean) {
   at("drawer").hidden = !open;
   at("open-settings").setAttribute("aria-expanded", String(open));
+  // With what the adapter has shown by now.
+  if (open && ready) check();
   if (open) at("close-settings").focus();
   else at("open-settings").focus();
 }
@@ -245,7 +252,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       drawer.methods = message.methods;
       drawer.granularity = message.granularity;
       at("adapter").textContent = message.software ? `${message.adapter || "software adapter"} (on the processor: slow)` : message.adapter || "your GPU";
-      send({ kind: "check", sides: sidesIn(state) });
+      check();
       // A visit that comes back goes on; an address that says something else is followed.
       if (message.kept && (atStart === "" || atStart === message.kept.hash)) send({ kind: "undo", run: ++wanted });
       else reset(true);
@@ -320,10 +327,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       show.running = message.running;
       break;
     case "checked":
-      for (const side of SIDES) {
-        const checked = message.sides[side];
-        if (checked) drawer.checked(side, checked);
-      }
+      drawer.checked(message.sides, message.workPerSecond);
       break;
     case "decoded":
     case "sketched":

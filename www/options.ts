@@ -179,12 +179,14 @@ export type PartialOptions = Partial<Omit<TrainOptions, "vq">> & { vq?: Partial<
 
 /** The controls of the options, in the page's order; `key` is the option's name. */
 export const CONTROLS = [
+  { key: "model", label: "Model", scope: "shared", type: "choice", initial: "simple", choices: ["simple", "resnet32", "resnet64"], help: "The network around the codebook: simple is small; the residual ones draw better and take many times as long. Their width is F." },
+  { key: "blocks", label: "Blocks", scope: "shared", type: "number", initial: null, min: 1, max: 64, step: 1, whole: true, help: "Residual blocks in the encoder of a residual model. Empty: 6." },
   { key: "seed", label: "Seed", scope: "shared", type: "number", initial: 0, min: 0, max: 4294967295, step: 1, whole: true, help: "Fixes the first parameters and the order of the images: the same seed repeats the run." },
   { key: "lr", label: "Learning rate", scope: "shared", live: true, type: "number", initial: 0.001, min: 1e-9, max: 1, step: "any", help: "Length of the optimiser's steps (AdamW); large values learn fast and break early." },
   { key: "batch", label: "Batch", scope: "shared", type: "number", initial: null, min: 1, max: 4096, step: 1, whole: true, help: "Images a step: more make a steadier gradient and a slower step. Empty: 64 on a GPU, 16 on a processor." },
   { key: "num_codes", label: "Codes (K)", scope: "shared", type: "number", initial: 256, min: 1, max: 65536, step: 1, whole: true, help: "Size of the codebook: how many different vectors a cell of the code map can be." },
-  { key: "feature_size", label: "Features (F)", scope: "shared", type: "number", initial: 32, min: 1, max: 1024, step: 1, whole: true, help: "Length of each code vector." },
-  { key: "commitment_weight", label: "Commitment weight", scope: "shared", live: true, type: "number", initial: 10, min: 0, max: 1000, step: "any", help: "Weight of the commitment loss against the reconstruction." },
+  { key: "feature_size", label: "Features (F)", scope: "shared", type: "number", initial: 32, min: 1, max: 1024, step: 1, whole: true, help: "Length of each code vector; of a residual model its width, too." },
+  { key: "commitment_weight", label: "Commitment weight", scope: "shared", live: true, type: "number", initial: null, min: 0, max: 1000, step: "any", help: "Weight of the commitment loss against the reconstruction. Empty: 10, of residual models 5." },
   { key: "method", label: "Method", scope: "side", type: "choice", initial: "vq", choices: METHODS, help: "A named remedy: it sets the options below (pale or in brackets), each of which can still be changed." },
   { key: "beta", label: "Beta", scope: "side", live: true, type: "number", initial: null, min: 0, max: 1, step: "any", help: "Who moves: 1 pulls the codes to the vectors, 0 the vectors to the codes." },
   { key: "sync_nu", label: "Sync nu", scope: "side", live: true, type: "number", initial: null, min: 0, max: 100, step: "any", help: "Share of the decoder's gradient that reaches the codes themselves." },

@@ -16,6 +16,8 @@ const NEW = 0.3;
 export class Pace {
   /** Whether the plane of vectors and codes is in sight. */
   planeWanted = false;
+  /** What all views have cost so far, ms. */
+  spent = 0;
   #cost = 0;
   #drawn = { at: 0, step: 0 };
   #plane = { at: 0, cost: 0 };
@@ -48,6 +50,7 @@ export class Pace {
     await this.training.moment();
     const at = performance.now();
     const cost = at - start;
+    this.spent += cost;
     this.#cost = this.#cost === 0 ? cost : (1 - NEW) * this.#cost + NEW * cost;
     this.#drawn = { at, step };
   }
@@ -56,6 +59,7 @@ export class Pace {
     const start = performance.now();
     await this.training.planes();
     const at = performance.now();
+    this.spent += at - start;
     this.#plane = { at, cost: at - start };
   }
 }

@@ -1,5 +1,5 @@
 /** What the page and the worker say to each other. */
-import type { Evaluation, MethodInfo, Metrics, PartialOptions, Quantizer, TrainOptions } from "./package/index.js";
+import type { Cost, Evaluation, MethodInfo, Metrics, PartialOptions, Quantizer, TrainOptions } from "./package/index.js";
 import type { Side } from "./settings.js";
 
 /** What makes a run: the options of each side that is shown. */
@@ -65,6 +65,8 @@ export interface Kept {
 export interface Checked {
   error: string | null;
   idle: Record<string, string>;
+  /** What a run of them would cost; none where they cannot be. */
+  cost: Cost | null;
 }
 
 /** A stroke's picture as a side draws it. */
@@ -99,7 +101,8 @@ export type ToWorker =
   | { kind: "pause" }
   | { kind: "step" }
   | { kind: "change"; sides: Sides; hash: string }
-  | { kind: "check"; sides: Sides }
+  /** Whether these options can be, and what a run of them on these images would cost. */
+  | { kind: "check"; sides: Sides; data: string }
   | { kind: "data"; files: File[]; colour: boolean; size: number; seed: number }
   /** Which test images are shown. */
   | { kind: "show"; indices: number[] }
@@ -137,7 +140,8 @@ export type FromWorker =
   | OfRun & { kind: "refused"; message: string }
   | { kind: "undoable"; step: number | null }
   | { kind: "state"; running: boolean; busy: string; imagesPerSecond: number; stepsPerSecond: number }
-  | { kind: "checked"; sides: Partial<Record<Side, Checked>> }
+  /** `workPerSecond` is what the runs so far reached; 0 before. */
+  | { kind: "checked"; sides: Partial<Record<Side, Checked>>; workPerSecond: number }
   | { kind: "decoded"; request: number; image: Uint8Array }
   | { kind: "sketched"; request: number; sides: Partial<Record<Side, Sketched>> }
   | { kind: "explained"; request: number; explained: Explained | null }

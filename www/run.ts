@@ -10,6 +10,11 @@ import { Watch } from "./watch.js";
 /** Vectors of the last batch that the page draws. */
 const POINTS = 1500;
 
+/** The options with a batch: a software adapter gets little to do, so that something moves. */
+export function withBatch(options: PartialOptions, device: GpuDevice): PartialOptions {
+  return { batch: device.software ? 16 : 64, ...options };
+}
+
 export class Run {
   #fresh: Metrics[] = [];
   #tiles: Tiles;
@@ -31,8 +36,7 @@ export class Run {
 
   /** A new run, or one that goes on from a save; `onStep` hears of each step that is done. */
   static async create(options: PartialOptions, data: TrainingData, device: GpuDevice, onStep: () => void, from?: SavedSide): Promise<Run> {
-    // A software adapter gets little to do, so that something moves.
-    const trainer = await Trainer.create({ batch: device.software ? 16 : 64, ...options, data, device });
+    const trainer = await Trainer.create({ ...withBatch(options, device), data, device });
     if (from) await trainer.load(from.checkpoint);
     return new Run(trainer, new History(from?.history.slice()), onStep);
   }

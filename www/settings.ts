@@ -109,7 +109,7 @@ export function differences(from: State, to: State): string[] {
 
 /** A value in words. */
 export function inWords(name: string, value: Value | undefined): string {
-  if (value === null || value === undefined) return "by method";
+  if (value === null || value === undefined) return name[1] === "." ? "by method" : "by itself";
   if (name === "data") return DATA[String(value)] ?? String(value);
   return String(value).replaceAll("_", " ");
 }
@@ -214,10 +214,13 @@ export function optionsOf(state: State, side: Side): PartialOptions {
     method: state[`${side}.method`] as Method,
     lr: state["lr"] as number,
     seed: state["seed"] as number,
-    commitment_weight: state["commitment_weight"] as number,
+    model: state["model"] as TrainOptions["model"],
     vq: vq as NonNullable<PartialOptions["vq"]>,
   };
-  if (typeof state["batch"] === "number") options.batch = state["batch"];
+  for (const name of ["batch", "blocks", "commitment_weight"] as const) {
+    const value = state[name];
+    if (typeof value === "number") options[name] = value;
+  }
   return options;
 }
 
@@ -236,6 +239,7 @@ export function valueIn(vq: QuantizerOptions, key: string): Value {
 export function withOptions(state: State, side: Side, options: TrainOptions, usual: QuantizerOptions | undefined): State {
   const next: State = { ...state, [`${side}.method`]: options.method };
   for (const name of ["lr", "seed", "batch", "commitment_weight"] as const) next[name] = Number(options[name].toPrecision(6));
+  Object.assign(next, { model: options.model, blocks: options.blocks ?? null });
   for (const name of ["num_codes", "feature_size"] as const) next[name] = options.vq[name];
   for (const { scope, key } of SETTINGS) {
     if (scope !== "side" || key === "method") continue;

@@ -1,6 +1,6 @@
 /** Up to two runs that share a device and see the same batches; what is kept of them, and how they come back. */
-import type { DataInfo, FromWorker, Originals, ProblemKind, Sides } from "./protocol.js";
-import { Run } from "./run.js";
+import type { DataInfo, FromWorker, Originals, ProblemKind, Shape, Sides } from "./protocol.js";
+import { Run, withBatch } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import { Speed } from "./speed.js";
 import * as store from "./store.js";
@@ -30,21 +30,9 @@ const outOfMemory = (error: unknown) => /memory|allocat/i.test(textOf(error));
 /** A reset that was refused; what there was before still is. */
 export class Refused extends Error {}
 
-/** Whether these options can be, and which of them do nothing. */
-export async function checkSides(sides: Sides) {
-  const checked: Extract<FromWorker, { kind: "checked" }>["sides"] = {};
-  for (const side of SIDES) {
-    const options = sides[side];
-    if (!options) continue;
-    try {
-      await completeOptions(options);
-      checked[side] = { error: null, idle: await idleOptions(options) };
-    } catch (error) {
-      checked[side] = { error: textOf(error), idle: {} };
-    }
-  }
-  return checked;
-}
+/** [C, H, W] of the built-in images, by name; there are so many to train on. */
+const BUILT_IN: Readonly<Record<string, Shape>> = { glyphs: [1, 28, 28], scenes: [3, 32, 32], scenes64: [3, 64, 64] };
+const BUILT_IN_TRAIN = 8192;
 
 export class Training {
   device: GpuDevice | undefined;
@@ -54,6 +42,8 @@ export class Training {
   /** The run that the page's messages are about. */
   run = 0;
   readonly speed = new Speed();
+  /** What the runs so far reached; 0 before. */
+  workPerSecond = 0;
   /** The last save, which is older than any divergence. */
   kept: Saved | undefined;
   #before: Saved | undefined;
@@ -93,6 +83,36 @@ export class Training {
     // For the console, and for the test that takes it away.
     Object.assign(self, { semivq: { device: this.device } });
     return this.device;
+  }
+
+  // ------------------------------------------------------------------------------------- options
+
+  /** Whether these options can be, which of them do nothing, and what a run of them would cost. */
+  async check(sides: Sides, data: string) {
+    const own = data === "own" ? (this.offered ?? this.now?.own) : undefined;
+    const shape = own?.shape ?? BUILT_IN[data];
+    const checked: Extract<FromWorker, { kind: "checked" }>["sides"] = {};
+    for (const side of SIDES) {
+      const options = sides[side];
+      if (!options) continue;
+      try {
+        await completeOptions(options);
+        const device = this.device;
+        const cost = device && shape ? device.cost(withBatch(options, device), shape, own?.train ?? BUILT_IN_TRAIN) : null;
+        checked[side] = { error: null, idle: await idleOptions(options), cost };
+      } catch (error) {
+        checked[side] = { error: textOf(error), idle: {}, cost: null };
+      }
+    }
+    return checked;
+  }
+
+  /** Steps and images a second of the runs; the work a second is kept as it was last known. */
+  pace() {
+    const pace = this.speed.of(this.runs.length);
+    const work = this.runs.reduce((sum, [, run]) => sum + run.trainer.describe().work, 0);
+    if (pace.stepsPerSecond > 0) this.workPerSecond = work * pace.stepsPerSecond;
+    return pace;
   }
 
   // ---------------------------------------------------------------------------------------- runs

@@ -4,7 +4,7 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 import { SIDES, type Side } from "./settings.js";
 import { Pace } from "./pace.js";
 import * as store from "./store.js";
-import { Refused, Training, checkSides, textOf } from "./training.js";
+import { Refused, Training, textOf } from "./training.js";
 import { describeCheckpoint, joinCheckpoint, listMethods, sizesOf } from "./package/index.js";
 
 /** Aim for one submission to the GPU, ms. */
@@ -38,11 +38,13 @@ const breathe = () =>
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 const training = new Training(post, (what) => report(what));
 const pace = new Pace(training);
+// For the console, and for the test of what views cost.
+Object.assign(self, { pace });
 
 function report(what = "") {
   busy = what;
   lastReport = performance.now();
-  post({ kind: "state", running: going || toGo, busy, ...training.speed.of(training.runs.length) });
+  post({ kind: "state", running: going || toGo, busy, ...training.pace() });
 }
 
 // ------------------------------------------------------------------------------------------ loop
@@ -221,7 +223,7 @@ async function handle(message: ToWorker): Promise<void> {
       if (training.now) training.now = { ...training.now, sides: message.sides, hash: message.hash };
       return;
     case "check":
-      return post({ kind: "checked", sides: await checkSides(message.sides) });
+      return post({ kind: "checked", sides: await training.check(message.sides, message.data), workPerSecond: training.workPerSecond });
     case "data": {
       const was = busy;
       report("reading the files");

@@ -184,6 +184,23 @@ impl ParameterLayout {
         self.parameter_len.max(ALIGN)
     }
 
+    /// Elements of `arena`.
+    pub(super) fn len_of(&self, arena: Arena) -> usize {
+        match arena {
+            Arena::Buffers => self.buffer_len.max(ALIGN),
+            _ => self.arena_len(),
+        }
+    }
+
+    /// Bytes of all arenas together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        Arena::ALL
+            .map(|arena| 4 * self.len_of(arena) as u64)
+            .iter()
+            .sum()
+    }
+
     /// The arena of the parameters cut into stretches that have the same `factor`, by the parameters' names.
     #[must_use]
     pub fn stretches(&self, factor: impl Fn(&str) -> f32) -> Vec<(Range<usize>, f32)> {

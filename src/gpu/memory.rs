@@ -73,6 +73,11 @@ impl Placement {
         placement
     }
 
+    /// Bytes of all slots.
+    pub(super) fn bytes(&self) -> u64 {
+        self.slots.iter().map(|s| s.bytes).sum()
+    }
+
     /// The free slot that fits best: the smallest that is large enough, else the largest (it
     /// grows).
     fn best(&self, free: &[usize], bytes: u64) -> Option<usize> {

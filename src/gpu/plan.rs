@@ -39,6 +39,8 @@ pub(super) struct Step {
     pub(super) kernel: String,
     pub(super) flops: u64,
     pub(super) bytes: u64,
+    /// See [`Plan::work`].
+    work: u64,
     phase: Phase,
     /// Whether it sees values of the step: its bind group has a dynamic offset then.
     has_step: bool,
@@ -89,7 +91,7 @@ impl Plan {
             scalars,
             statistics: Vec::new(),
             guard,
-            activation_bytes: placement.slots.iter().map(|s| s.bytes).sum(),
+            activation_bytes: placement.bytes(),
         };
         plan.resolve(gpu, &recording)?;
         plan.tensors = recording.tensors;
@@ -154,6 +156,7 @@ impl Plan {
                 kernel: dispatch.kernel.label(),
                 flops: dispatch.flops,
                 bytes,
+                work: recording.work_of(dispatch),
                 phase: dispatch.phase,
                 has_step: dispatch.kernel.has_step(),
             });
@@ -179,6 +182,13 @@ impl Plan {
         self.steps.iter().map(|s| s.flops).sum()
     }
 
+    /// What a step takes, in operations: each dispatch those that it counts or those that its bytes take the time of, and
+    /// what its launch costs. A measure to compare plans by.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.steps.iter().map(|s| s.work).sum()
+    }
+
     /// The dispatches of `phase`. Together the phases are the whole list, in their order.
     #[must_use]
     pub fn phase(&self, phase: Phase) -> Range<usize> {
@@ -195,13 +205,11 @@ impl Plan {
     /// Cuts the list into at most `parts` stretches of about equal work, in order.
     #[must_use]
     pub fn parts(&self, parts: usize) -> Vec<Range<usize>> {
-        // An operation that counts no flops is bound by its memory; the rest is what a launch costs.
-        let work = |step: &Step| (step.flops.max(4 * step.bytes) + 100_000) as f64;
-        let total: f64 = self.steps.iter().map(work).sum();
+        let total = self.work() as f64;
         let mut ranges = Vec::new();
         let (mut start, mut done) = (0, 0.0);
         for (i, step) in self.steps.iter().enumerate() {
-            done += work(step);
+            done += step.work as f64;
             let last = i + 1 == self.steps.len();
             if last || done >= total * (ranges.len() + 1) as f64 / parts.max(1) as f64 {
                 ranges.push(start..i + 1);

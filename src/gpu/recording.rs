@@ -2,6 +2,7 @@
 
 use super::kernel::{Field, Kernel};
 use super::layout::Arena;
+use super::memory::Placement;
 
 /// A tensor of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,4 +139,42 @@ pub struct Recording {
     pub(super) dispatches: Vec<Dispatch>,
     /// See [`super::Recorder::statistic`].
     pub(super) statistics: Vec<(Var, Element)>,
+}
+
+/// What the launch of a dispatch costs, in operations: about half a millisecond at the 3 GFLOP/s of a software adapter,
+/// and it hides some microseconds of a GPU.
+const LAUNCH: u64 = 1_500_000;
+
+impl Recording {
+    /// Dispatches of it.
+    #[must_use]
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// What `dispatch` takes, in operations: one that counts none is bound by its memory, of which the images that a
+    /// batch is gathered from are no part; the rest is what a launch costs.
+    pub(super) fn work_of(&self, dispatch: &Dispatch) -> u64 {
+        let bytes = |var: &Var| match &self.tensors[var.0] {
+            Tensor {
+                storage: Storage::External(_),
+                ..
+            } => 0,
+            tensor => 4 * tensor.len() as u64,
+        };
+        let bytes: u64 = dispatch.tensors.iter().map(bytes).sum();
+        dispatch.flops.max(4 * bytes) + LAUNCH
+    }
+
+    /// See [`super::Plan::work`].
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.dispatches.iter().map(|d| self.work_of(d)).sum()
+    }
+
+    /// Bytes of all activations together, after sharing.
+    #[must_use]
+    pub fn activation_bytes(&self) -> u64 {
+        Placement::new(self, true).bytes()
+    }
 }

@@ -1,7 +1,7 @@
 //! The arenas on the device that hold the parameters and buffers of a model.
 
 use super::Gpu;
-use super::layout::{ALIGN, Arena, ParameterLayout};
+use super::layout::{Arena, ParameterLayout};
 use super::readback::{Stretch, read_buffer, read_stretches};
 use crate::error::{Error, Result};
 
@@ -60,10 +60,7 @@ impl Store {
         let buffers = layout.buffers.iter().map(|b| (&b.name, &b.shape));
         check_arena(gpu, "all buffers", layout.buffer_len, buffers)?;
         let arenas = Arena::ALL.map(|arena| {
-            let len = match arena {
-                Arena::Buffers => layout.buffer_len.max(ALIGN),
-                _ => layout.arena_len(),
-            };
+            let len = layout.len_of(arena);
             gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(&format!("{arena:?}")),
                 size: 4 * len as u64,

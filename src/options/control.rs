@@ -32,7 +32,9 @@ pub struct Control {
 }
 
 /// The options that have a control, in the page's order.
-pub const PAGE: [&str; 30] = [
+pub const PAGE: [&str; 32] = [
+    "model",
+    "blocks",
     "seed",
     "lr",
     "batch",

@@ -41,12 +41,16 @@ pub static TABLE: [Entry; 65] = [
         "simple",
         "Model: simple (small, grey or colour), or a residual one: resnet32, resnet64",
     )
-    .shown(""),
+    .shown("")
+    .shared("Model", "The network around the codebook: simple is small; the residual ones draw better and take many times as long. Their width is F.")
+    .initial("simple"),
     number(WIDTH, "", "Channels inside a residual model, which are its features of a vector [default: 64]")
         .unset(Unset::LeftOut)
         .of(RESIDUAL),
     number(BLOCKS, "", "Residual blocks in its encoder [default: 6]")
         .unset(Unset::LeftOut)
+        .shared("Blocks", "Residual blocks in the encoder of a residual model. Empty: 6.")
+        .bounds(1.0, 64.0)
         .of(RESIDUAL),
     entry(
         "",
@@ -142,7 +146,7 @@ pub static TABLE: [Entry; 65] = [
     // The quantiser.
     number(FEATURE_SIZE, "32", "Features of a vector")
         .shown("; of resnets --width")
-        .shared("Features (F)", "Length of each code vector.")
+        .shared("Features (F)", "Length of each code vector; of a residual model its width, too.")
         .initial("32")
         .bounds(1.0, 1024.0),
     number(NUM_CODES, "256", "Codes of the codebook")
@@ -255,8 +259,7 @@ pub static TABLE: [Entry; 65] = [
         .shown("; of resnets 5")
         .of(&MODELS)
         .resumable()
-        .shared("Commitment weight", "Weight of the commitment loss against the reconstruction.")
-        .initial("10")
+        .shared("Commitment weight", "Weight of the commitment loss against the reconstruction. Empty: 10, of residual models 5.")
         .live()
         .bounds(0.0, 1000.0),
     word("", "loss", &["l1", "mse"], "", "Reconstruction loss: l1 or mse [default: the model's own, l1 for simple, mse for resnets]")

@@ -5,6 +5,7 @@ mod ahead;
 mod batches;
 pub mod checkpoint;
 mod codes;
+mod cost;
 mod effect;
 mod every;
 mod feed;
@@ -27,6 +28,7 @@ mod weights;
 
 pub use crate::data::Codes;
 pub use codes::{Decoder, Encoder};
+pub use cost::Cost;
 pub use effect::Idle;
 pub use every::CheckpointEvery;
 pub use feed::{Feeding, RESIDENT};

@@ -121,6 +121,37 @@ fn update(
     clip.map(|clip| clip.norm)
 }
 
+/// What a recorded step tells.
+pub(super) struct Recorded {
+    rec_loss: Var,
+    seen: Vec<(String, Seen)>,
+    /// Norm of the gradients, where they are clipped.
+    grad_norm: Option<Var>,
+}
+
+/// Records a training step over the images that `images` records.
+pub(super) fn record_step(
+    rec: &mut Recorder<'_>,
+    model: &dyn Model,
+    options: &SessionOptions,
+    images: impl FnOnce(&mut Recorder<'_>) -> Result<Var>,
+) -> Result<Recorded> {
+    rec.in_parts(options.accumulate);
+    let batch = images(rec)?;
+    let mut net = Builder::new(rec, model.commitment_weight());
+    let output = model.forward(&mut net, batch)?;
+    let seen = net.seen().to_vec();
+    let loss = options.loss.unwrap_or(model.reconstruction_loss());
+    let rec_loss = loss.apply(rec, "rec_loss", output, batch, 1.0)?;
+    rec.backward()?;
+    let grad_norm = update(rec, options, model, &seen);
+    Ok(Recorded {
+        rec_loss,
+        seen,
+        grad_norm,
+    })
+}
+
 /// A model, its data and its parameters on a device.
 pub struct Session {
     pub(super) gpu: Arc<Gpu>,
@@ -212,15 +243,13 @@ impl Session {
         let feed = feed.in_parts(options.accumulate);
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
-        rec.in_parts(options.accumulate);
-        let batch = feed.record(&mut rec, model.pixel_range(), options.flip)?;
-        let mut net = Builder::new(&mut rec, model.commitment_weight());
-        let output = model.forward(&mut net, batch)?;
-        let seen = net.seen().to_vec();
-        let loss = options.loss.unwrap_or(model.reconstruction_loss());
-        let rec_loss = loss.apply(&mut rec, "rec_loss", output, batch, 1.0)?;
-        rec.backward()?;
-        let grad_norm = update(&mut rec, &options, model.as_ref(), &seen);
+        let Recorded {
+            rec_loss,
+            seen,
+            grad_norm,
+        } = record_step(&mut rec, model.as_ref(), &options, |rec| {
+            feed.record(rec, model.pixel_range(), options.flip)
+        })?;
         let scalars = Scalars::new(rec_loss, &seen, grad_norm, options.accumulate);
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;

@@ -97,7 +97,8 @@ impl Core {
         json!(self.options).to_string()
     }
 
-    /// JSON: steps done, numbers of parameters and dispatches, `[H, W]` of an image's codes, K (0 without a quantiser).
+    /// JSON: steps done, numbers of parameters and dispatches, the work of a step, `[H, W]` of an image's codes, K (0 without a
+    /// quantiser).
     #[must_use]
     pub fn describe(&self) -> String {
         let session = &self.session;
@@ -105,7 +106,7 @@ impl Core {
         let by = self.options.model.granularity();
         json!({
             "step": session.steps_done(), "parameters": session.parameter_count(),
-            "dispatches": session.plan().dispatches(), "cells": [height / by, width / by],
+            "dispatches": session.plan().dispatches(), "work": session.plan().work(), "cells": [height / by, width / by],
             "codes": session.code_count(0).unwrap_or(0),
         })
         .to_string()

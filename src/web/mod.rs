@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::quant::VectorQuantConfig;
 use crate::train::checkpoint::State;
-use crate::train::{Method, TrainOptions};
+use crate::train::{Cost, Method, TrainOptions};
 
 type JsResult<T> = std::result::Result<T, JsError>;
 
@@ -172,6 +172,25 @@ impl Device {
     #[must_use]
     pub fn software(&self) -> bool {
         self.gpu.is_software()
+    }
+
+    /// What a run of `options` (JSON, some of them) on `images` training images of this shape would cost on it, as JSON of
+    /// [`Cost`].
+    ///
+    /// # Errors
+    /// Those of [`Cost::of`] as exceptions.
+    pub fn cost(
+        &self,
+        options: &str,
+        images: usize,
+        channels: usize,
+        height: usize,
+        width: usize,
+    ) -> JsResult<String> {
+        let options = parse_options(options)?;
+        let shape = [channels, height, width];
+        let cost = Cost::of(&options, shape, images, self.gpu.traits())?;
+        Ok(json!(cost).to_string())
     }
 
     /// Why the device is gone, if it is.

@@ -30,6 +30,29 @@ test("starts by itself, learns, and leaves the page's thread alone", async ({ pa
   expect(mean(losses.slice(-5))).toBeLessThan(0.7 * mean(losses.slice(0, 3)));
 });
 
+test("speed and what the views cost are what was measured", async ({ page }) => {
+  await open(page, SMALL, 210);
+  const worker = page.workers()[0];
+  if (!worker) throw new Error("no worker");
+  const spent = () => worker.evaluate(() => (self as unknown as { pace: { spent: number } }).pace.spent);
+  const step = () => stepOf(page);
+  const before = { at: Date.now(), spent: await spent(), step: await step() };
+  await page.waitForTimeout(12_000);
+  const [speed = ""] = [await page.locator("#speed").textContent()];
+  const after = { at: Date.now(), spent: await spent(), step: await step() };
+  const ms = after.at - before.at;
+  const share = (after.spent - before.spent) / ms;
+  const stepsPerSecond = (1000 * (after.step - before.step)) / ms;
+  console.log(`views took ${(100 * share).toFixed(1)} % of ${ms} ms; ${stepsPerSecond.toFixed(1)} steps a second, said: ${speed}`);
+  // 5 % are aimed at; what they take is known when it is over.
+  expect(share).toBeLessThan(0.07);
+  const [, saidSteps, saidImages] = /([\d.]+) steps\/s · ([\d,]+) images\/s/.exec(speed ?? "") ?? [];
+  expect(Number(saidSteps) / stepsPerSecond).toBeGreaterThan(0.6);
+  expect(Number(saidSteps) / stepsPerSecond).toBeLessThan(1.6);
+  // Both sides' batches of eight.
+  expect(Number(saidImages?.replaceAll(",", "")) / Number(saidSteps) / 16).toBeCloseTo(1, 0);
+});
+
 test("pause, step, reset, by button and by key", async ({ page }) => {
   await open(page, `show=a&${SMALL}`);
   await pause(page);
@@ -157,6 +180,29 @@ test("settings change a run under way; refused ones change nothing", async ({ pa
   await page.getByRole("button", { name: "Run", exact: true }).click();
   await stepped(page, at + 4);
   expect((await csv(page))[0]?.["step"]).toBe(1);
+});
+
+test("a residual model: what it costs is named before it starts", async ({ page }) => {
+  await open(page, `show=a&${SMALL}&data=scenes`, 4);
+  await openSettings(page);
+  await expect(page.locator("#set-blocks")).toBeDisabled();
+  await page.locator("#set-model").selectOption("resnet32");
+  await expect(page.locator("#set-blocks")).toBeEnabled();
+  const long = await page.locator("#cost").textContent();
+  await set(page, "blocks", "1");
+  await set(page, "batch", "2");
+  await expect(page.locator("#cost")).not.toHaveText(long ?? "");
+  await expect(page.locator("#cost")).toHaveText(/^A [\d.]+k parameters, [\d.]+ MiB of GPU memory; at the speed of this run roughly [\d.]+ m?s a step, 150 steps in [\d.]+ (s|min)\./);
+  await expect(page.locator("#pending")).toContainText("Model simple → resnet32");
+  await shot(page, "residual-before", false);
+  await page.locator("#apply").click();
+  await expect(page.locator("#pending")).toBeHidden();
+  await stepped(page, 3);
+  // Of a residual model the weight is its own.
+  await expect(page.locator("#set-commitment_weight")).toHaveAttribute("placeholder", "5");
+  const lines = await csv(page);
+  expect(lines.at(-1)?.["a.rec_loss"]).toBeGreaterThan(0);
+  await shot(page, "residual", false);
 });
 
 test("a reset can be undone, bit for bit, and only its own curves are shown", async ({ page }) => {

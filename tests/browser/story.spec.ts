@@ -77,6 +77,25 @@ test("back in time: the scrubber shows pictures, tiles and numbers of its step",
   await expect(page.locator("#tiles-note-b")).toContainText("code 1: ");
 });
 
+test("a finger on the timeline scrubs it, and leaves it again", async ({ browser }) => {
+  const context = await browser.newContext({ hasTouch: true, isMobile: true, viewport: { width: 360, height: 740 } });
+  const page = await context.newPage();
+  await page.goto(`/#show=a&${SMALL}`);
+  await stepped(page, 20);
+  // No mouse was ever here.
+  await page.getByRole("button", { name: "Pause", exact: true }).tap();
+  await expect(page.locator("#status")).toHaveText("paused");
+  const now = await page.locator("#figures-a").textContent();
+  const box = await page.locator("#timeline-chart").boundingBox();
+  if (!box) throw new Error("no timeline");
+  await page.touchscreen.tap(box.x + box.width / 3, box.y + box.height / 2);
+  await expect(page.locator("#figures-a")).not.toHaveText(now ?? "");
+  // Somewhere else.
+  await page.locator("#headline").tap();
+  await expect(page.locator("#figures-a")).toHaveText(now ?? "");
+  await context.close();
+});
+
 test("an experiment in one click, with its claim", async ({ page }) => {
   await page.goto("/#experiment=fsq");
   await stepped(page, 3, "B");

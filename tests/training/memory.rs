@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
+use semivq::data::{Dataset, Images};
 use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store, Traits};
 use semivq::models::{Builder, Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use semivq::ops::conv2d::{Conv2dOptions, conv2d};
 use semivq::optim::Optimizer;
 use semivq::quant::VectorQuantConfig;
 use semivq::quant::codebook::{AlterPenalty, Estimator, ReplacePolicy};
+use semivq::train::{Cost, TrainOptions};
+use serde_json::{Value, json};
 
 use super::support::command::ensure;
 use super::support::{candidate_sets, forcing, normals};
@@ -50,6 +53,58 @@ fn quantizers() -> Vec<(&'static str, VectorQuantConfig)> {
         (name, config)
     });
     made.collect()
+}
+
+/// Without a device: the numbers that the session has on one.
+pub(super) fn what_a_run_costs_is_known_before(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let small = |options: Value| {
+        let mut all = json!({"batch": 8, "vq": {"num_codes": 16, "feature_size": 8}});
+        for (name, value) in options.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        TrainOptions::from_partial(all)
+    };
+    for (options, channels) in [
+        (small(json!({}))?, 1),
+        (small(json!({"method": "approach1", "clip_norm": 1.0}))?, 1),
+        (small(json!({"method": "best", "flip": true}))?, 3),
+        (small(json!({"method": "fsq", "accumulate": 2}))?, 1),
+        (small(json!({"model": "resnet32", "blocks": 1}))?, 3),
+    ] {
+        let shape = [channels, 16, 16];
+        let pixels = vec![7; 24 * channels * 256];
+        let images = || Images {
+            shape,
+            pixels: pixels.clone(),
+            labels: None,
+        };
+        let data = Dataset::new("grey", images(), images());
+        let cost = Cost::of(&options, shape, 24, gpu.traits())?;
+        let session = super::session(&gpu, &options, data)?;
+        let plan = session.plan();
+        let name = options.model.name();
+        ensure(
+            cost.parameters == session.parameter_count(),
+            &format!("{name}: {cost:?}"),
+        )?;
+        ensure(
+            cost.dispatches == plan.dispatches(),
+            &format!("{name}: {cost:?}"),
+        )?;
+        // The session passes the parts of a batch one after the other.
+        let work = plan.work() * options.accumulate as u64;
+        ensure(
+            cost.work.abs_diff(work) <= work / 20 + 4_000_000,
+            &format!("{name}: {cost:?}, not {work}"),
+        )?;
+        let least =
+            plan.activation_bytes() + 16 * session.parameter_count() as u64 + pixels.len() as u64;
+        ensure(
+            (least..least + least / 4 + 4096).contains(&cost.bytes),
+            &format!("{name}: {cost:?}, at least {least}"),
+        )?;
+    }
+    Ok(())
 }
 
 /// All tensors after two steps, in bits, and the bytes of all activations.

@@ -203,10 +203,10 @@ export abstract class TrainerBase implements AsyncDisposable {
     return structuredClone(this.#state.options);
   }
 
-  /** Steps done, numbers of parameters and dispatches, size of an image's codes. */
+  /** Steps done, numbers of parameters and dispatches, the work of a step, size of an image's codes. */
   describe(): Description {
-    const { step, parameters, dispatches, cells, codes } = this.#state;
-    return { step, parameters, dispatches, cells: [...cells], codes };
+    const { step, parameters, dispatches, work, cells, codes } = this.#state;
+    return { step, parameters, dispatches, work, cells: [...cells], codes };
   }
 
   /** Reconstructions of images, any number of them: bytes of the data's shape. */

@@ -1,7 +1,9 @@
 /** The GPU. */
 /// <reference lib="esnext.disposable" preserve="true" />
 import { Device } from "../core/semivq.js";
+import type { PartialOptions } from "../options.js";
 import { load } from "./core.js";
+import type { Cost } from "./types.js";
 
 /** What is known of a GPU. */
 export interface Gpu {
@@ -36,6 +38,11 @@ export class GpuDevice implements Gpu {
 
   get lost(): string | undefined {
     return this.inner.lost();
+  }
+
+  /** What a run of these options on `images` training images of `shape` [C, H, W] would cost; throws where it cannot be. */
+  cost(options: PartialOptions, shape: [number, number, number], images: number): Cost {
+    return JSON.parse(this.inner.cost(JSON.stringify(options), images, ...shape));
   }
 
   /** Gives the device up, and with it all trainers on it. */

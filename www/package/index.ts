@@ -13,4 +13,4 @@ export { type FromOptions, TrainingData } from "./data.js";
 export { type Gpu, GpuDevice } from "./device.js";
 export { type Picture, type Skip, toImageData } from "./pictures.js";
 export { type CreateOptions, Trainer } from "./trainer.js";
-export type { Bytes, Codes, Description, Evaluation, Explanation, MethodInfo, Metrics, Quantizer, Usage, View } from "./types.js";
+export type { Bytes, Codes, Cost, Description, Evaluation, Explanation, MethodInfo, Metrics, Quantizer, Usage, View } from "./types.js";

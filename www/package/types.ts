@@ -90,6 +90,18 @@ export interface View {
   codes: Codes;
 }
 
+/** What a training run needs, known before it is begun. */
+export interface Cost {
+  /** Numbers that are learned. */
+  parameters: number;
+  /** GPU dispatches a step. */
+  dispatches: number;
+  /** What a step takes, in floating-point operations: those of arithmetic, or those that moving its bytes and launching it cost. */
+  work: number;
+  /** GPU memory in bytes: parameters, their gradients and moments, activations, training images. */
+  bytes: number;
+}
+
 /** Where a model is. */
 export interface Description {
   /** Steps done. */
@@ -98,6 +110,8 @@ export interface Description {
   parameters: number;
   /** GPU dispatches a step. */
   dispatches: number;
+  /** What a step takes, in floating-point operations: those of arithmetic, or those that moving its bytes and launching it cost. */
+  work: number;
   /** Height and width of an image's codes. */
   cells: [number, number];
   /** K; 0 without a quantiser. */

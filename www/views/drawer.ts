@@ -2,12 +2,15 @@
 import type { Checked } from "../protocol.js";
 import { DATA, SETTINGS, SIDES, type Setting, type Side, type State, inLabels, initialState, namesOf, optionOf, parseValue, valueIn } from "../settings.js";
 import type { MethodInfo, QuantizerOptions, TrainOptions } from "../package/index.js";
+import { costLine } from "./cost.js";
 import { at, button, element } from "./pixels.js";
 
 type Input = HTMLInputElement | HTMLSelectElement;
 
 /** A value of the options as a control shows it. */
 const shown = ({ vq }: TrainOptions, key: string) => String(valueIn(vq, key) ?? 0).replaceAll("_", " ");
+
+const entries = (sides: Partial<Record<Side, Checked>>) => Object.entries(sides) as [Side, Checked][];
 
 export class Drawer {
   #inputs = new Map<string, Input>();
@@ -82,7 +85,7 @@ export class Drawer {
       }
     } else {
       input = element("input", { id, type: "number", min: String(setting.min), max: String(setting.max), step: String(setting.step), inputMode: "decimal" });
-      if (setting.initial === null) input.placeholder = setting.scope === "side" ? "by method" : "by machine";
+      if (setting.initial === null) input.placeholder = setting.scope === "side" ? "by method" : setting.key === "batch" ? "by machine" : "by model";
     }
     input.setAttribute("aria-label", side ? `${setting.label} of ${side.toUpperCase()}` : setting.label);
     input.setAttribute("aria-describedby", `help-${setting.key} ${id}-error`);
@@ -163,18 +166,27 @@ export class Drawer {
     }
   }
 
-  /** What a side would run with, and what of it does nothing. */
-  checked(side: Side, checked: Checked) {
-    const host = at(`refused-${side}`);
-    host.textContent = checked.error ? `${side.toUpperCase()}: ${inLabels(checked.error)}` : "";
-    host.hidden = !checked.error;
-    for (const setting of SETTINGS) {
-      const input = this.#inputs.get(`${side}.${setting.key}`);
-      if (!input) continue;
-      const why = checked.idle[optionOf(setting.key)];
-      input.disabled = why !== undefined;
-      input.title = why === undefined ? "" : `no effect: ${why}`;
+  /** What the sides would run with, what of it does nothing, and what it would cost. */
+  checked(sides: Partial<Record<Side, Checked>>, workPerSecond: number) {
+    for (const [side, { error }] of entries(sides)) {
+      const host = at(`refused-${side}`);
+      host.textContent = error ? `${side.toUpperCase()}: ${inLabels(error)}` : "";
+      host.hidden = !error;
     }
+    for (const setting of SETTINGS) {
+      for (const name of namesOf(setting)) {
+        const input = this.#inputs.get(name);
+        if (!input) continue;
+        // What both sides share has an effect if it has one on any.
+        const of = entries(sides).filter(([side]) => setting.scope !== "side" || name.startsWith(`${side}.`));
+        if (of.length === 0) continue;
+        const reasons = of.map(([, { idle }]) => idle[optionOf(setting.key)]);
+        const [why] = reasons.every((reason) => reason !== undefined) ? reasons : [];
+        input.disabled = why !== undefined;
+        input.title = why === undefined ? "" : `no effect: ${why}`;
+      }
+    }
+    at("cost").textContent = costLine(sides, workPerSecond);
   }
 
   /** What a side really runs with, where the method decides. */
@@ -185,8 +197,10 @@ export class Drawer {
       if (input instanceof HTMLInputElement) input.placeholder = shown(options, setting.key);
       else if (input.options[0]) input.options[0].textContent = `(${shown(options, setting.key)})`;
     }
-    const batch = this.#inputs.get("batch");
-    if (batch instanceof HTMLInputElement) batch.placeholder = String(options.batch);
+    for (const name of ["batch", "blocks", "commitment_weight"] as const) {
+      const input = this.#inputs.get(name);
+      if (input instanceof HTMLInputElement) input.placeholder = String(options[name] ?? "by model");
+    }
     this.#compare();
   }
 }
