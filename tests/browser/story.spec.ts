@@ -5,7 +5,7 @@ import { SMALL, expect, open, pause, pixels, shot, stepOf, stepped, test } from 
 /** What must be in sight. */
 const STORY = ["#headline", "#line", "#row-a", "#row-originals", "#row-b", "#perplexity-a", "#perplexity-b", "#tiles-a .field", "#tiles-b .field", "#timeline-chart", "#scrubber"];
 
-for (const [name, width, height, colorScheme] of [["desktop", 1280, 800, "light"], ["phone", 360, 740, "dark"]] as const) {
+for (const [name, width, height, colorScheme] of [["desktop", 1280, 800, "light"], ["large", 1600, 1200, "light"], ["phone", 360, 740, "dark"]] as const) {
   test(`the first screen, ${name}`, async ({ page }) => {
     await page.setViewportSize({ width, height });
     await page.emulateMedia({ colorScheme });
