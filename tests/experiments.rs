@@ -5,7 +5,7 @@
 mod support;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use semivq::data::BuiltIn;
@@ -15,14 +15,17 @@ use serde_json::{Map, Value, json};
 use support::command::ensure;
 use support::session::run;
 
-/// Images a step: what the page has on a software adapter.
-const BATCH: usize = 16;
+/// Images a step: what the page has on a software adapter; `SEMIVQ_EXPERIMENTS_BATCH=64` makes it what a GPU has.
+static BATCH: LazyLock<usize> = LazyLock::new(|| {
+    let given = std::env::var("SEMIVQ_EXPERIMENTS_BATCH");
+    given.map_or(16, |batch| batch.parse().unwrap())
+});
 const SEEDS: [u64; 3] = [0, 1, 2];
 const SIDES: [&str; 2] = ["a", "b"];
 
 /// The options of one side, as the page makes them of its settings.
 fn options(settings: &Map<String, Value>, side: &str, seed: u64) -> (Value, String) {
-    let mut options = json!({"lr": 1e-3, "seed": seed, "batch": BATCH, "vq": {"num_codes": 256, "feature_size": 32}});
+    let mut options = json!({"lr": 1e-3, "seed": seed, "batch": *BATCH, "vq": {"num_codes": 256, "feature_size": 32}});
     let mut data = "glyphs".to_owned();
     for (name, value) in settings {
         match name.split_once('.') {

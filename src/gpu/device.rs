@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::adapter::{self, AdapterChoice};
+use super::buffer::{Buffer, STORAGE};
 use super::kernel::{Kernel, Pipeline, PipelineKey};
 use super::traits::Traits;
 use crate::error::{Error, Result};
@@ -206,7 +207,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Limit`] names it `label` when it is larger than the device binds.
-    pub(crate) fn storage(&self, label: &str, bytes: &[u8]) -> Result<wgpu::Buffer> {
+    pub(crate) fn storage(&self, label: &str, bytes: &[u8]) -> Result<Buffer> {
         let buffer = self.zeros(label, bytes.len().div_ceil(4))?;
         let (words, rest) = bytes.split_at(bytes.len() / 4 * 4);
         self.queue.write_buffer(&buffer, 0, words);
@@ -222,7 +223,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Limit`] names it `label` when it is larger than the device binds.
-    pub(crate) fn zeros(&self, label: &str, words: usize) -> Result<wgpu::Buffer> {
+    pub(crate) fn zeros(&self, label: &str, words: usize) -> Result<Buffer> {
         let allowed = self.limits.max_storage_buffer_binding_size;
         let size = 4 * words as u64;
         if size > allowed {
@@ -233,14 +234,7 @@ impl Gpu {
                 allowed,
             });
         }
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let buffer = self.buffer(label, size, STORAGE);
         self.check(label)?;
         Ok(buffer)
     }

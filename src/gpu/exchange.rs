@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use super::Gpu;
+use super::buffer::Buffer;
 use super::layout::Arena;
 use super::plan::Plan;
 use super::readback::{Stretch, read_stretches};
@@ -18,7 +19,7 @@ pub struct Exchanged {
     /// Its words: gradients and sums are `F32`, counts `U32`.
     pub element: Element,
     /// The buffer that it lies in.
-    pub buffer: wgpu::Buffer,
+    pub buffer: Buffer,
     /// Where it begins in it, in bytes.
     pub offset: u64,
     /// Its size in bytes.

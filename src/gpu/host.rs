@@ -14,7 +14,7 @@ impl Plan {
     /// [`Error::Gpu`] when it is none of this plan.
     pub(crate) fn scalar_word(&self, var: Var) -> Result<usize> {
         let (buffer, offset) = self.location(var)?;
-        if *buffer != self.scalars {
+        if buffer != &*self.scalars {
             return Err(Error::Gpu {
                 place: self.tensors[var.0].name.clone(),
                 message: "the tensor is no scalar of the plan".into(),

@@ -6,6 +6,7 @@
 
 pub(crate) mod accumulate;
 mod adapter;
+mod buffer;
 mod device;
 mod exchange;
 mod fragments;
@@ -29,6 +30,7 @@ mod store;
 mod traits;
 
 pub use adapter::{AdapterChoice, AdapterSummary, install_hint, list_adapters, parse_backend};
+pub use buffer::Buffer;
 pub use device::Gpu;
 pub use exchange::{Exchange, Exchanged, Exchanging};
 pub(crate) use fragments::{GRID, NUMBER, RANDOM, REDUCE};

@@ -1,6 +1,7 @@
 //! Where each tensor of a plan lies: buffers for the activations, places in the arenas for the rest.
 
 use super::Gpu;
+use super::buffer::{Buffer, STORAGE};
 use super::layout::Arena;
 use super::memory::Placement;
 use super::recording::{Recording, Storage, Tensor};
@@ -10,7 +11,7 @@ use crate::error::{Error, Result};
 /// The stretch of a buffer that is a tensor's memory.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub(super) buffer: wgpu::Buffer,
+    pub(super) buffer: Buffer,
     pub(super) offset: u64,
     pub(super) bytes: u64,
     /// What the gap behind it holds, in a guarded plan.
@@ -50,19 +51,12 @@ pub(super) fn allocate(
     placement: &Placement,
     recording: &Recording,
     guard: u64,
-) -> Result<Vec<wgpu::Buffer>> {
+) -> Result<Vec<Buffer>> {
     let mut buffers = Vec::new();
     for (i, slot) in placement.slots.iter().enumerate() {
         let tensor = &recording.tensors[slot.largest];
         check_limit(gpu, tensor, slot.bytes)?;
-        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(&tensor.name),
-            size: slot.bytes.max(4) + guard,
-            usage: wgpu::BufferUsages::STORAGE
-                | wgpu::BufferUsages::COPY_SRC
-                | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let buffer = gpu.buffer(&tensor.name, slot.bytes.max(4) + guard, STORAGE);
         gpu.check(&format!("allocating {}", tensor.name))?;
         if guard > 0 {
             let words = vec![poison(i); buffer.size() as usize / 4];
@@ -75,22 +69,11 @@ pub(super) fn allocate(
 }
 
 /// The buffer of all scalars, and how far they lie apart in bytes: as far as bindings must.
-pub(super) fn allocate_scalars(
-    gpu: &Gpu,
-    recording: &Recording,
-    guard: u64,
-) -> (wgpu::Buffer, u64) {
+pub(super) fn allocate_scalars(gpu: &Gpu, recording: &Recording, guard: u64) -> (Buffer, u64) {
     let apart = (4 + guard).next_multiple_of(256);
     let scalar = |t: &&Tensor| matches!(t.storage, Storage::Scalar(_));
     let count = recording.tensors.iter().filter(scalar).count().max(1);
-    let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("scalars"),
-        size: count as u64 * apart,
-        usage: wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_SRC
-            | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
+    let buffer = gpu.buffer("scalars", count as u64 * apart, STORAGE);
     if guard > 0 {
         let words = vec![SCALAR_POISON; buffer.size() as usize / 4];
         gpu.queue
@@ -105,8 +88,8 @@ pub(super) fn place_all(
     store: &Store,
     recording: &Recording,
     placement: &Placement,
-    slots: &[wgpu::Buffer],
-    (scalars, apart): (&wgpu::Buffer, u64),
+    slots: &[Buffer],
+    (scalars, apart): (&Buffer, u64),
     guard: u64,
 ) -> Result<Vec<Option<Place>>> {
     debug_assert!(

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Gpu;
+use super::buffer::{Buffer, UNIFORM};
 use super::kernel::{Access, Binding};
 use super::memory::Placement;
 use super::place::{Place, allocate, allocate_scalars, place_all};
@@ -53,7 +54,9 @@ pub struct Plan {
     pub(super) places: Vec<Option<Place>>,
     pub(super) tensors: Vec<Tensor>,
     step_buffer: StepBuffer,
-    pub(super) scalars: wgpu::Buffer,
+    pub(super) scalars: Buffer,
+    /// The uniforms of all dispatches; bind groups hold no handle of ours.
+    params: Option<Buffer>,
     pub(super) statistics: Vec<(Var, Element)>,
     pub(super) guard: u64,
     activation_bytes: u64,
@@ -89,6 +92,7 @@ impl Plan {
             tensors: Vec::new(),
             step_buffer: StepBuffer::new(gpu, kernels),
             scalars,
+            params: None,
             statistics: Vec::new(),
             guard,
             activation_bytes: placement.bytes(),
@@ -108,12 +112,7 @@ impl Plan {
             uniforms.extend_from_slice(&dispatch.params);
             uniforms.resize(uniforms.len().next_multiple_of(UNIFORM_ALIGN), 0);
         }
-        let params = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("params"),
-            size: uniforms.len().max(UNIFORM_ALIGN) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let params = gpu.buffer("params", uniforms.len().max(UNIFORM_ALIGN) as u64, UNIFORM);
         gpu.queue.write_buffer(&params, 0, &uniforms);
         for (dispatch, offset) in recording.dispatches.iter().zip(offsets) {
             check(dispatch)?;
@@ -161,6 +160,7 @@ impl Plan {
                 has_step: dispatch.kernel.has_step(),
             });
         }
+        self.params = Some(params);
         Ok(())
     }
 

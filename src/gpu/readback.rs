@@ -5,26 +5,23 @@ use std::collections::VecDeque;
 use futures_channel::oneshot;
 
 use super::Gpu;
+use super::buffer::Buffer;
 use crate::error::{Error, Result};
 
-fn staging_buffer(gpu: &Gpu, size: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some("staging"),
-        size,
-        usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
-        mapped_at_creation: false,
-    })
+fn staging_buffer(gpu: &Gpu, size: u64) -> Buffer {
+    let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ;
+    gpu.buffer("staging", size, usage)
 }
 
 /// The first `size` bytes of a buffer, asked for.
 #[derive(Debug)]
 struct Mapping {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
     size: u64,
     done: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
-fn map(buffer: &wgpu::Buffer, size: u64) -> Mapping {
+fn map(buffer: &Buffer, size: u64) -> Mapping {
     let (sender, done) = oneshot::channel();
     buffer.map_async(wgpu::MapMode::Read, ..size, move |result| {
         // The receiver may be gone by now; nothing is lost then.
@@ -123,7 +120,7 @@ pub(super) async fn read_buffer(
 /// One slot of a [`Readback`] ring.
 #[derive(Debug)]
 pub struct Staging {
-    buffer: wgpu::Buffer,
+    buffer: Buffer,
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::buffer::Buffer;
 use super::layout::{Arena, Init, ParameterLayout, Role};
 use super::recording::{Dispatch, Element, Phase, Recording, Storage, Tensor, Var};
 use super::traits::Traits;
@@ -171,7 +172,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// A tensor in a buffer that exists already.
-    pub fn external(&mut self, name: &str, shape: &[usize], buffer: &wgpu::Buffer) -> Var {
+    pub fn external(&mut self, name: &str, shape: &[usize], buffer: &Buffer) -> Var {
         self.add(name.to_owned(), shape, Storage::External(buffer.clone()))
     }
 

@@ -1,5 +1,6 @@
 //! What a recorder makes: tensors and dispatches, plain data.
 
+use super::buffer::Buffer;
 use super::kernel::{Field, Kernel};
 use super::layout::Arena;
 use super::memory::Placement;
@@ -20,7 +21,7 @@ pub enum Storage {
     /// A whole arena.
     Arena(Arena),
     /// A buffer from outside, e.g. the data set.
-    External(wgpu::Buffer),
+    External(Buffer),
     /// Placed by lifetime; `kept` ones have memory of their own and can be written and read.
     Activation {
         /// Exempt from reuse.

@@ -6,6 +6,7 @@
 //! the other, and the binding's dynamic offset says which of them a dispatch sees.
 
 use super::Gpu;
+use super::buffer::{Buffer, UNIFORM};
 use super::kernel::{Kernel, Slot};
 use crate::error::{Error, Result};
 
@@ -97,7 +98,7 @@ struct List {
 #[derive(Debug)]
 pub(super) struct StepBuffer {
     lists: Vec<List>,
-    pub(super) buffer: wgpu::Buffer,
+    pub(super) buffer: Buffer,
 }
 
 impl StepBuffer {
@@ -111,12 +112,7 @@ impl StepBuffer {
             }
         }
         let block = ALIGN * lists.len().max(1) as u64;
-        let buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("step"),
-            size: STEPS_AT_ONCE as u64 * block,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
+        let buffer = gpu.buffer("step", STEPS_AT_ONCE as u64 * block, UNIFORM);
         Self { lists, buffer }
     }
 

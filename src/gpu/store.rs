@@ -1,6 +1,7 @@
 //! The arenas on the device that hold the parameters and buffers of a model.
 
 use super::Gpu;
+use super::buffer::{Buffer, STORAGE};
 use super::layout::{Arena, ParameterLayout};
 use super::readback::{Stretch, read_buffer, read_stretches};
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
 #[derive(Debug)]
 pub struct Store {
     layout: ParameterLayout,
-    arenas: [wgpu::Buffer; 5],
+    arenas: [Buffer; 5],
 }
 
 impl Store {
@@ -61,14 +62,7 @@ impl Store {
         check_arena(gpu, "all buffers", layout.buffer_len, buffers)?;
         let arenas = Arena::ALL.map(|arena| {
             let len = layout.len_of(arena);
-            gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(&format!("{arena:?}")),
-                size: 4 * len as u64,
-                usage: wgpu::BufferUsages::STORAGE
-                    | wgpu::BufferUsages::COPY_SRC
-                    | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+            gpu.buffer(&format!("{arena:?}"), 4 * len as u64, STORAGE)
         });
         let store = Self { layout, arenas };
         for spec in &store.layout.parameters {
@@ -91,7 +85,7 @@ impl Store {
         &self.layout
     }
 
-    pub(super) fn arena(&self, arena: Arena) -> &wgpu::Buffer {
+    pub(super) fn arena(&self, arena: Arena) -> &Buffer {
         &self.arenas[arena as usize]
     }
 

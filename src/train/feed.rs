@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::ahead::{self, Reader};
 use crate::data::Dataset;
 use crate::error::Result;
-use crate::gpu::{Gpu, Recorder, STEPS_AT_ONCE, Var};
+use crate::gpu::{Buffer, Gpu, Recorder, STEPS_AT_ONCE, Var};
 use crate::ops::gather::{Page, gather, gather_flipped};
 
 /// Bytes of training images up to which all of them are kept on the device: what a GPU of some years ago, and a tab
@@ -42,7 +42,7 @@ pub(super) struct Feed {
     parts: usize,
     way: Way,
     /// Which of the images on the device the places of a batch take.
-    order: wgpu::Buffer,
+    order: Buffer,
     /// The epoch of the order, where all images are on the device.
     epoch: Option<u32>,
 }
@@ -51,11 +51,11 @@ pub(super) struct Feed {
 enum Way {
     Resident {
         /// Images of the data set, and the buffer that holds them.
-        pages: Vec<(Range<usize>, wgpu::Buffer)>,
+        pages: Vec<(Range<usize>, Buffer)>,
     },
     Streamed {
         /// As many batches as steps may be in a submission, taken as they lie.
-        images: wgpu::Buffer,
+        images: Buffer,
         /// How many that are: as fit a binding, up to [`STEPS_AT_ONCE`].
         batches: usize,
         /// Reads them.

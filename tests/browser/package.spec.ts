@@ -76,6 +76,40 @@ test("a core that is not there", async ({ page, quiet }) => {
   expect(messages.then).toBe(true);
 });
 
+test("a trainer that is freed leaves no memory on the GPU", async ({ page }) => {
+  const live = await page.evaluate(async () => {
+    let bytes = 0;
+    const { createBuffer } = GPUDevice.prototype;
+    GPUDevice.prototype.createBuffer = function (descriptor) {
+      const buffer = createBuffer.call(this, descriptor);
+      bytes += descriptor.size;
+      const { destroy } = buffer;
+      buffer.destroy = () => {
+        bytes -= descriptor.size;
+        return destroy.call(buffer);
+      };
+      return buffer;
+    };
+    const device = await semivq.GpuDevice.open();
+    const used = async (options: Package.CreateOptions) => {
+      const trainer = await semivq.create("Trainer", { ...options, device });
+      await trainer.step(2);
+      await trainer.view(trainer.data.testImages(0, 3));
+      await trainer.quantizer(10);
+      await trainer.change({ vq: { beta: 0.5 } });
+      await trainer.step(1);
+      const during = bytes;
+      await trainer.free();
+      return [during, bytes];
+    };
+    return [await used({}), await used({ method: "best" }), await used({ method: "approach1" })];
+  });
+  for (const [during, after] of live) {
+    expect(during).toBeGreaterThan(20_000);
+    expect(after).toBe(0);
+  }
+});
+
 for (const kind of KINDS) {
   test(`${kind}: steps, aborted and gone on with`, async ({ page }) => {
     const { straight, aborted } = await page.evaluate(async (kind) => {
