@@ -14,7 +14,7 @@ use golden_cases::{Case, Outcome, run_case};
 use semivq::gpu::Gpu;
 
 /// Cases that need something that is not built yet, by the word that tells them apart.
-const NOT_YET: &[(&str, &str)] = &[("sq/", "stochastic quantisation")];
+const NOT_YET: &[(&str, &str)] = &[];
 
 /// The case under each of the kernels that an operation chooses from; the worst outcome, with what was forced.
 async fn by_candidates(gpu: &Gpu, name: &str, path: &Path) -> Outcome {

@@ -15,7 +15,7 @@ kernels! {
 }
 
 /// Records `sum += part` over tensors of the same length.
-pub(super) fn add_assign(rec: &mut Recorder<'_>, sum: Var, part: Var) {
+pub(crate) fn add_assign(rec: &mut Recorder<'_>, sum: Var, part: Var) {
     let count = rec.len(sum);
     let params = Params {
         count: count as u32,

@@ -1,6 +1,6 @@
 //! Quantisers. [`Quantizer`] is what the rest knows of them; [`QuantizerConfig`] says which one, with
 //! its options as types, and [`VectorQuantConfig`] is its flat form in files and flags. Each has a room:
-//! [`codebook`] with the remedies for its collapse, [`fsq`], and none at all.
+//! [`codebook`] with the remedies for its collapse, [`stochastic`], [`fsq`], and none at all.
 
 pub mod codebook;
 mod config;
@@ -10,6 +10,7 @@ pub mod fsq;
 mod identity;
 mod interface;
 pub mod norm;
+pub mod stochastic;
 pub mod usage;
 mod vectors;
 

@@ -3,6 +3,7 @@
 mod model;
 mod op;
 mod optimizer;
+mod sq;
 mod vq;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -272,6 +273,7 @@ pub async fn run_case(gpu: &Gpu, name: &str, path: &Path) -> Outcome {
         match case.kind.as_str() {
             "op" => op::run(gpu, &mut case).await?,
             "optimizer" => optimizer::run(gpu, &mut case).await?,
+            "sq" => sq::run(gpu, &mut case).await?,
             "vq" => vq::run(gpu, &mut case).await?,
             "model" => model::run(gpu, &mut case).await?,
             other => return Err(format!("{name} is of the unknown kind {other}").into()),
