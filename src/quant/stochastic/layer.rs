@@ -60,6 +60,8 @@ pub struct Probe {
     pub noise: Option<Var>,
     /// Whether the logits `[K, N]` can be seen, as the tensor `logits`, where one chunk has all rows.
     pub logits: bool,
+    /// How many rows are taken at once, in place of as many as memory allows.
+    pub rows: Option<usize>,
 }
 
 /// Stochastic quantisation.
@@ -119,6 +121,10 @@ impl Stochastic {
             noise: probe.noise,
         };
         let posterior = Posterior::new(config.variance, vectors, config.num_codes, weight);
+        let posterior = match probe.rows {
+            Some(rows) => posterior.in_chunks_of(rows),
+            None => posterior,
+        };
         let drawn = posterior.record(rec, inputs)?;
         let logits = drawn.logits().filter(|_| probe.logits);
         let logits = logits.map(|logits| ("logits", rec.keep(logits)));

@@ -179,6 +179,8 @@ pub struct Posterior {
     weight: f32,
     training: bool,
     stream: u32,
+    /// Numbers of each vector and code that a chunk has.
+    chunk: usize,
 }
 
 impl Posterior {
@@ -193,7 +195,15 @@ impl Posterior {
             weight,
             training: false,
             stream: 0,
+            chunk: CHUNK,
         }
+    }
+
+    /// The same with so many rows at once, for tests.
+    #[must_use]
+    pub fn in_chunks_of(self, rows: usize) -> Self {
+        let chunk = rows * self.codes;
+        Self { chunk, ..self }
     }
 
     fn columns(&self) -> usize {
@@ -216,7 +226,7 @@ impl Posterior {
 
     fn chunks(&self) -> Vec<Range<usize>> {
         let count = self.vectors.count();
-        let each = (CHUNK / self.codes).clamp(1, count);
+        let each = (self.chunk / self.codes).clamp(1, count);
         let starts = (0..count).step_by(each);
         starts
             .map(|first| first..(first + each).min(count))
