@@ -84,6 +84,14 @@ impl Stream {
         (radius * libm::cos(std::f64::consts::TAU * f64::from(unit(b)))) as f32
     }
 
+    /// Standard Gumbel noise at `index`, as `shaders/stochastic.wgsl` draws it: four of each index of words.
+    #[must_use]
+    pub fn gumbel(&self, index: u32) -> f32 {
+        let word = self.words(index / 4)[index as usize % 4];
+        let u = (f64::from(word >> 9) + 0.5) / 8_388_608.0;
+        -libm::log(-libm::log1p(-u)) as f32
+    }
+
     /// Element `index` of a random order of `0..count` (at most 2^24) that needs no memory: what the
     /// kernels draw distinct rows by. Behind the last element another order begins.
     #[must_use]

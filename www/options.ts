@@ -18,6 +18,11 @@ export type Method =
   | "rotation"
   | "simvq"
   | "fsq"
+  | "sqvae"
+  | "sqvae-2"
+  | "sqvae-3"
+  | "sqvae-4"
+  | "vmf"
   | "best";
 
 /** All methods. */
@@ -36,6 +41,11 @@ export const METHODS: readonly Method[] = [
   "rotation",
   "simvq",
   "fsq",
+  "sqvae",
+  "sqvae-2",
+  "sqvae-3",
+  "sqvae-4",
+  "vmf",
   "best",
 ];
 
@@ -79,6 +89,14 @@ export interface QuantizerOptions {
   simvq: boolean;
   /** Finite scalar quantisation in place of a codebook: values of each channel, or none. */
   fsq_levels: number[] | null;
+  /** Stochastic quantisation: codes are drawn from a posterior whose variance is learned, one for all (gaussian_1), for each image (gaussian_2), vector (gaussian_3) or value (gaussian_4), or that of directions (vmf); or none. */
+  stochastic: "gaussian_1" | "gaussian_2" | "gaussian_3" | "gaussian_4" | "vmf" | null;
+  /** Temperature of the noise of stochastic quantisation. Default: 1. */
+  temperature: number;
+  /** By how much the logarithm of that temperature falls a step. Default: 1e-5. */
+  temperature_decay: number;
+  /** Least temperature. Default: 0.001. */
+  temperature_min: number;
   /** Gradient through the quantiser: straight_through or rotation. Default: "straight_through". */
   estimator: "straight_through" | "rotation";
   /** Axis of the features: 1, as in the model. Default: 1. */
@@ -210,5 +228,7 @@ export const CONTROLS = [
   { key: "replace_below", label: "Replace below", scope: "side", live: true, more: true, type: "number", initial: null, min: 0, max: 1000000, step: "any", help: "A code whose vectors in a step, on average, are fewer than this gets replaced; 0 never." },
   { key: "placement", label: "Place", scope: "side", more: true, type: "choice", initial: null, choices: ["auto", "effective", "raw"], help: "What k-means and replacement put on a vector: the code that is searched, or the one before its scale and bias; auto: the former, but with alpha." },
   { key: "simvq", label: "SimVQ", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "Freezes the codebook and learns one linear map of it." },
+  { key: "stochastic", label: "Stochastic", scope: "side", more: true, type: "choice", initial: null, choices: ["gaussian_1", "gaussian_2", "gaussian_3", "gaussian_4", "vmf"], help: "Draws the code of a vector from a posterior over all codes, whose variance is learned and falls by itself." },
+  { key: "temperature", label: "Temperature", scope: "side", live: true, more: true, type: "number", initial: null, min: 0.001, max: 100, step: "any", help: "Of the noise with which codes are drawn: small ones draw one code, large ones mix many." },
   { key: "no_vq", label: "No quantiser", scope: "side", more: true, type: "choice", initial: null, choices: ["yes", "no"], flag: true, help: "A plain autoencoder: what the reconstruction would be without codes." },
 ] as const;

@@ -32,7 +32,7 @@ pub struct Control {
 }
 
 /// The options that have a control, in the page's order.
-pub const PAGE: [&str; 32] = [
+pub const PAGE: [&str; 34] = [
     "model",
     "blocks",
     "seed",
@@ -64,5 +64,7 @@ pub const PAGE: [&str; 32] = [
     "replace_below",
     "placement",
     "simvq",
+    "stochastic",
+    "temperature",
     "no_vq",
 ];

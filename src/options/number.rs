@@ -148,6 +148,12 @@ pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN
 pub const REPLACE_BELOW: Number = number("vq", "replace_below", Range::NotNegative);
 /// Decay of the codebook's moving average.
 pub const EMA_DECAY: Number = number("vq", "ema_decay", Range::Decay);
+/// Temperature of the noise of stochastic quantisation in the first step.
+pub const TEMPERATURE: Number = number("vq", "temperature", Range::Positive);
+/// By how much its logarithm falls a step.
+pub const TEMPERATURE_DECAY: Number = number("vq", "temperature_decay", Range::NotNegative);
+/// Where it stays.
+pub const TEMPERATURE_MIN: Number = number("vq", "temperature_min", Range::Positive);
 /// Axis of the features; the vectors' layout must have it.
 pub const DIM: Number = number("vq", "dim", Range::Whole(0, 7));
 /// The in-place step's learning rate and momentum are a pair in JSON; these are its parts.

@@ -8,7 +8,7 @@ use super::number::{
     COMMITMENT_WEIGHT, DECAY_EVERY, DECAY_FACTOR, DIM, EMA_DECAY, EPOCHS, EPS, EVAL_EVERY,
     FEATURE_SIZE, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, LR, MIN_DELTA, MIN_LR, MOMENTUM, NUM_CODES,
     PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_BELOW, REPLACE_FREQ, SEED, STEPS, SYNC_NU,
-    WARMUP, WEIGHT_DECAY, WIDTH,
+    TEMPERATURE, TEMPERATURE_DECAY, TEMPERATURE_MIN, WARMUP, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
 
@@ -33,7 +33,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 65] = [
+pub static TABLE: [Entry; 69] = [
     word(
         "",
         "model",
@@ -230,6 +230,20 @@ pub static TABLE: [Entry; 65] = [
         .more(),
     entry("vq", "fsq_levels", Kind::Levels, "none", "Finite scalar quantisation in place of a codebook: values of each channel, or none")
         .unset(Unset::OrNone("8,6,5")),
+    word("vq", "stochastic", &["gaussian_1", "gaussian_2", "gaussian_3", "gaussian_4", "vmf"], "none", "Stochastic quantisation: codes are drawn from a posterior whose variance is learned, one for all (gaussian_1), for each image (gaussian_2), vector (gaussian_3) or value (gaussian_4), or that of directions (vmf); or none")
+        .unset(Unset::OrNone("gaussian_1"))
+        .side("Stochastic", "Draws the code of a vector from a posterior over all codes, whose variance is learned and falls by itself.")
+        .more(),
+    number(TEMPERATURE, "1", "Temperature of the noise of stochastic quantisation")
+        .shown("")
+        .side("Temperature", "Of the noise with which codes are drawn: small ones draw one code, large ones mix many.")
+        .more()
+        .live()
+        .bounds(1e-3, 100.0),
+    number(TEMPERATURE_DECAY, "1e-5", "By how much the logarithm of that temperature falls a step")
+        .shown(""),
+    number(TEMPERATURE_MIN, "0.001", "Least temperature")
+        .shown(""),
     word("vq", "estimator", &["straight_through", "rotation"], "straight_through", "Gradient through the quantiser: straight_through or rotation")
         .side("Estimator", "How the gradient passes the quantiser: as it is, or turned and scaled as the vector was.")
         .more(),

@@ -10,6 +10,7 @@ use super::flat::VectorQuantConfig;
 use super::fsq::{Fsq, FsqConfig};
 use super::identity::Identity;
 use super::interface::Quantizer;
+use super::stochastic::{Stochastic, StochasticConfig, Temperature};
 use crate::error::{Error, Result};
 
 /// A quantiser's options, in which what excludes each other cannot be written down. Files and flags
@@ -20,6 +21,8 @@ pub enum QuantizerConfig {
     Codebook(CodebookConfig),
     /// Finite scalar quantisation.
     Fsq(FsqConfig),
+    /// Stochastic quantisation.
+    Stochastic(StochasticConfig),
     /// No quantisation at all.
     Identity(Identity),
 }
@@ -41,6 +44,7 @@ impl QuantizerConfig {
         Ok(match Self::try_from(&VectorQuantConfig::from(self))? {
             Self::Codebook(config) => Arc::new(VectorQuant::new(config)),
             Self::Fsq(config) => Arc::new(Fsq::new(config)),
+            Self::Stochastic(config) => Arc::new(Stochastic::new(config)),
             Self::Identity(identity) => Arc::new(identity),
         })
     }
@@ -108,10 +112,35 @@ impl TryFrom<&VectorQuantConfig> for QuantizerConfig {
         if let Some(levels) = &flat.fsq_levels {
             refuse_beside_levels(flat, levels)?;
         }
+        if flat.stochastic.is_some() {
+            let on = of_a_codebook(flat);
+            let why = "stochastic quantisation learns its codes by their posterior alone";
+            refuse(flat, "stochastic", &on, why)?;
+            if flat.fsq_levels.is_some() {
+                return Err(Error::Conflict(
+                    "stochastic and fsq_levels exclude each other: each is a quantiser of its own"
+                        .into(),
+                ));
+            }
+        }
         if flat.no_vq {
             return Ok(Self::Identity(Identity {
                 feature_size: flat.feature_size,
                 dim: flat.dim,
+            }));
+        }
+        if let Some(variance) = flat.stochastic {
+            return Ok(Self::Stochastic(StochasticConfig {
+                feature_size: flat.feature_size,
+                num_codes: flat.num_codes,
+                dim: flat.dim,
+                norm: flat.norm,
+                variance,
+                temperature: Temperature {
+                    start: flat.temperature,
+                    decay: flat.temperature_decay,
+                    least: flat.temperature_min,
+                },
             }));
         }
         Ok(match &flat.fsq_levels {
@@ -249,6 +278,17 @@ impl From<&QuantizerConfig> for VectorQuantConfig {
                 // Too many to count are refused by the levels themselves.
                 num_codes: Self::codes_of_levels(&fsq.levels).unwrap_or(usize::MAX),
                 fsq_levels: Some(fsq.levels.clone()),
+                ..Self::default()
+            },
+            QuantizerConfig::Stochastic(config) => Self {
+                feature_size: config.feature_size,
+                num_codes: config.num_codes,
+                dim: config.dim,
+                norm: config.norm,
+                stochastic: Some(config.variance),
+                temperature: config.temperature.start,
+                temperature_decay: config.temperature.decay,
+                temperature_min: config.temperature.least,
                 ..Self::default()
             },
             QuantizerConfig::Codebook(codebook) => flat_codebook(codebook),

@@ -8,10 +8,12 @@ use super::codebook::{
 };
 use super::feature_norm::Norm;
 use super::fsq::MAX_CHANNELS;
+use super::stochastic::Variance;
 use crate::error::{Error, Result};
 use crate::options::{
     AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
-    NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, SYNC_NU, not_in_place,
+    NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, SYNC_NU, TEMPERATURE,
+    TEMPERATURE_DECAY, TEMPERATURE_MIN, not_in_place,
 };
 
 /// A quantiser's options, each by itself; [`super::QuantizerConfig`] is made of them.
@@ -56,6 +58,14 @@ pub struct VectorQuantConfig {
     pub simvq: bool,
     /// Finite scalar quantisation: the number of values of each channel, in place of a codebook.
     pub fsq_levels: Option<Vec<usize>>,
+    /// Stochastic quantisation: what has a variance of its own.
+    pub stochastic: Option<Variance>,
+    /// Temperature of its noise in the first step.
+    pub temperature: f32,
+    /// By how much the logarithm of the temperature falls a step.
+    pub temperature_decay: f32,
+    /// Least temperature.
+    pub temperature_min: f32,
     /// How the gradient passes the quantiser.
     pub estimator: Estimator,
     /// Axis of the features.
@@ -132,6 +142,10 @@ impl Default for VectorQuantConfig {
             ema_decay: None,
             simvq: false,
             fsq_levels: None,
+            stochastic: None,
+            temperature: 1.0,
+            temperature_decay: 1e-5,
+            temperature_min: 0.001,
             estimator: Estimator::StraightThrough,
             dim: 1,
             norm: Norm::None,
@@ -168,6 +182,9 @@ impl VectorQuantConfig {
         REPLACE_FREQ.check(self.replace_freq)?;
         REPLACE_BELOW.check(self.replace_below)?;
         DIM.check(self.dim)?;
+        TEMPERATURE.check(self.temperature)?;
+        TEMPERATURE_DECAY.check(self.temperature_decay)?;
+        TEMPERATURE_MIN.check(self.temperature_min)?;
         if let Some(decay) = self.ema_decay {
             EMA_DECAY.check(decay)?;
         }

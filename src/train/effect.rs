@@ -7,7 +7,7 @@ use crate::quant::codebook::CodebookInit;
 use crate::quant::{Norm, VectorQuantConfig};
 
 /// What only a quantiser has.
-const OF_A_QUANTISER: [&str; 27] = [
+const OF_A_QUANTISER: [&str; 31] = [
     "method",
     "num_codes",
     "beta",
@@ -27,6 +27,10 @@ const OF_A_QUANTISER: [&str; 27] = [
     "ema_decay",
     "simvq",
     "fsq_levels",
+    "stochastic",
+    "temperature",
+    "temperature_decay",
+    "temperature_min",
     "estimator",
     "dim",
     "norm",
@@ -130,9 +134,10 @@ pub(super) fn without_effect(
     let simple = model == Simple::NAME;
     let adamw = matches!(optimizer, Optimizer::Adamw { .. });
     let fsq = vq.fsq_levels.is_some();
+    let stochastic = vq.stochastic.is_some();
     let replaces = vq.replace_freq > 0 || vq.replace_below > 0.0;
     let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-    let rules: [(bool, &'static [&'static str], &'static str); 22] = [
+    let rules: [(bool, &'static [&'static str], &'static str); 25] = [
         (simple, &["width", "blocks"], "the model simple has none"),
         (
             !simple,
@@ -154,6 +159,21 @@ pub(super) fn without_effect(
             fsq,
             &["estimator"],
             "finite scalar quantisation (fsq_levels) has a gradient of its own",
+        ),
+        (
+            stochastic,
+            &OF_A_CODEBOOK,
+            "stochastic quantisation learns its codes by their posterior alone",
+        ),
+        (
+            stochastic,
+            &["beta", "estimator"],
+            "with stochastic quantisation the gradient passes the draw itself",
+        ),
+        (
+            !stochastic,
+            &["temperature", "temperature_decay", "temperature_min"],
+            "it is of the noise of stochastic quantisation, which needs stochastic",
         ),
         (
             !vq.use_learnable_std,

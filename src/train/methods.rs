@@ -40,6 +40,19 @@ pub enum Method {
     SimVq,
     /// Finite scalar quantisation.
     Fsq,
+    /// Stochastic quantisation, one variance.
+    SqVae,
+    /// A variance for each image.
+    #[serde(rename = "sqvae-2")]
+    SqVae2,
+    /// A variance for each vector.
+    #[serde(rename = "sqvae-3")]
+    SqVae3,
+    /// A variance for each value.
+    #[serde(rename = "sqvae-4")]
+    SqVae4,
+    /// Stochastic quantisation of directions.
+    Vmf,
     /// What reconstructs best of what a codebook can be set to, by measurement.
     Best,
 }
@@ -84,11 +97,12 @@ struct Row {
 const VQ_VAE: &str =
     "van den Oord et al. 2017, Neural Discrete Representation Learning, arXiv 1711.00937";
 const SEED: &str = "the PyTorch package semivq, Soft-discretization";
+const SQ_VAE: &str = "Takida et al. 2022, SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed Stochastic Quantization, arXiv 2205.07547";
 const STE: &str =
     "Huh et al. 2023, Straightening Out the Straight-Through Estimator, arXiv 2305.08842";
 
 /// The methods, in the order of [`Method`].
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 20] = [
     Row {
         method: Method::Vq,
         name: "vq",
@@ -220,6 +234,41 @@ const TABLE: [Row; 15] = [
         summary: "no codebook: a few channels, each rounded to a few levels",
         paper: "Mentzer et al. 2023, Finite Scalar Quantization: VQ-VAE Made Simple, arXiv 2309.15505",
         sets: &[("fsq_levels", To::Levels)],
+    },
+    Row {
+        method: Method::SqVae,
+        name: "sqvae",
+        summary: "codes are drawn from a posterior over all of them, whose one variance is learned and falls by itself",
+        paper: SQ_VAE,
+        sets: &[("stochastic", To::Word("gaussian_1"))],
+    },
+    Row {
+        method: Method::SqVae2,
+        name: "sqvae-2",
+        summary: "sqvae with a variance for each image, from the encoder",
+        paper: SQ_VAE,
+        sets: &[("stochastic", To::Word("gaussian_2"))],
+    },
+    Row {
+        method: Method::SqVae3,
+        name: "sqvae-3",
+        summary: "sqvae with a variance for each vector, from the encoder",
+        paper: SQ_VAE,
+        sets: &[("stochastic", To::Word("gaussian_3"))],
+    },
+    Row {
+        method: Method::SqVae4,
+        name: "sqvae-4",
+        summary: "sqvae with a variance for each value of each vector, from the encoder",
+        paper: SQ_VAE,
+        sets: &[("stochastic", To::Word("gaussian_4"))],
+    },
+    Row {
+        method: Method::Vmf,
+        name: "vmf",
+        summary: "sqvae of directions: unit vectors and codes, drawn by their angle",
+        paper: SQ_VAE,
+        sets: &[("stochastic", To::Word("vmf"))],
     },
     Row {
         method: Method::Best,

@@ -19,7 +19,7 @@ pub fn revive(options: &TrainOptions, test: &Evaluation) -> Vec<(&'static str, S
     }
     let mut all = Vec::new();
     let mut add = |name, value: &dyn ToString| all.push((name, value.to_string()));
-    let moves = vq.fsq_levels.is_none() && !vq.simvq;
+    let moves = vq.fsq_levels.is_none() && !vq.simvq && vq.stochastic.is_none();
     let replaces = vq.replace_freq > 0 || vq.replace_below > 0.0;
     if options.method != super::Method::Best {
         add("method", &"best");

@@ -80,7 +80,7 @@ uniform_struct! {
 kernels! {
     "stochastic", [GRID, NUMBER, REDUCE, VECTORS, RANDOM],
     step [step: u32, seed_low: u32, seed_high: u32, temperature: f32];
-    BASE_OF_ALL = "base_of_all", 1, Params::FIELDS, [Write 3];
+    BASE_OF_ALL = "base_of_all", 1, &[], [Write 3];
     BASE_OF_VECTORS = "base_of_vectors", 64, Params::FIELDS, [Read 2, Write 3];
     BASE_OF_IMAGES = "base_of_images", 256, Params::FIELDS, [Read 2, Write 3];
     PACK = "pack", 64, Params::FIELDS, [Read 1, Read 4, Read 5, Write 6];
@@ -364,7 +364,7 @@ impl Posterior {
                 let message = "this variance needs the encoder's log-variance".to_owned();
                 return Err(ShapeError::new("stochastic", message).into());
             }
-            rec.dispatch_per_group(&BASE_OF_ALL, params, &[base], 1);
+            rec.dispatch_per_group(&BASE_OF_ALL, &(), &[base], 1);
             return Ok(base);
         };
         let tensors = [log_var, base];

@@ -1,0 +1,317 @@
+//! Stochastic quantisation: what is drawn has the probabilities that it should have, whole runs of each variance
+//! with each model repeat and go on, and the uncertainty falls by itself.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::Arc;
+
+use libtest_mimic::Failed;
+use semivq::data::{Dataset, Images};
+use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
+use semivq::quant::Vectors;
+use semivq::quant::stochastic::{Inputs, Posterior, Temperature, Variance};
+use semivq::rng::Stream;
+use semivq::train::{Session, StepMetrics, TrainOptions};
+use serde_json::{Value, json};
+use support::command::ensure;
+use support::session::{Test, checkpoint, glyphs, run, run_all};
+
+/// Draws of the tests of uniformity.
+const DRAWS: u32 = 1 << 24;
+/// Cells of a histogram.
+const CELLS: usize = 4096;
+/// Standard deviations that a statistic may be off: one run in a million and a half.
+const SIGMAS: f64 = 5.0;
+
+/// How many standard deviations the chi-square of `counts` against equal ones is off.
+fn off(counts: &[u32]) -> f64 {
+    let total: f64 = counts.iter().map(|c| f64::from(*c)).sum();
+    let expected = total / counts.len() as f64;
+    let square = |c: &u32| (f64::from(*c) - expected).powi(2) / expected;
+    let freedom = (counts.len() - 1) as f64;
+    (counts.iter().map(square).sum::<f64>() - freedom) / (2.0 * freedom).sqrt()
+}
+
+/// A histogram of `DRAWS` places below [`CELLS`].
+fn histogram(place: impl Fn(u32) -> usize) -> Vec<u32> {
+    let mut counts = vec![0; CELLS];
+    for i in 0..DRAWS {
+        counts[place(i)] += 1;
+    }
+    counts
+}
+
+/// The top `bits` of a number in [0, 1).
+fn top(value: f32, bits: u32) -> usize {
+    (value * (1_u32 << bits) as f32) as usize
+}
+
+/// Uniform, and neither neighbours nor steps know of each other. A generator whose index is multiplied only
+/// fails each of the three.
+fn the_generator_is_uniform_and_independent(_: Arc<Gpu>) -> Result<(), Failed> {
+    let [now, next] = [3, 4].map(|step| Stream::at_step(7, 11, step));
+    let uniform = off(&histogram(|i| top(now.uniform(i), 12)));
+    let pair = |a: f32, b: f32| 64 * top(a, 6) + top(b, 6);
+    let neighbours = off(&histogram(|i| pair(now.uniform(i), now.uniform(i + 1))));
+    let steps = off(&histogram(|i| pair(now.uniform(i), next.uniform(i))));
+    for (name, sigmas) in [
+        ("uniformity", uniform),
+        ("neighbours", neighbours),
+        ("steps", steps),
+    ] {
+        println!("  {name}: {sigmas:.2} standard deviations");
+        ensure(
+            sigmas.abs() < SIGMAS,
+            format!("{name} is {sigmas} standard deviations off"),
+        )?;
+    }
+    let broken = |i: u32, step: u32| {
+        i.wrapping_add(step).wrapping_mul(2_654_435_761) as f32 / 4_294_967_296.0
+    };
+    let broken = |i: u32, step: u32| broken(i, step).min(0.999_999_9);
+    let uniform = off(&histogram(|i| top(broken(i, 3), 12)));
+    let neighbours = off(&histogram(|i| pair(broken(i, 3), broken(i + 1, 3))));
+    let steps = off(&histogram(|i| pair(broken(i, 3), broken(i, 4))));
+    for sigmas in [uniform, neighbours, steps] {
+        ensure(
+            sigmas.abs() > SIGMAS,
+            format!("a broken one passes with {sigmas}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// Mean and variance of the Gumbel noise, and how often it is above 8.
+fn gumbel_noise_has_its_moments_and_its_tail(_: Arc<Gpu>) -> Result<(), Failed> {
+    let stream = Stream::at_step(5, 9, 2);
+    let count = 1_u32 << 22;
+    let (mut sum, mut squares, mut high) = (0.0, 0.0, 0);
+    for i in 0..count {
+        let g = f64::from(stream.gumbel(i));
+        sum += g;
+        squares += g * g;
+        high += u32::from(g > 8.0);
+    }
+    let n = f64::from(count);
+    let mean = sum / n;
+    let variance = squares / n - mean * mean;
+    let (euler, of_one) = (0.577_215_664_9, std::f64::consts::PI.powi(2) / 6.0);
+    // The fourth central moment of a Gumbel variable is 5.4 times its squared variance.
+    let bounds = [
+        ("mean", mean - euler, (of_one / n).sqrt()),
+        ("variance", variance - of_one, of_one * (4.4 / n).sqrt()),
+    ];
+    for (name, error, deviation) in bounds {
+        println!("  {name}: {:.2} standard deviations", error / deviation);
+        ensure(
+            error.abs() < SIGMAS * deviation,
+            format!("{name} is off by {error}"),
+        )?;
+    }
+    let expected = n * (1.0 - (-(-8.0_f64).exp()).exp());
+    let error = f64::from(high) - expected;
+    println!("  tail: {high} above 8, expected {expected:.0}");
+    ensure(
+        error.abs() < SIGMAS * expected.sqrt(),
+        format!("{high} above 8, not {expected}"),
+    )
+}
+
+/// At a low temperature each vector becomes the code of the largest noisy logit: the codes of many equal vectors have
+/// the posterior's frequencies.
+fn what_is_drawn_has_its_probability(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    const N: usize = 1 << 15;
+    const K: usize = 6;
+    let vectors = Vectors {
+        outer: 8,
+        features: 2,
+        positions: N / 8,
+    };
+    let mut layout = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
+    let z = rec.input("z", &[8, 2, N / 8]);
+    let codebook = rec.input("codebook", &[K, 2]);
+    let spread = rec.input("spread", &[1]);
+    let inputs = Inputs {
+        z,
+        log_var: None,
+        codebook,
+        spread,
+        noise: None,
+    };
+    let drawn = Posterior::new(Variance::All, vectors, K, 1.0).record(&mut rec, inputs)?;
+    rec.keep(drawn.z_q);
+    let recording = rec.finish();
+    let store = Store::new(&gpu, layout, 0)?;
+    let plan = recording.build(&gpu, &store, BuildOptions::default())?;
+    let codes: Vec<f32> = (0..2 * K)
+        .map(|i| 0.4 * (i as f32 * 1.7).sin() + 0.3 * i as f32)
+        .collect();
+    plan.write(&gpu, z, &vec![0.8_f32; 2 * N])?;
+    plan.write(&gpu, codebook, &codes)?;
+    plan.write(&gpu, spread, &[0.5_f32])?;
+    let values = StepValues::default()
+        .with("step", 1_u32)
+        .with("temperature", 1e-3_f32);
+    plan.run(&gpu, &values.with_seed(3))?;
+    let z_q = pollster::block_on(plan.read(&gpu, drawn.z_q))?;
+    let nearest = |n: usize| {
+        let distance = |k: usize| -> f32 {
+            let of = |f: usize| (z_q[vectors.index(n, f)] - codes[2 * k + f]).powi(2);
+            of(0) + of(1)
+        };
+        (0..K)
+            .min_by(|a, b| distance(*a).total_cmp(&distance(*b)))
+            .unwrap_or(0)
+    };
+    let mut counts = [0_u32; K];
+    for n in 0..N {
+        counts[nearest(n)] += 1;
+    }
+    let weight = |k: usize| {
+        let squares =
+            (0.8 - f64::from(codes[2 * k])).powi(2) + (0.8 - f64::from(codes[2 * k + 1])).powi(2);
+        (-squares / (2.0 * (1.0 + 0.5_f64.exp()))).exp()
+    };
+    let all: f64 = (0..K).map(weight).sum();
+    let mut chi_square = 0.0;
+    for (k, count) in counts.iter().enumerate() {
+        let expected = N as f64 * weight(k) / all;
+        chi_square += (f64::from(*count) - expected).powi(2) / expected;
+    }
+    // A fiftieth of the vectors between two codes would be one and the same.
+    println!("  {counts:?}, chi-square {chi_square:.1} of 5 degrees of freedom");
+    ensure(
+        chi_square < 5.0 + SIGMAS * 10.0_f64.sqrt(),
+        format!("chi-square {chi_square}"),
+    )
+}
+
+fn session(gpu: &Arc<Gpu>, options: Value, data: Dataset) -> semivq::Result<Session> {
+    let options = TrainOptions::from_partial(options)?;
+    let model = options.build_model(data.shape()[0])?;
+    Session::new(Arc::clone(gpu), model, data, options.session())
+}
+
+/// Each method with each model: two runs are equal, and so is one that was stopped.
+fn runs_repeat_and_go_on(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let colour = || {
+        let pixels = (0..12 * 3 * 256)
+            .map(|i: usize| (i * 7 % 251) as u8)
+            .collect();
+        let images = Images {
+            shape: [3, 16, 16],
+            pixels,
+            labels: None,
+        };
+        Dataset::new("colour", images.clone(), images)
+    };
+    let small = json!({"batch": 6, "lr": 1e-3, "vq": {"num_codes": 20, "feature_size": 8}});
+    let of = |method: &str, model: &str| {
+        let mut options = small.clone();
+        options["method"] = json!(method);
+        options["model"] = json!(model);
+        if model != "simple" {
+            options["blocks"] = json!(1);
+        }
+        options
+    };
+    for (method, model) in [
+        ("sqvae", "simple"),
+        ("sqvae-2", "resnet32"),
+        ("sqvae-3", "resnet64"),
+        ("sqvae-4", "simple"),
+        ("sqvae-4", "resnet32"),
+        ("vmf", "simple"),
+    ] {
+        let data = || {
+            if model == "simple" {
+                glyphs(12, 6)
+            } else {
+                colour()
+            }
+        };
+        let mut whole = session(&gpu, of(method, model), data())?;
+        let first = run(&mut whole, 3)?;
+        let half = checkpoint(&whole)?;
+        let rest = run(&mut whole, 3)?;
+        let mut resumed = session(&gpu, of(method, model), data())?;
+        resumed.restore(&half)?;
+        ensure(
+            run(&mut resumed, 3)? == rest,
+            format!("{method} of {model} goes on otherwise"),
+        )?;
+        let mut again = session(&gpu, of(method, model), data())?;
+        ensure(
+            run(&mut again, 3)? == first,
+            format!("{method} of {model} does not repeat"),
+        )?;
+        let loss = |m: &StepMetrics| m.rec_loss;
+        ensure(
+            rest.iter().all(|m| loss(m).is_finite()),
+            format!("{method} of {model} has no loss"),
+        )?;
+        ensure(
+            rest[0].others.contains_key("posterior_entropy"),
+            "no entropy",
+        )?;
+    }
+    Ok(())
+}
+
+/// Self-annealing: the mean entropy of the posteriors falls by half, with no schedule that makes it.
+fn the_uncertainty_falls_by_itself(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let options = json!({"method": "sqvae", "batch": 16, "lr": 1e-3, "vq": {"num_codes": 64}});
+    let mut session = session(&gpu, options, glyphs(256, 16))?;
+    let metrics = run(&mut session, 200)?;
+    let entropy = |m: &StepMetrics| m.others["posterior_entropy"];
+    let (first, last) = (entropy(&metrics[0]), entropy(&metrics[metrics.len() - 1]));
+    println!("  {first:.3} nats, then {last:.3}");
+    ensure(last < 0.5 * first, format!("from {first} to {last} nats"))
+}
+
+fn the_temperature_falls_to_its_least(_: Arc<Gpu>) -> Result<(), Failed> {
+    let temperature = Temperature {
+        start: 2.0,
+        decay: 0.1,
+        least: 0.5,
+    };
+    ensure(
+        temperature.at(1) == 2.0,
+        "the first step has the start",
+    )?;
+    let third = f64::from(temperature.at(3));
+    ensure(
+        (third - 2.0 * (-0.2_f64).exp()).abs() < 1e-6,
+        format!("third step: {third}"),
+    )?;
+    ensure(temperature.at(1000) == 0.5, "it stays at the least")
+}
+
+fn main() {
+    let tests: &[(&str, Test)] = &[
+        (
+            "the generator is uniform and independent",
+            the_generator_is_uniform_and_independent,
+        ),
+        (
+            "Gumbel noise has its moments and its tail",
+            gumbel_noise_has_its_moments_and_its_tail,
+        ),
+        (
+            "what is drawn has its probability",
+            what_is_drawn_has_its_probability,
+        ),
+        ("runs repeat and go on", runs_repeat_and_go_on),
+        (
+            "the uncertainty falls by itself",
+            the_uncertainty_falls_by_itself,
+        ),
+        (
+            "the temperature falls to its least",
+            the_temperature_falls_to_its_least,
+        ),
+    ];
+    run_all(support::gpu(), tests)
+}
