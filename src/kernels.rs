@@ -75,7 +75,7 @@ pub struct SharedConstant {
 #[must_use]
 pub fn shared_constants() -> Vec<SharedConstant> {
     use crate::ops::activation::Activation;
-    use crate::ops::{conv2d, linear};
+    use crate::ops::{conv2d, linear, loss};
     use crate::quant::codebook::{AlterPenalty, affine, kmeans, search, search_doubtful, simvq};
     use crate::quant::{norm, usage};
 
@@ -95,6 +95,7 @@ pub fn shared_constants() -> Vec<SharedConstant> {
         ("alpha", "BETWEEN1", f64::from(AlterPenalty::Between1 as u8)),
         ("bench", "ROUNDS", crate::bench::ROUNDS as f64),
         ("linear", "TILE", linear::TILE as f64),
+        ("loss", "FLOOR", loss::FLOOR.into()),
         ("replace", "LEAST", affine::LEAST.into()),
         ("simvq", "MOST", simvq::MOST as f64),
         ("kmeans", "MAX_TRIALS", kmeans::MAX_TRIALS as f64),

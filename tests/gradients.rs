@@ -6,6 +6,8 @@
 mod case;
 #[path = "gradients/cases.rs"]
 mod cases;
+#[path = "gradients/elbo.rs"]
+mod elbo;
 #[path = "gradients/kernels.rs"]
 mod kernels;
 mod support;
@@ -93,6 +95,15 @@ fn tests() -> Vec<Test> {
             tests.push(Test::gpu(name, run));
         }
     }
+    tests.push(Test::gpu("GPU, elbo as written down", |gpu| async move {
+        elbo::as_written_down(&gpu).await
+    }));
+    tests.push(Test::gpu("GPU, elbo of equal images", |gpu| async move {
+        elbo::of_equal_images(&gpu).await
+    }));
+    tests.push(Test::gpu("GPU, elbo keeps NaN", |gpu| async move {
+        elbo::keeps_nan(&gpu).await
+    }));
     tests.push(Test::native(
         "every kernel of an operation is in a case",
         kernels::all_are_dispatched,

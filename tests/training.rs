@@ -2,6 +2,8 @@
 //! optimisers and memory beside plain loops.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "training/losses.rs"]
+mod losses;
 #[path = "training/memory.rs"]
 mod memory;
 #[path = "training/models.rs"]
@@ -112,6 +114,11 @@ fn main() {
             optimizers::sgd_beside_a_plain_loop,
         ),
         ("SGD trains and goes on", optimizers::sgd_trains_and_goes_on),
+        ("ELBOs train and go on", losses::elbos_train_and_go_on),
+        (
+            "a learned variance in parts",
+            losses::a_learned_variance_in_parts,
+        ),
         (
             "other options under way",
             reconfigure::other_options_under_way,

@@ -178,8 +178,8 @@ export interface TrainOptions {
   output_clamp: "train" | "eval";
   /** Weight of the commitment loss. Default: 10. */
   commitment_weight: number;
-  /** Reconstruction loss: l1 or mse. */
-  loss?: "l1" | "mse";
+  /** Reconstruction loss: l1, mse, elbo (as in a negative ELBO, with the variance that is best for the batch) or elbo_learned (with a learned one). */
+  loss?: "l1" | "mse" | "elbo" | "elbo_learned";
   /** Factor of the learning rate for what the quantiser learns besides its codebook: networks of alpha and gamma, affine scales and biases, maps. Default: 1. */
   quantizer_lr: number;
   /** Greatest norm of all gradients together; longer ones are scaled down to it. Default: 0. */

@@ -20,7 +20,8 @@ export class Watch {
     if (this.#first === undefined) this.#first = this.#running = loss;
     this.#running += NEW * (loss - this.#running);
     this.#best = Math.min(this.#best, this.#running);
-    const above = this.#running > ABOVE_FIRST * this.#first && this.#running > ABOVE_BEST * this.#best;
+    // An ELBO can be negative: no multiple of it says anything then.
+    const above = this.#best > 0 && this.#running > ABOVE_FIRST * this.#first && this.#running > ABOVE_BEST * this.#best;
     if (!this.diverged && (above || !Number.isFinite(loss))) this.diverged = { step, loss };
   }
 }

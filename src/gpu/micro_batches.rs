@@ -4,7 +4,8 @@
 //! Behind the last part stand the mean of all gradients, the mean of each scalar of the two phases, and the sum of each
 //! [statistic](Recorder::statistic); updates and the optimiser run once, on these. So a step is that of the whole
 //! batch, but for rounding and for what sees a part alone: batch norms and running moments of the vectors, which move
-//! once a part, and the vectors that replaced codes are drawn from, which are those of the last one.
+//! once a part, the variance of an ELBO that is the best of its batch, and the vectors that replaced codes are drawn
+//! from, which are those of the last one.
 
 use super::recorder::Recorder;
 use super::recording::{Element, Phase, Storage, Var};

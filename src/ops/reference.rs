@@ -23,6 +23,8 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// e to the power of self.
     fn exp(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
     /// The square root.
     fn sqrt(self) -> Self;
     /// The absolute value.
@@ -40,6 +42,9 @@ impl Real for f32 {
     }
     fn exp(self) -> Self {
         self.exp()
+    }
+    fn ln(self) -> Self {
+        self.ln()
     }
     fn sqrt(self) -> Self {
         self.sqrt()
@@ -61,6 +66,9 @@ impl Real for f64 {
     }
     fn exp(self) -> Self {
         self.exp()
+    }
+    fn ln(self) -> Self {
+        self.ln()
     }
     fn sqrt(self) -> Self {
         self.sqrt()

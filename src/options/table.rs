@@ -276,7 +276,7 @@ pub static TABLE: [Entry; 69] = [
         .shared("Commitment weight", "Weight of the commitment loss against the reconstruction. Empty: 10, of residual models 5.")
         .live()
         .bounds(0.0, 1000.0),
-    word("", "loss", &["l1", "mse"], "", "Reconstruction loss: l1 or mse [default: the model's own, l1 for simple, mse for resnets]")
+    word("", "loss", &["l1", "mse", "elbo", "elbo_learned"], "", "Reconstruction loss: l1, mse, elbo (as in a negative ELBO, with the variance that is best for the batch) or elbo_learned (with a learned one) [default: the model's own, l1 for simple, mse for resnets]")
         .unset(Unset::LeftOut),
     number(
         QUANTIZER_LR,

@@ -23,12 +23,13 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// The test loss: the figure of the loss that is trained with.
+    /// The test loss: the figure of the loss that is trained with. An ELBO falls with the mean squared error, and that
+    /// is its figure: it does not depend on the variance.
     #[must_use]
     pub fn loss(&self, loss: PixelLoss) -> f64 {
         match loss {
             PixelLoss::L1 => self.test.l1,
-            PixelLoss::Mse => self.test.mse,
+            PixelLoss::Mse | PixelLoss::Elbo | PixelLoss::ElboLearned => self.test.mse,
         }
     }
 }
@@ -179,6 +180,10 @@ mod tests {
         assert_eq!(watch(&[0.5, 0.45], 0.0625).without_improvement, 1);
         let by_l1 = Watch::over(&lines(&[0.5, 0.4]), PixelLoss::L1, 0.0);
         assert_eq!(by_l1.best, Some((10, 1.0)));
+        for elbo in [PixelLoss::Elbo, PixelLoss::ElboLearned] {
+            let watch = Watch::over(&lines(&[0.5, 0.4]), elbo, 0.0);
+            assert_eq!(watch.best, Some((20, 0.4)));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use semivq::ops::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d, upsample_conv2d};
 use semivq::ops::group_norm::{GroupNorm, group_norm};
 use semivq::ops::linear::{Bias, Linear, linear, linear_without_bias};
-use semivq::ops::loss::PixelLoss;
+use semivq::ops::loss::{self, OfImages, PixelLoss};
 use semivq::ops::max_pool2d::{MaxPool2d, max_pool2d};
 use semivq::ops::reference::{Real, Reference};
 use semivq::ops::upsample::{Upsample, upsample_nearest};
@@ -62,6 +62,35 @@ fn convolution(
     case(&name, op, &[&x, &w, &[o]], move |rec, v| {
         conv2d(rec, v[0], v[1], Some(v[2]), options)
     })
+}
+
+/// Each loss, of images in one part and in several.
+fn losses() -> Vec<Case> {
+    let mut all = Vec::new();
+    for shape in [vec![5, 1031], vec![7, 3, 13, 139], vec![1, 2, 3, 5]] {
+        for which in [
+            PixelLoss::L1,
+            PixelLoss::Mse,
+            PixelLoss::Elbo,
+            PixelLoss::ElboLearned,
+        ] {
+            let op = OfImages {
+                loss: which,
+                images: shape[0],
+            };
+            let name = format!("{which:?} loss of {shape:?}").to_lowercase();
+            let learned = which == PixelLoss::ElboLearned;
+            let shapes: [&[usize]; 3] = [&shape, &shape, &[1]];
+            let shapes = &shapes[..2 + usize::from(learned)];
+            let mut one = case(&name, op, shapes, move |rec, v| match v {
+                [y, target, log_var] => loss::elbo(rec, "loss", *y, *target, Some(*log_var), 1.0),
+                _ => which.apply(rec, "loss", v[0], v[1], 1.0),
+            });
+            one.root = true;
+            all.push(one);
+        }
+    }
+    all
 }
 
 pub fn all() -> Vec<Case> {
@@ -190,15 +219,7 @@ pub fn all() -> Vec<Case> {
         zero_gradient(rec, v[1]);
         add(rec, v[0], v[0])
     }));
-    for loss in [PixelLoss::L1, PixelLoss::Mse] {
-        let shape = [5, 1031];
-        let name = format!("{loss:?} loss").to_lowercase();
-        let mut one = case(&name, loss, &[&shape, &shape], move |rec, v| {
-            loss.apply(rec, "loss", v[0], v[1], 1.0)
-        });
-        one.root = true;
-        all.push(one);
-    }
+    all.extend(losses());
     let op = Apply {
         codes: 21,
         features: 5,

@@ -9,6 +9,7 @@ use semivq::models::{
 };
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
+use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::ssim;
 use semivq::ops::upsample::upsample_nearest;
@@ -298,6 +299,13 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
             let y = Activation::Gelu.apply(rec, x);
             let overlapping = max_pool2d(rec, y, 3, 2)?;
             let y = upsample_nearest(rec, overlapping, 2)?;
+            let target = rec.input("target", &shape);
+            for (name, loss) in [
+                ("elbo", PixelLoss::Elbo),
+                ("elbo_learned", PixelLoss::ElboLearned),
+            ] {
+                loss.apply(rec, name, x, target, 1.0)?;
+            }
             if rec.training() {
                 rec.in_parts(3);
                 let counts = rec.input("counts", &[MAX_VECTORS]);

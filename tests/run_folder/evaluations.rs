@@ -251,7 +251,10 @@ pub fn epochs_and_schedules(folder: &Path) -> Result<(), Failed> {
             &["--quantizer-lr", "2"],
             "--quantizer-lr has no effect: the quantiser learns nothing",
         ),
-        (&["--loss", "huber"], "expected `l1` or `mse`"),
+        (
+            &["--loss", "huber"],
+            "expected one of `l1`, `mse`, `elbo`, `elbo_learned`",
+        ),
         (
             &["--epochs", "4294967295"],
             "--epochs (4294967295) of 40 images",

@@ -10,6 +10,7 @@ use semivq::gpu::{Arena, BuildOptions, Gpu, ParameterLayout, Recorder, StepValue
 use semivq::models::{Builder, Model, ResNet, ResNetOptions, Simple, SimpleOptions, Variant};
 use semivq::ops::activation::Activation;
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions};
+use semivq::ops::loss::OfImages;
 use semivq::ops::max_pool2d::MaxPool2d;
 use semivq::ops::reference::Reference;
 use semivq::optim::Optimizer;
@@ -132,7 +133,11 @@ pub fn colour_beside_plain_loops(gpu: Arc<Gpu>) -> Result<(), Failed> {
         &values,
         SHAPE[0],
     )?;
-    let mut grad = Reference::backward(&loss, &[values, images], &[1.0]).swap_remove(0);
+    let loss = OfImages {
+        loss,
+        images: SHAPE[0],
+    };
+    let mut grad = loss.backward(&[values, images], &[1.0]).swap_remove(0);
     let mut grads: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (layer, inputs) in chain.iter().zip(&inputs).rev() {
         let mut all = layer.backward(inputs, &grad);

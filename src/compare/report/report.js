@@ -310,7 +310,9 @@ function curves() {
         points: curve.x.map((step, i) => [step, curve.mean[i]]),
       };
     });
-    chart(room("curves"), metric.title, { x: "step", log: ["x", "y"], startLogY: metric.name === "rec_loss" }, lines);
+    // An ELBO can be negative.
+    const startLogY = metric.name === "rec_loss" && metric.curves.every((curve) => curve.low.every((value) => value > 0));
+    chart(room("curves"), metric.title, { x: "step", log: ["x", "y"], startLogY }, lines);
   }
 }
 
