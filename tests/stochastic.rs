@@ -277,10 +277,7 @@ fn the_temperature_falls_to_its_least(_: Arc<Gpu>) -> Result<(), Failed> {
         decay: 0.1,
         least: 0.5,
     };
-    ensure(
-        temperature.at(1) == 2.0,
-        "the first step has the start",
-    )?;
+    ensure(temperature.at(1) == 2.0, "the first step has the start")?;
     let third = f64::from(temperature.at(3));
     ensure(
         (third - 2.0 * (-0.2_f64).exp()).abs() < 1e-6,

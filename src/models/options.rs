@@ -61,6 +61,16 @@ impl ModelOptions {
         }
     }
 
+    /// The same with another weight of the quantiser's own loss.
+    #[must_use]
+    pub fn with_commitment_weight(mut self, weight: f32) -> Self {
+        match &mut self {
+            Self::Simple(options) => options.commitment_weight = weight,
+            Self::ResNet(options) => options.commitment_weight = weight,
+        }
+        self
+    }
+
     /// Whether they are in range.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ pub(super) fn of_training(
     let transformed = vq.affine_lr > 0.0 && !vq.using_statistics;
     let networks = vq.use_learnable_std || vq.use_learnable_gamma || vq.simvq;
     let norm = matches!(vq.norm, Norm::Bn | Norm::Gn);
-    let learns = projected || transformed || networks || norm;
+    let learns = projected || transformed || networks || norm || vq.stochastic.is_some();
     let rules: [(bool, &'static [&'static str], &'static str); 6] = [
         (
             vq.no_vq,

@@ -132,6 +132,10 @@ impl Stored {
             }
         }
         stored.method.apply(&mut stored.vq);
+        if let Some((loss, weight)) = stored.method.bound() {
+            stored.loss = Some(loss);
+            stored.commitment_weight = weight;
+        }
         let codes = stored.vq.num_codes;
         if let Some(name) = given.get("optimizer").and_then(|o| o.get("name")) {
             let name = name.as_str().unwrap_or_default();

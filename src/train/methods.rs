@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ops::loss::PixelLoss;
 use crate::quant::{VectorQuantConfig, fsq};
 
 /// A named setting of the quantiser's options.
@@ -323,6 +324,18 @@ impl Method {
     pub fn sets(self, codes: usize) -> Vec<(&'static str, Value)> {
         let sets = self.row().sets.iter();
         sets.map(|(name, to)| (*name, to.json(codes))).collect()
+    }
+
+    /// Reconstruction loss and weight of the quantiser's own, where the method is no remedy of a codebook but an evidence
+    /// bound of its own, in which the two have no other weights.
+    #[must_use]
+    pub fn bound(self) -> Option<(PixelLoss, f32)> {
+        match self {
+            Self::SqVae | Self::SqVae2 | Self::SqVae3 | Self::SqVae4 | Self::Vmf => {
+                Some((PixelLoss::Elbo, 1.0))
+            }
+            _ => None,
+        }
     }
 
     /// Sets the quantiser's options to this method's; F and K stay, but for finite scalar

@@ -202,12 +202,17 @@ impl TrainOptions {
         })
     }
 
-    /// The same with `method`, whose settings the quantiser takes; its F and K stay.
+    /// The same with `method`, whose settings the quantiser takes, and whose losses the run takes where it has any; F and
+    /// K stay.
     ///
     /// # Errors
     /// As [`Self::validate`].
     pub fn with_method(self, method: Method) -> Result<Self> {
-        let options = self.with_quantizer(|flat| method.apply(flat))?;
+        let mut options = self.with_quantizer(|flat| method.apply(flat))?;
+        if let Some((loss, weight)) = method.bound() {
+            options.loss = Some(loss);
+            options.model = options.model.with_commitment_weight(weight);
+        }
         Ok(Self { method, ..options })
     }
 
