@@ -8,7 +8,7 @@ use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
 use crate::ops::loss::PixelLoss;
-use crate::quant::Quantizer;
+use crate::quant::{Encoded, Quantizer};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub enum Variant {
 /// The name of the quantiser.
 const QUANTIZER: &str = "_vq";
 
+/// The name of the second head.
+const LOG_VAR: &str = "_log_var";
+
 const HALVE: Conv2dOptions = Conv2dOptions {
     kernel: 4,
     stride: 2,
@@ -36,7 +39,7 @@ const POINT: Conv2dOptions = Conv2dOptions {
 
 /// Two convolutions that halve the size, residual blocks, the quantiser, residual blocks, two
 /// transposed convolutions that double it, sigmoid; images `[B, C, H, W]` in [0, 1], H and W
-/// divisible by 4. The loss is MSE + 5 times that of the quantiser.
+/// divisible by 4. The loss is MSE + 5 times that of the quantiser. A second head is a 1 by 1 convolution of z.
 #[derive(Debug, Clone)]
 pub struct ResNet {
     options: ResNetOptions,
@@ -173,7 +176,16 @@ impl Model for ResNet {
             x = residual(net, &format!("_encoder.res.{}", i - 1), x, width)?;
         }
         let z = residual(net, "_encoder.res_m", x, width)?;
-        Ok(vec![net.quantize(QUANTIZER, z, self.quantizer.as_ref())?])
+        let log_var = match self.quantizer.latent().log_var {
+            true => Some(net.conv2d(LOG_VAR, z, width, POINT)?),
+            false => None,
+        };
+        let encoded = Encoded { z, log_var };
+        Ok(vec![net.quantize(
+            QUANTIZER,
+            encoded,
+            self.quantizer.as_ref(),
+        )?])
     }
 
     fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var> {

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::gpu::Var;
 use crate::ops::activation::Activation;
 use crate::ops::conv2d::Conv2dOptions;
-use crate::quant::Quantizer;
+use crate::quant::{Encoded, Latent, Quantizer};
 
 /// Where the output is clamped to [-1, 1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,7 +23,8 @@ pub enum OutputClamp {
 }
 
 /// Conv 16 3x3, MaxPool2, GELU, Conv F 3x3, MaxPool2, VQ, Up2, Conv 16 3x3, GELU, Up2, Conv C 3x3,
-/// clamp; images `[B, C, H, W]` in [-1, 1], H and W divisible by 4.
+/// clamp; images `[B, C, H, W]` in [-1, 1], H and W divisible by 4. A second head is a Conv F 3x3 with
+/// its MaxPool2 beside the first.
 #[derive(Debug, Clone)]
 pub struct Simple {
     quantizer: Arc<dyn Quantizer>,
@@ -51,6 +52,9 @@ impl Default for SimpleOptions {
 
 /// The name of the quantiser.
 const QUANTIZER: &str = "layers.5";
+
+/// The name of the second head.
+const LOG_VAR: &str = "log_var";
 
 /// Window and stride of the two pools.
 const HALVE: usize = 2;
@@ -98,14 +102,26 @@ impl Model for Simple {
     }
 
     fn encode(&self, net: &mut Builder<'_, '_>, images: Var) -> Result<Vec<Var>> {
-        let features = self.quantizer.latent().features;
+        let Latent {
+            features, log_var, ..
+        } = self.quantizer.latent();
         let same = Conv2dOptions::SAME_3X3;
         let x = net.conv2d("layers.0", images, 16, same)?;
         let x = net.max_pool2d(x, HALVE, HALVE)?;
         let x = net.gelu(x);
-        let x = net.conv2d("layers.3", x, features, same)?;
-        let z = net.max_pool2d(x, HALVE, HALVE)?;
-        Ok(vec![net.quantize(QUANTIZER, z, self.quantizer.as_ref())?])
+        let mut head = |name: &str| {
+            let x = net.conv2d(name, x, features, same)?;
+            net.max_pool2d(x, HALVE, HALVE)
+        };
+        let encoded = Encoded {
+            z: head("layers.3")?,
+            log_var: log_var.then(|| head(LOG_VAR)).transpose()?,
+        };
+        Ok(vec![net.quantize(
+            QUANTIZER,
+            encoded,
+            self.quantizer.as_ref(),
+        )?])
     }
 
     fn decode(&self, net: &mut Builder<'_, '_>, z: &[Var]) -> Result<Var> {
