@@ -262,9 +262,9 @@ fn runs_repeat_and_go_on(gpu: Arc<Gpu>) -> Result<(), Failed> {
 
 /// Self-annealing: the mean entropy of the posteriors falls by half, with no schedule that makes it.
 fn the_uncertainty_falls_by_itself(gpu: Arc<Gpu>) -> Result<(), Failed> {
-    let options = json!({"method": "sqvae", "batch": 16, "lr": 1e-3, "vq": {"num_codes": 64}});
+    let options = json!({"method": "sqvae", "batch": 8, "lr": 1e-2, "vq": {"num_codes": 64}});
     let mut session = session(&gpu, options, glyphs(256, 16))?;
-    let metrics = run(&mut session, 200)?;
+    let metrics = run(&mut session, 500)?;
     let entropy = |m: &StepMetrics| m.others["posterior_entropy"];
     let (first, last) = (entropy(&metrics[0]), entropy(&metrics[metrics.len() - 1]));
     println!("  {first:.3} nats, then {last:.3}");

@@ -3,8 +3,6 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::Gpu;
-
 /// A buffer on the device. With the last handle it is destroyed, once what was submitted is done: a browser would
 /// otherwise keep its memory until it next collects garbage, which a tab that holds little besides seldom gives it reason to.
 #[derive(Debug, Clone)]
@@ -35,19 +33,12 @@ pub(super) const STORAGE: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
 pub(super) const UNIFORM: wgpu::BufferUsages =
     wgpu::BufferUsages::UNIFORM.union(wgpu::BufferUsages::COPY_DST);
 
-impl Gpu {
-    /// A buffer of `size` bytes, all zero.
+impl Buffer {
     #[allow(
         clippy::arc_with_non_send_sync,
         reason = "a buffer is not sent in a browser, which has one thread for it"
     )]
-    pub(super) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Buffer {
-        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
-            mapped_at_creation: false,
-        });
-        Buffer(Arc::new(Owned(buffer)))
+    pub(super) fn new(buffer: wgpu::Buffer) -> Self {
+        Self(Arc::new(Owned(buffer)))
     }
 }

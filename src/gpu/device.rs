@@ -203,6 +203,16 @@ impl Gpu {
         }
     }
 
+    /// A buffer of `size` bytes, all zero.
+    pub(super) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> Buffer {
+        Buffer::new(self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        }))
+    }
+
     /// A storage buffer with `bytes`, padded to whole words.
     ///
     /// # Errors

@@ -16,6 +16,14 @@ pub(super) struct Slot {
     pub(super) largest: usize,
 }
 
+impl Recording {
+    /// Bytes of all activations together, after sharing.
+    #[must_use]
+    pub fn activation_bytes(&self) -> u64 {
+        Placement::new(self, true).bytes()
+    }
+}
+
 impl Placement {
     /// Places all activations of `recording`; with `share` false each gets memory of its own.
     pub(super) fn new(recording: &Recording, share: bool) -> Self {

@@ -3,7 +3,6 @@
 use super::buffer::Buffer;
 use super::kernel::{Field, Kernel};
 use super::layout::Arena;
-use super::memory::Placement;
 
 /// A tensor of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -171,11 +170,5 @@ impl Recording {
     #[must_use]
     pub fn work(&self) -> u64 {
         self.dispatches.iter().map(|d| self.work_of(d)).sum()
-    }
-
-    /// Bytes of all activations together, after sharing.
-    #[must_use]
-    pub fn activation_bytes(&self) -> u64 {
-        Placement::new(self, true).bytes()
     }
 }

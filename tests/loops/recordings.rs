@@ -16,6 +16,7 @@ use semivq::ops::upsample::upsample_nearest;
 use semivq::optim::{Optimizer, Update, clip};
 use semivq::quant::codebook::kmeans;
 use semivq::quant::codebook::{AlterPenalty, CodebookNorm, Distance, ReplacePolicy};
+use semivq::quant::stochastic::Variance;
 use semivq::quant::{Encoded, Norm, Quantizer, VectorQuantConfig};
 use semivq::train::Method;
 
@@ -57,6 +58,10 @@ fn remedies(codes: usize, features: usize) -> Vec<(String, VectorQuantConfig)> {
     for method in Method::ALL {
         let mut config = plain.clone();
         method.apply(&mut config);
+        // These take their vectors in chunks: see `posteriors`.
+        if config.stochastic.is_some() {
+            continue;
+        }
         all.push((method.name().to_owned(), config));
     }
     let mut add = |name: &str, change: &dyn Fn(&mut VectorQuantConfig)| {
@@ -194,6 +199,52 @@ fn layers(all: &mut Vec<Option<Recorded>>) {
                     Ok(())
                 });
             }
+        }
+    }
+}
+
+/// Posteriors of few and many codes, in one chunk and in many.
+fn posteriors(all: &mut Vec<Option<Recorded>>) {
+    const VARIANCES: [Variance; 5] = [
+        Variance::All,
+        Variance::Image,
+        Variance::Vector,
+        Variance::Value,
+        Variance::Directions,
+    ];
+    for (codes, shape) in [
+        (1, [4, 3, 1 << 18, 1]),
+        (16, [1, 4, 1 << 18, 1]),
+        (256, [256, 32, 7, 7]),
+        (8192, [16, 64, 8, 8]),
+        (65_536, [3, 1024, 5, 5]),
+    ] {
+        for variance in VARIANCES {
+            let config = VectorQuantConfig {
+                feature_size: shape[1],
+                num_codes: codes,
+                stochastic: Some(variance),
+                ..VectorQuantConfig::default()
+            };
+            let quantizer = config.build().unwrap();
+            variants(
+                all,
+                &format!("posterior, {variance:?}, K {codes}, {shape:?}"),
+                &|rec| {
+                    let z = rec.input("z", &shape);
+                    let log_var = rec.input("log_var", &shape);
+                    rec.require_gradient(z);
+                    rec.require_gradient(log_var);
+                    let encoded = Encoded {
+                        z,
+                        log_var: variance.of_encoder().then_some(log_var),
+                    };
+                    let z_q = quantizer.apply(rec, encoded, 1.0)?.output;
+                    let gradient = rec.input("gradient", &shape);
+                    rec.seed_gradient(z_q, gradient);
+                    rec.backward()
+                },
+            );
         }
     }
 }
@@ -348,6 +399,7 @@ fn clusterings(all: &mut Vec<Option<Recorded>>) {
 pub fn all() -> Vec<Option<Recorded>> {
     let mut all = Vec::new();
     layers(&mut all);
+    posteriors(&mut all);
     decoding(&mut all);
     models(&mut all);
     operations(&mut all);

@@ -85,23 +85,23 @@ pub(super) fn what_a_run_costs_is_known_before(gpu: Arc<Gpu>) -> Result<(), Fail
         let name = options.model.name();
         ensure(
             cost.parameters == session.parameter_count(),
-            &format!("{name}: {cost:?}"),
+            format!("{name}: {cost:?}"),
         )?;
         ensure(
             cost.dispatches == plan.dispatches(),
-            &format!("{name}: {cost:?}"),
+            format!("{name}: {cost:?}"),
         )?;
         // The session passes the parts of a batch one after the other.
         let work = plan.work() * options.accumulate as u64;
         ensure(
             cost.work.abs_diff(work) <= work / 20 + 4_000_000,
-            &format!("{name}: {cost:?}, not {work}"),
+            format!("{name}: {cost:?}, not {work}"),
         )?;
         let least =
             plan.activation_bytes() + 16 * session.parameter_count() as u64 + pixels.len() as u64;
         ensure(
             (least..least + least / 4 + 4096).contains(&cost.bytes),
-            &format!("{name}: {cost:?}, at least {least}"),
+            format!("{name}: {cost:?}, at least {least}"),
         )?;
     }
     Ok(())

@@ -161,6 +161,9 @@ impl Real for Ad {
         let e = self.value.exp();
         self.one(e, e)
     }
+    fn ln(self) -> Self {
+        self.one(self.value.ln(), 1.0 / self.value)
+    }
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         // PyTorch's norm has slope 0 at 0.
