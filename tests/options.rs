@@ -127,6 +127,10 @@ fn changes() -> Vec<(&'static str, Value)> {
             "fsq_levels",
             json!({"vq": {"fsq_levels": [4, 4], "num_codes": 16}}),
         ),
+        ("stochastic", vq("stochastic", json!("gaussian_3"))),
+        ("temperature", vq("temperature", json!(2.0))),
+        ("temperature_decay", vq("temperature_decay", json!(0.5))),
+        ("temperature_min", vq("temperature_min", json!(3.0))),
         ("estimator", vq("estimator", json!("rotation"))),
         ("norm", vq("norm", json!("l2c"))),
         ("cb_norm", vq("cb_norm", json!("l2c"))),
@@ -240,7 +244,13 @@ fn each_option_does_something_or_is_said_to_do_nothing(gpu: &Arc<Gpu>) -> Result
             let same = match name {
                 // What is clamped must be there.
                 "output_clamp" => {
-                    let far = json!({"lr": 0.5, "commitment_weight": 0.0});
+                    // The logarithm of an evidence bound takes smaller steps to the same place.
+                    let lr = if base.method.bound().is_some() {
+                        0.1
+                    } else {
+                        0.5
+                    };
+                    let far = json!({"lr": lr, "commitment_weight": 0.0});
                     let outcomes = [&setting, &over(&setting, &change)]
                         .map(|given| outcome(gpu, &options(&over(given, &far))?));
                     let [a, b] = outcomes;
