@@ -49,12 +49,8 @@ impl Recorder<'_> {
         }
         self.tape.differentiable.insert(output);
         let scope = self.scope.clone();
-        self.tape
-            .steps
-            .push(Rc::new(move |rec| match rec.gradient(output) {
-                Some(gradient) => rec.within(&scope, |rec| backward(rec, gradient)),
-                None => Ok(()),
-            }));
+        let step = Backward::From(output, Rc::new(backward));
+        self.tape.steps.push((scope, step));
     }
 
     /// Says how to run backward from something that is a root itself, such as a loss.
@@ -65,9 +61,8 @@ impl Recorder<'_> {
     ) {
         if inputs.iter().any(|v| self.differentiable(*v)) {
             let scope = self.scope.clone();
-            self.tape
-                .steps
-                .push(Rc::new(move |rec| rec.within(&scope, &backward)));
+            let step = Backward::Root(Rc::new(backward));
+            self.tape.steps.push((scope, step));
         }
     }
 
@@ -88,6 +83,16 @@ impl Recorder<'_> {
         if inputs.iter().any(|v| self.differentiable(*v)) {
             self.tape.differentiable.insert(output);
         }
+    }
+
+    fn go_back(&mut self, (scope, step): &(Vec<String>, Backward)) -> Result<()> {
+        self.within(scope, |rec| match step {
+            Backward::Root(backward) => backward(rec),
+            Backward::From(output, backward) => match rec.gradient(*output) {
+                Some(gradient) => backward(rec, gradient),
+                None => Ok(()),
+            },
+        })
     }
 
     fn within<T>(&mut self, scope: &[String], f: impl FnOnce(&mut Self) -> T) -> T {
@@ -118,17 +123,27 @@ impl Recorder<'_> {
         var: Var,
         write: impl FnOnce(&mut Recorder<'_>, Var) -> Result<()>,
     ) -> Result<()> {
-        if !self.differentiable(var) {
+        let Some((gradient, sum)) = self.place_of_gradient(var) else {
             return Ok(());
+        };
+        write(self, gradient)?;
+        if let Some(sum) = sum {
+            add_assign(self, sum, gradient);
+        }
+        Ok(())
+    }
+
+    /// Where a contribution to the gradient of `var` goes, and the sum that it is to be added to, if it is not the first.
+    fn place_of_gradient(&mut self, var: Var) -> Option<(Var, Option<Var>)> {
+        if !self.differentiable(var) {
+            return None;
         }
         let var = self.owner(var);
         let shape = self.shape(var).to_vec();
         let name = format!("grad {}", self.tensors[var.0].name);
         if let Some(sum) = self.gradient(var) {
             let part = self.add(name, &shape, Storage::Activation { kept: false });
-            write(self, part)?;
-            add_assign(self, sum, part);
-            return Ok(());
+            return Some((part, Some(sum)));
         }
         let storage = match self.tensors[var.0].storage {
             Storage::Parameter(index) if !self.tape.private.contains(&var) => {
@@ -138,7 +153,7 @@ impl Recorder<'_> {
         };
         let gradient = self.add(name, &shape, storage);
         self.tape.gradients.insert(var, gradient);
-        write(self, gradient)
+        Some((gradient, None))
     }
 
     /// Like [`Self::contribute`], but where no gradient of `var` is wanted, `write` gets a scratch
@@ -166,7 +181,7 @@ impl Recorder<'_> {
     pub fn backward(&mut self) -> Result<()> {
         self.enter(Phase::Backward);
         while let Some(step) = self.tape.steps.pop() {
-            step(self)?;
+            self.go_back(&step)?;
         }
         self.add_up_parts();
         self.enter(Phase::Updates);
@@ -198,10 +213,10 @@ impl Recorder<'_> {
         let start = HashMap::from([(self.owner(output), gradient)]);
         let outer = std::mem::replace(&mut self.tape.gradients, start);
         self.tape.private.insert(of);
-        let steps: Vec<Backward> = self.tape.steps[from.0..].to_vec();
+        let steps: Vec<(Vec<String>, Backward)> = self.tape.steps[from.0..].to_vec();
         let mut result = Ok(());
         for step in steps.iter().rev() {
-            result = result.and_then(|()| step(self));
+            result = result.and_then(|()| self.go_back(step));
         }
         self.tape.private.remove(&of);
         let found = std::mem::replace(&mut self.tape.gradients, outer);

@@ -7,7 +7,7 @@ use super::buffer::Buffer;
 use super::layout::{Arena, Init, ParameterLayout, Role};
 use super::recording::{Dispatch, Element, Phase, Recording, Storage, Tensor, Var};
 use super::traits::Traits;
-use super::{Gpu, Kernel, Uniform};
+use super::{Field, Gpu, Kernel, Uniform};
 use crate::error::Result;
 
 /// Workgroups that cover `threads` invocations of `kernel`, folded into x and y; the kernels undo
@@ -23,13 +23,22 @@ fn fold(groups: usize) -> [u32; 3] {
     [groups.div_ceil(y) as u32, y as u32, 1]
 }
 
-pub(super) type Backward = Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>;
+/// A way back.
+#[derive(Clone)]
+pub(super) enum Backward {
+    /// From the gradient of a tensor.
+    From(Var, Rc<dyn Fn(&mut Recorder<'_>, Var) -> Result<()>>),
+    /// From something that is a root itself.
+    Root(Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>),
+}
+
 pub(super) type Update = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
 
 /// What a recorder knows of gradients.
 #[derive(Default)]
 pub(super) struct Tape {
-    pub(super) steps: Vec<Backward>,
+    /// Each in the scope that it was recorded in.
+    pub(super) steps: Vec<(Vec<String>, Backward)>,
     pub(super) updates: Vec<Update>,
     pub(super) gradients: HashMap<Var, Var>,
     pub(super) differentiable: HashSet<Var>,
@@ -347,13 +356,29 @@ impl<'a> Recorder<'a> {
         tensors: &[Var],
         groups: [u32; 3],
     ) -> &mut Dispatch {
+        self.push(
+            kernel,
+            (P::FIELDS, bytemuck::bytes_of(params)),
+            tensors,
+            groups,
+        )
+    }
+
+    /// The same for any uniform, so that there is one of it in a module that is loaded.
+    fn push(
+        &mut self,
+        kernel: &'static Kernel,
+        (fields, params): (&'static [Field], &[u8]),
+        tensors: &[Var],
+        groups: [u32; 3],
+    ) -> &mut Dispatch {
         let label = self.scoped(&kernel.label());
         let at = self.dispatches.len();
         self.dispatches.push(Dispatch {
             kernel,
             constants: Vec::new(),
-            params: bytemuck::bytes_of(params).to_vec(),
-            fields: P::FIELDS,
+            params: params.to_vec(),
+            fields,
             tensors: tensors.iter().map(|v| self.base(*v)).collect(),
             groups,
             label,

@@ -37,9 +37,9 @@ fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String>
     result.map_err(|e| failed(wasm, &format!("{e:#}")))?;
     let file = format!("{out}/{name}_bg.wasm");
     if core {
-        blank_comments(Path::new(&file))?;
+        make_lean(Path::new(&file))?;
     }
-    let features = "--enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
+    let features = "--strip-producers --enable-bulk-memory --enable-bulk-memory-opt --enable-reference-types \
         --enable-nontrapping-float-to-int --enable-sign-ext --enable-mutable-globals --enable-multivalue";
     let tool = "node_modules/binaryen/bin/wasm-opt";
     run(
@@ -49,8 +49,29 @@ fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String>
     )
 }
 
-/// Writes spaces over the comments of the shaders in a module: they weigh, and lines and columns of errors stay.
-fn blank_comments(wasm: &Path) -> Result<(), String> {
+/// A shader without its comments and without spaces that mean nothing; its lines stay those that errors name.
+fn lean(source: &str) -> String {
+    let mut lean = String::new();
+    for line in source.split_inclusive('\n') {
+        let code = line.split("//").next().unwrap_or_default().trim();
+        let mut code = code.to_owned();
+        // Not around a minus, which two of make another operator, nor around what may enclose a type.
+        for narrow in ["=", "+=", "==", "*=", "+", "*", "/", "&&", "||", "{"] {
+            code = code.replace(&format!(" {narrow} "), narrow);
+        }
+        for (wide, narrow) in [(", ", ","), (": ", ":"), ("; ", ";"), (" {", "{")] {
+            code = code.replace(wide, narrow);
+        }
+        lean.push_str(&code);
+        if line.ends_with('\n') {
+            lean.push('\n');
+        }
+    }
+    lean
+}
+
+/// Writes the shaders in a module as [`lean`] has them, with spaces behind them: what they do not need weighs.
+fn make_lean(wasm: &Path) -> Result<(), String> {
     let mut bytes = fs::read(wasm).map_err(|e| failed(wasm, &e))?;
     let (mut found, mut files) = (0, 0);
     for dir in ["shaders", "shaders/lib"].map(Path::new) {
@@ -66,13 +87,9 @@ fn blank_comments(wasm: &Path) -> Result<(), String> {
                 continue;
             };
             found += 1;
-            let mut comment = false;
-            for i in at..at + source.len() {
-                comment = bytes[i] != b'\n' && (comment || bytes[i..].starts_with(b"//"));
-                if comment {
-                    bytes[i] = b' ';
-                }
-            }
+            let mut lean = lean(&String::from_utf8_lossy(&source)).into_bytes();
+            lean.resize(source.len(), b' ');
+            bytes[at..at + source.len()].copy_from_slice(&lean);
         }
     }
     if 2 * found < files {
