@@ -23,13 +23,16 @@ fn fold(groups: usize) -> [u32; 3] {
     [groups.div_ceil(y) as u32, y as u32, 1]
 }
 
+type FromGradient = dyn Fn(&mut Recorder<'_>, Var) -> Result<()>;
+type FromRoot = dyn Fn(&mut Recorder<'_>) -> Result<()>;
+
 /// A way back.
 #[derive(Clone)]
 pub(super) enum Backward {
     /// From the gradient of a tensor.
-    From(Var, Rc<dyn Fn(&mut Recorder<'_>, Var) -> Result<()>>),
+    From(Var, Rc<FromGradient>),
     /// From something that is a root itself.
-    Root(Rc<dyn Fn(&mut Recorder<'_>) -> Result<()>>),
+    Root(Rc<FromRoot>),
 }
 
 pub(super) type Update = Box<dyn FnOnce(&mut Recorder<'_>) -> Result<()>>;
