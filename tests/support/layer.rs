@@ -34,7 +34,9 @@ impl Layer {
         let mut rec = Recorder::new(&mut layout, training).tuned_for(gpu);
         let z = rec.input("z", shape);
         rec.require_gradient(z);
-        let quantized = quantizer.apply(&mut rec, Encoded::from(z), COMMITMENT);
+        let second = quantizer.latent().log_var;
+        let log_var = second.then(|| rec.input("log_var", shape));
+        let quantized = quantizer.apply(&mut rec, Encoded { z, log_var }, COMMITMENT);
         let quantized = quantized.map_err(text)?;
         let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
         rec.keep(out);
@@ -47,8 +49,13 @@ impl Layer {
         let store = Store::new(gpu, layout, 3).map_err(text)?;
         store.poison_gradients(gpu);
         let plan = recording.build(gpu, &store, BuildOptions { guarded });
+        let plan = plan.map_err(text)?;
+        if let Some(log_var) = log_var {
+            let zeros = vec![0.0_f32; shape.iter().product()];
+            plan.write(gpu, log_var, &zeros).map_err(text)?;
+        }
         Ok(Self {
-            plan: plan.map_err(text)?,
+            plan,
             store,
             z,
             grad_out,
