@@ -41,6 +41,7 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::quant::codebook::search_doubtful::KERNELS,
         crate::quant::codebook::search_wide::KERNELS,
         crate::quant::stochastic::KERNELS,
+        crate::quant::stochastic::BACKWARD_KERNELS,
         crate::quant::usage::KERNELS,
         crate::gpu::accumulate::KERNELS,
         crate::gpu::micro_batches::KERNELS,

@@ -84,7 +84,7 @@ impl Stream {
         (radius * libm::cos(std::f64::consts::TAU * f64::from(unit(b)))) as f32
     }
 
-    /// Standard Gumbel noise at `index`, as `shaders/stochastic.wgsl` draws it: four of each index of words.
+    /// Standard Gumbel noise at `index`, as `shaders/posterior.wgsl` draws it: four of each index of words.
     #[must_use]
     pub fn gumbel(&self, index: u32) -> f32 {
         let word = self.words(index / 4)[index as usize % 4];

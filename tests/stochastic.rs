@@ -153,6 +153,7 @@ fn what_is_drawn_has_its_probability(gpu: Arc<Gpu>) -> Result<(), Failed> {
     plan.write(&gpu, spread, &[0.5_f32])?;
     let values = StepValues::default()
         .with("step", 1_u32)
+        .with("part", 0_u32)
         .with("temperature", 1e-3_f32);
     plan.run(&gpu, &values.with_seed(3))?;
     let z_q = pollster::block_on(plan.read(&gpu, drawn.z_q))?;

@@ -18,7 +18,10 @@ fn with_quantizers(values: StepValues, model: &dyn Model, step: u32) -> StepValu
 /// What kernels are told outside training: an evaluation is no step, and those that ask are told that it is
 /// the first.
 pub(super) fn values_of_evaluation(model: &dyn Model) -> StepValues {
-    let values = StepValues::default().with("step", 1_u32).with_seed(0);
+    let values = StepValues::default()
+        .with("step", 1_u32)
+        .with("part", 0_u32)
+        .with_seed(0);
     with_quantizers(values, model, 1)
 }
 

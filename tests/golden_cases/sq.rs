@@ -96,6 +96,7 @@ async fn run_in_chunks(gpu: &Gpu, case: &mut Case, rows: Option<usize>) -> Falli
     }
     let values = StepValues::default()
         .with("step", 1_u32)
+        .with("part", 0_u32)
         .with("epoch_steps", 1_u32)
         .with("temperature", temperature)
         .with_seed(0);

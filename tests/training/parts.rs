@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use libtest_mimic::Failed;
 use semivq::gpu::{Gpu, NamedTensor};
+use semivq::ops::loss::PixelLoss;
 use semivq::ops::ssim;
 use semivq::optim::Optimizer;
 use semivq::optim::schedule::{Decay, Schedule};
@@ -47,11 +48,15 @@ pub fn parts_make_the_whole_batch(gpu: Arc<Gpu>) -> Result<(), Failed> {
         Method::Rotation,
         Method::SimVq,
         Method::Fsq,
+        Method::SqVae3,
     ] {
+        let options = options(method, 8, 0.01);
         let whole = TrainOptions {
             optimizer: SGD,
+            // The variance of an evidence bound is one of each part.
+            loss: options.loss.and(Some(PixelLoss::Mse)),
             flip: true,
-            ..options(method, 8, 0.01)
+            ..options
         };
         let mut together = session(&gpu, &whole, glyphs(24, 4))?;
         let first = run(&mut together, 1)?;

@@ -10,7 +10,7 @@ export type Codes = Uint32Array<ArrayBuffer>;
 /** What a step reports. */
 export interface Metrics {
   step: number;
-  /** Reconstruction loss: mean absolute error a pixel. */
+  /** Reconstruction loss of the batch: what `loss` says, or the model's own. */
   rec_loss: number;
   cmt_loss?: number;
   /** Perplexity of the batch's codes. */
@@ -24,6 +24,10 @@ export interface Metrics {
   age_max?: number;
   alpha_mean?: number;
   alpha_penalty?: number;
+  /** Of stochastic quantisation: mean entropy of a posterior in nats, mean variance, perplexity of the mean posterior. */
+  posterior_entropy?: number;
+  variance_mean?: number;
+  posterior_perplexity?: number;
   /** Norm of all gradients together, where they are clipped. */
   grad_norm?: number;
   /** Learning rate, where it changes over the steps. */

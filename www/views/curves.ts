@@ -10,7 +10,7 @@ type Name = "perplexity" | "rec_loss" | "cmt_loss" | "active_ratio";
 /** The first is the timeline. */
 const CURVES: readonly { name: Name; title: string; log: boolean }[] = [
   { name: "perplexity", title: "Perplexity: codes really at work", log: true },
-  { name: "rec_loss", title: "Reconstruction loss (mean absolute error)", log: true },
+  { name: "rec_loss", title: "Reconstruction loss", log: true },
   { name: "cmt_loss", title: "Commitment loss", log: true },
   { name: "active_ratio", title: "Codes that a batch uses, %", log: false },
 ];

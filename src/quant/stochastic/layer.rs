@@ -1,6 +1,8 @@
 //! The layer: parameters, the posterior, what can be seen of it, the temperature.
 
-use super::posterior::{Inputs, Posterior, Variance};
+use super::posterior::Inputs;
+use super::sizes::Posterior;
+use super::variance::Variance;
 use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var};
 use crate::quant::codebook::quantize;
