@@ -8,6 +8,7 @@ pub fn all() -> Vec<&'static Kernel> {
     let files = [
         crate::ops::activation::KERNELS,
         crate::ops::add::KERNELS,
+        crate::ops::attention::KERNELS,
         crate::ops::batch_norm::KERNELS,
         crate::ops::conv2d::KERNELS,
         crate::ops::conv2d_weight::KERNELS,
@@ -22,6 +23,9 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::ops::sum::KERNELS,
         crate::ops::upsample::KERNELS,
         crate::optim::adamw::KERNELS,
+        crate::prior::cross_entropy::KERNELS,
+        crate::prior::embedding::KERNELS,
+        crate::prior::sampler::KERNELS,
         crate::optim::clip::KERNELS,
         crate::optim::sgd::KERNELS,
         crate::quant::codebook::affine::KERNELS,

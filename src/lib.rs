@@ -30,6 +30,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod options;
+pub mod prior;
 pub mod quant;
 pub mod rng;
 #[cfg(not(target_arch = "wasm32"))]

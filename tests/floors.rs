@@ -18,6 +18,7 @@ const FLOORS: &[&[&str]] = &[
     &["quant"],
     &["models"],
     &["train"],
+    &["prior"],
     &["bench", "run"],
     &["compare"],
     &["kernels", "web", "cli"],

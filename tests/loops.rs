@@ -44,6 +44,12 @@ const BOUNDS: &[(&str, &str, Result<&str, u32>)] = &[
     ("kmeans", "block", Err(0)),
     // Places of the ring that an epoch takes, at most all 64.
     ("usage", "number", Err(64)),
+    // The rows of one code, at most all.
+    ("embedding", "count", Ok("rows")),
+    // The codes that a position can have, and the position, which is the last one at worst.
+    ("cross_entropy", "count", Ok("codes")),
+    ("sampler", "count", Ok("size")),
+    ("attention", "end", Ok("length")),
 ];
 
 fn word(dispatch: &Dispatch, name: &str) -> Option<u32> {

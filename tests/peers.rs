@@ -1,7 +1,9 @@
 //! The baselines against other implementations: vector-quantize-pytorch, and scikit-learn for k-means.
 //! `tests/peers/generate.py` makes the cases. Schedules, clipping and rates of parameter groups against PyTorch, SSIM
-//! against scikit-image: `tests/peers/generate_training.py`.
+//! against scikit-image: `tests/peers/generate_training.py`; the prior: `tests/peers/generate_prior.py`.
 
+#[path = "peers/prior.rs"]
+mod prior;
 mod support;
 #[path = "peers/training.rs"]
 mod training;
@@ -254,5 +256,6 @@ fn main() {
     trials.push(test("SSIM of scikit-image", |gpu, _| {
         training::similarity(gpu)
     }));
+    trials.push(test("the prior in PyTorch", |gpu, _| prior::steps(gpu)));
     libtest_mimic::run(&args, trials).exit();
 }

@@ -9,6 +9,7 @@
 
 pub mod activation;
 pub mod add;
+pub mod attention;
 pub mod batch_norm;
 pub mod conv2d;
 pub mod conv2d_weight;

@@ -132,7 +132,7 @@ pub async fn on_gpu(gpu: &Gpu, case: &Case) -> Result<(), Failed> {
     if !case.root {
         plan.write(gpu, grad_y, &upstream)?;
     }
-    plan.run(gpu, &StepValues::default())?;
+    plan.run(gpu, &StepValues::default().with("position", 0_u32))?;
     plan.check_guards(gpu).await?;
     let (want_y, want_grads) = (case.reference)(&inputs, &upstream);
     let check = |what: String, got: &[f32], want: &[f32], shape: &[usize]| {

@@ -4,6 +4,7 @@
 use semivq::gpu::{Recorder, Var};
 use semivq::ops::activation::Activation;
 use semivq::ops::add::{add, zero_gradient};
+use semivq::ops::attention::{Attention, attention};
 use semivq::ops::batch_norm::{BatchNorm, BatchNormState, batch_norm};
 use semivq::ops::conv_transpose2d::{ConvTranspose2d, conv_transpose2d};
 use semivq::ops::conv2d::{Conv2d, Conv2dOptions, conv2d, upsample_conv2d};
@@ -118,6 +119,18 @@ pub fn all() -> Vec<Case> {
     all.push(case("conv2d without bias", op, &[&x, &w], move |rec, v| {
         conv2d(rec, v[0], v[1], None, same)
     }));
+    for (shape, heads) in [
+        ([3, 5, 3, 14], 2),
+        ([2, 67, 3, 9], 3),
+        ([1, 1, 3, 6], 1),
+        ([5, 9, 3, 4], 4),
+    ] {
+        let op = Attention::new(&shape, heads).unwrap();
+        let name = format!("attention of {shape:?} in {heads} heads");
+        all.push(case(&name, op, &[&shape], move |rec, v| {
+            attention(rec, v[0], heads)
+        }));
+    }
     for (b, c, o, size) in [
         (2, 3, 9, [5, 7]),
         (2, 11, 8, [3, 9]),
