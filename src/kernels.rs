@@ -16,6 +16,7 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::ops::conv_transpose2d::KERNELS,
         crate::ops::gather::KERNELS,
         crate::ops::group_norm::KERNELS,
+        crate::ops::interpolate::KERNELS,
         crate::ops::linear::KERNELS,
         crate::ops::loss::KERNELS,
         crate::ops::max_pool2d::KERNELS,

@@ -19,8 +19,10 @@ mod idle;
 mod methods;
 mod output;
 mod plot;
+mod prior;
 mod progress;
 mod resume;
+mod sample;
 mod saved;
 mod schedule;
 mod side;
@@ -49,6 +51,7 @@ Start here:
   semivq train --method approach1 --data DIR   the learnable standard deviation, on your images
   semivq data DIR                     what a folder of images holds
   semivq eval runs/best-1             the test figures of a run
+  semivq prior runs/best-1            learn how its codes stand together; then draw: semivq sample runs/best-1
   semivq compare --methods vq,fsq --seeds 0-2 --out DIR   methods side by side: table, plots, report"
 )]
 struct Cli {
@@ -102,6 +105,12 @@ enum Command {
     Encode(codes::EncodeArgs),
     /// Codes back to images, PNGs
     Decode(codes::DecodeArgs),
+    /// Train what draws pictures: an autoregressive prior over a run's codes
+    Prior(prior::PriorArgs),
+    /// Draw pictures: codes from the prior, or from how often each is used
+    Sample(sample::SampleArgs),
+    /// Pictures between two images, by what the encoder makes of them
+    Interpolate(sample::InterpolateArgs),
     /// What a folder of images, or a built-in data set, holds; draws a sheet of it
     Data(data::DataArgs),
     /// The methods that --method takes: what they do, their options, their papers
@@ -150,6 +159,9 @@ pub fn main() -> ExitCode {
             Command::Reconstruct(args) => eval::reconstruct(&cli.device, args).await,
             Command::Encode(args) => codes::encode(&cli.device, args).await,
             Command::Decode(args) => codes::decode(&cli.device, args).await,
+            Command::Prior(args) => prior::run(&cli.device, args).await,
+            Command::Sample(args) => sample::sample(&cli.device, args).await,
+            Command::Interpolate(args) => sample::interpolate(&cli.device, args).await,
             Command::Data(args) => data::run(args, &given),
             Command::Methods => Ok(methods::run()),
             Command::Doctor => doctor::run(&cli.device).await,

@@ -26,6 +26,16 @@ pub fn resume_compare(dir: &Path) -> String {
     command("compare --resume", dir)
 }
 
+/// `semivq prior RUN`
+pub fn prior(run: &Path) -> String {
+    command("prior", run)
+}
+
+/// `semivq sample RUN`
+pub fn sample(run: &Path) -> String {
+    command("sample", run)
+}
+
 fn command(what: &str, dir: &Path) -> String {
     let program = std::env::args_os()
         .next()

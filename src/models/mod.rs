@@ -14,6 +14,7 @@ use crate::nn::{self, Bias};
 use crate::ops::activation::Activation;
 use crate::ops::add::add;
 use crate::ops::conv2d::Conv2dOptions;
+use crate::ops::interpolate::interpolate;
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
 use crate::ops::upsample::upsample_nearest;
@@ -86,6 +87,7 @@ pub struct Builder<'r, 'a> {
     commitment_weight: f32,
     seen: Vec<(String, Seen)>,
     unclamped: Option<Var>,
+    interpolating: bool,
 }
 
 impl<'r, 'a> Builder<'r, 'a> {
@@ -96,7 +98,16 @@ impl<'r, 'a> Builder<'r, 'a> {
             commitment_weight,
             seen: Vec::new(),
             unclamped: None,
+            interpolating: false,
         }
+    }
+
+    /// The same, but its quantisers are given what lies between the first and the last image of the batch, in equal
+    /// steps, in place of what is encoded.
+    #[must_use]
+    pub fn interpolating(mut self) -> Self {
+        self.interpolating = true;
+        self
     }
 
     /// Whether this is the plan of a training step.
@@ -246,7 +257,12 @@ impl<'r, 'a> Builder<'r, 'a> {
         encoded: impl Into<Encoded>,
         quantizer: &dyn Quantizer,
     ) -> Result<Var> {
-        let encoded = encoded.into();
+        let mut encoded = encoded.into();
+        if self.interpolating {
+            encoded.z = interpolate(self.rec, encoded.z)?;
+            let log_var = encoded.log_var.map(|var| interpolate(self.rec, var));
+            encoded.log_var = log_var.transpose()?;
+        }
         let weight = match quantizer.steps_by_itself() {
             true => 0.0,
             false => self.commitment_weight,

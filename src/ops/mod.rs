@@ -17,6 +17,7 @@ pub mod conv2d_weight_wide;
 pub mod conv_transpose2d;
 pub mod gather;
 pub mod group_norm;
+pub mod interpolate;
 pub mod linear;
 pub mod loss;
 pub mod max_pool2d;

@@ -25,6 +25,12 @@ impl Histogram {
         }
     }
 
+    /// How codes stand in its sequences.
+    #[must_use]
+    pub fn sequences(&self) -> &Sequences {
+        &self.sequences
+    }
+
     /// The counts of the tokens that a position can have.
     fn of_range(&self, range: &[u32]) -> &[u64] {
         &self.counts[range[0] as usize..(range[0] + range[1]) as usize]

@@ -44,6 +44,15 @@ pub const DECODED: &str = "decoded";
 /// The folder of what `reconstruct` writes.
 pub const RECONSTRUCTED: &str = "reconstructed";
 
+/// The prior over the run's codes.
+pub const PRIOR: &str = "prior.safetensors";
+/// Its figures.
+pub const PRIOR_SUMMARY: &str = "prior.json";
+/// The folder of what `sample` draws.
+pub const SAMPLES: &str = "samples";
+/// What `interpolate` draws.
+pub const INTERPOLATION: &str = "interpolation.png";
+
 /// The configuration that a change of options leads to, until the checkpoint has them too.
 const NEXT_CONFIG: &str = "config.next.json";
 const LOCK: &str = ".semivq.lock";

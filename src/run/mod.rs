@@ -54,9 +54,9 @@ mod under_way;
 pub use evaluations::{Evaluated, EvaluationsLog, Watch};
 pub use files::{io_error, write_file, write_json};
 pub use folder::{
-    BEST, CHECKPOINT, CODES, CODES_PICTURE, CONFIG, CURVES, DECODED, EVALUATIONS, METRICS,
-    RECONSTRUCTED, RECONSTRUCTIONS, RunFolder, SCHEDULE, SUMMARY, TEST_IMAGE, holds_run,
-    read_config, read_next,
+    BEST, CHECKPOINT, CODES, CODES_PICTURE, CONFIG, CURVES, DECODED, EVALUATIONS, INTERPOLATION,
+    METRICS, PRIOR, PRIOR_SUMMARY, RECONSTRUCTED, RECONSTRUCTIONS, RunFolder, SAMPLES, SCHEDULE,
+    SUMMARY, TEST_IMAGE, holds_run, read_config, read_next,
 };
 pub use images::{load_data, locate, stored};
 pub use metrics_log::MetricsLog;

@@ -63,17 +63,51 @@ pub fn class_counts(images: &dyn Source) -> Vec<usize> {
 /// # Errors
 /// Those of [`Source::read`], and as [`super::write_file`].
 pub fn write_sheet(path: &Path, data: &Dataset) -> Result<()> {
-    let [channels, height, width] = data.shape();
-    let zoom = usize::from(width <= 96 && height <= 96);
-    let columns = (WIDTH / ((width << zoom) + (GAP << zoom))).max(1);
-    let rows = chosen(data.train.as_ref(), columns);
+    let rows = chosen(data.train.as_ref(), columns(data.shape()));
+    write_rows(path, data.train.as_ref(), &rows)
+}
+
+/// All of `images` on a PNG, row by row in about a square, as wide as a sheet at most.
+///
+/// # Errors
+/// As [`write_sheet`].
+pub fn write_grid(path: &Path, images: &Images) -> Result<()> {
+    let square = (images.len() as f64).sqrt().ceil() as usize;
+    let all: Vec<u32> = (0..images.len() as u32).collect();
+    let columns = square.clamp(1, columns(images.shape));
+    let rows: Vec<Vec<u32>> = all.chunks(columns).map(<[u32]>::to_vec).collect();
+    write_rows(path, images, &rows)
+}
+
+/// All of `images` on a PNG, side by side.
+///
+/// # Errors
+/// As [`write_sheet`].
+pub fn write_row(path: &Path, images: &Images) -> Result<()> {
+    write_rows(path, images, &[(0..images.len() as u32).collect()])
+}
+
+/// Whether small images are shown twice as large.
+fn zoom([_, height, width]: [usize; 3]) -> usize {
+    usize::from(width <= 96 && height <= 96)
+}
+
+/// Images of a row, at most.
+fn columns(shape: [usize; 3]) -> usize {
+    (WIDTH / ((shape[2] + GAP) << zoom(shape))).max(1)
+}
+
+/// The images at these places, in rows.
+fn write_rows(path: &Path, images: &dyn Source, rows: &[Vec<u32>]) -> Result<()> {
+    let [channels, height, width] = images.shape();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let sheet_width = columns * (width + GAP) + GAP;
     let sheet_height = rows.len() * (height + GAP) + GAP;
     let mut pixels = vec![96; channels * sheet_height * sheet_width];
-    let mut image = vec![0; data.train.stride()];
+    let mut image = vec![0; images.stride()];
     for (row, places) in rows.iter().enumerate() {
         for (column, place) in places.iter().enumerate() {
-            data.train.read(&[*place], &mut image)?;
+            images.read(&[*place], &mut image)?;
             let (left, top) = (GAP + column * (width + GAP), GAP + row * (height + GAP));
             for (i, line) in image.chunks(width).enumerate() {
                 let (c, y) = (i / height, top + i % height);
@@ -87,7 +121,7 @@ pub fn write_sheet(path: &Path, data: &Dataset) -> Result<()> {
         pixels,
         labels: None,
     };
-    write_image(path, &sheet, zoom)
+    write_image(path, &sheet, zoom(images.shape()))
 }
 
 /// The places of the images of each row.

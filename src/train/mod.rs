@@ -3,6 +3,7 @@
 mod advice;
 mod ahead;
 mod batches;
+mod between;
 pub mod checkpoint;
 mod codes;
 mod cost;

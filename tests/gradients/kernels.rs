@@ -10,7 +10,11 @@ use super::support::harness::Failed;
 use super::{case, cases};
 
 /// Kernels of operations that have no gradient of their own.
-const WITHOUT_GRADIENT: [&str; 2] = ["gather::gather", "ssim::forward"];
+const WITHOUT_GRADIENT: [&str; 3] = [
+    "gather::gather",
+    "interpolate::interpolate",
+    "ssim::forward",
+];
 
 /// What all cases dispatch under each set of candidates.
 fn dispatches() -> Result<Vec<Dispatch>, Failed> {

@@ -9,6 +9,7 @@ use semivq::models::{
 };
 use semivq::ops::activation::Activation;
 use semivq::ops::gather::{Page, gather};
+use semivq::ops::interpolate::interpolate;
 use semivq::ops::loss::PixelLoss;
 use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::ssim;
@@ -353,6 +354,9 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
             let y = Activation::Gelu.apply(rec, x);
             let overlapping = max_pool2d(rec, y, 3, 2)?;
             let y = upsample_nearest(rec, overlapping, 2)?;
+            if shape[0] > 1 {
+                interpolate(rec, x)?;
+            }
             let target = rec.input("target", &shape);
             for (name, loss) in [
                 ("elbo", PixelLoss::Elbo),
