@@ -7,13 +7,14 @@
 //   G[t, s] = P[t, s] (grad_y[t] . v[s] - sum_r P[t, r] grad_y[t] . v[r])
 //   grad_q[t] = scale sum_s G[t, s] k[s]     grad_k[s] = scale sum_t G[t, s] q[t]     grad_v[s] = sum_t P[t, s] grad_y[t]
 //
-// A row of qkv holds q, k and v of a position, each WIDTH numbers, a head's side by side. Of each sequence `queries`
-// positions are asked for, from step.position on: all of them in training, one where a sequence grows.
+// A row of qkv holds q, k and v of a position, a head's numbers side by side, a multiple of four, so that all go by fours.
+// Of each sequence `queries` positions are asked for, from step.position on: all of them in training, one where a sequence
+// grows.
 
 struct Params {
     sequences: u32,             // B
     heads: u32,                 // H
-    width: u32,                 // E, of all heads together
+    width: u32,                 // E / 4, of all heads together
     length: u32,                // L, positions of a sequence
     queries: u32,               // Q, of them that are asked for
     scale: f32,
@@ -24,14 +25,14 @@ struct Step {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<f32>;               // [B, L, 3, E]
+@group(0) @binding(1) var<storage, read> qkv: array<vec4<f32>>;         // [B, L, 3, E]
 @group(0) @binding(2) var<storage, read_write> weights: array<f32>;     // [B, H, Q, L] S, then P
 @group(0) @binding(3) var<storage, read> given: array<f32>;             // P
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;           // [B, Q, E]
-@group(0) @binding(5) var<storage, read> grad_y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;     // [B, Q, E]
+@group(0) @binding(5) var<storage, read> grad_y: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> slopes: array<f32>;      // [B, H, L, L] grad_y . v, then G
 @group(0) @binding(7) var<storage, read> grad_scores: array<f32>;       // G
-@group(0) @binding(8) var<storage, read_write> grad_qkv: array<f32>;
+@group(0) @binding(8) var<storage, read_write> grad_qkv: array<vec4<f32>>;
 @group(0) @binding(15) var<uniform> step: Step;
 
 // Where q (0), k (1) or v (2) of position s of sequence b begins.
@@ -57,7 +58,7 @@ fn scores(
         let size = params.width / params.heads;
         let q = place(b, t, 0u) + head * size;
         let k = place(b, s, 1u) + head * size;
-        for (var i = 0u; i < size; i++) { sum += qkv[q + i] * qkv[k + i]; }
+        for (var i = 0u; i < size; i++) { sum += dot(qkv[q + i], qkv[k + i]); }
     }
     weights[item] = params.scale * sum;
 }
@@ -98,7 +99,7 @@ fn mix(
     let head = e / (params.width / params.heads);
     let row = ((b * params.heads + head) * params.queries + i) * params.length;
     let end = min(step.position + i + 1u, params.length);
-    var sum = 0.0;
+    var sum = vec4(0.0);
     for (var s = 0u; s < end; s++) { sum += given[row + s] * qkv[place(b, s, 2u) + e]; }
     y[item] = sum;
 }
@@ -123,7 +124,7 @@ fn backward_weights(
         let size = params.width / params.heads;
         let g = (b * params.length + t) * params.width + head * size;
         let v = place(b, s, 2u) + head * size;
-        for (var i = 0u; i < size; i++) { sum += grad_y[g + i] * qkv[v + i]; }
+        for (var i = 0u; i < size; i++) { sum += dot(grad_y[g + i], qkv[v + i]); }
     }
     slopes[item] = sum;
 }
@@ -144,7 +145,7 @@ fn backward_softmax(
     for (var s = 0u; s < end; s++) { slopes[first + s] = given[first + s] * (slopes[first + s] - mean); }
 }
 
-// A number of q, k and v of a position a thread.
+// Four numbers of each of q, k and v of a position a thread.
 @compute @workgroup_size(64)
 fn backward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -158,10 +159,10 @@ fn backward(
     let b = item / params.width / params.length;
     let head = e / (params.width / params.heads);
     let square = (b * params.heads + head) * params.length * params.length;
-    var query = 0.0;
+    var query = vec4(0.0);
     for (var s = 0u; s <= at; s++) { query += grad_scores[square + at * params.length + s] * qkv[place(b, s, 1u) + e]; }
-    var key = 0.0;
-    var value = 0.0;
+    var key = vec4(0.0);
+    var value = vec4(0.0);
     for (var t = at; t < params.length; t++) {
         let pair = square + t * params.length + at;
         key += grad_scores[pair] * qkv[place(b, t, 0u) + e];

@@ -3,7 +3,7 @@
 //   loss[r]        = log sum_k exp(x[r, k]) - x[r, c]
 //   grad_x[r, k]   = scale (softmax(x[r])[k] - (k = c)),  0 for codes that the position cannot have
 //
-// The codes of position t are ranges[2t] and the ranges[2t + 1] - 1 that follow it. A row a workgroup.
+// The codes of position t are ranges[2t] and the ranges[2t + 1] - 1 that follow it.
 
 struct Params {
     rows: u32,                  // R
@@ -21,6 +21,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> levels_in: array<f32>;
 @group(0) @binding(7) var<storage, read_write> grad_x: array<f32>;
 
+// A row a workgroup.
 @compute @workgroup_size(256)
 fn forward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -42,6 +43,27 @@ fn forward(
         levels[r] = level;
         losses[r] = level - x[r * params.codes + goal[r]];
     }
+}
+
+// The same, a row a thread: a few codes are too little for a workgroup.
+@compute @workgroup_size(64)
+fn forward_small(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let r = linear_group(group, groups) * 64u + local;
+    if (r >= params.rows) { return; }
+    let t = r % params.length;
+    let first = r * params.codes + ranges[2u * t];
+    let count = ranges[2u * t + 1u];
+    var most = x[first];
+    for (var k = 1u; k < count; k++) { most = max_or_nan(most, x[first + k]); }
+    var sum = 0.0;
+    for (var k = 0u; k < count; k++) { sum += exp(x[first + k] - most); }
+    let level = most + log(sum);
+    levels[r] = level;
+    losses[r] = level - x[r * params.codes + goal[r]];
 }
 
 @compute @workgroup_size(256)

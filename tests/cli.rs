@@ -4,6 +4,8 @@
 
 #[path = "cli/data.rs"]
 mod data;
+#[path = "cli/draw.rs"]
+mod draw;
 #[path = "cli/files.rs"]
 mod files;
 #[path = "cli/program.rs"]
@@ -32,6 +34,7 @@ fn main() {
         ),
         ("a run goes on from a file", runs::goes_on_from_a_file),
         ("codes there and back", runs::codes_there_and_back),
+        ("drawn pictures", draw::drawn_pictures),
         ("methods are listed", program::methods_are_listed),
         ("wrong usage", refused::wrong_usage),
         ("more than there is", refused::more_than_there_is),

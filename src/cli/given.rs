@@ -70,7 +70,9 @@ impl Given {
 /// The options of a command, by their names with underscores.
 fn names(command: Option<&clap::Command>) -> Vec<String> {
     let arguments = command.into_iter().flat_map(clap::Command::get_arguments);
-    arguments.map(|a| a.get_id().as_str().to_owned()).collect()
+    // What has no name on the command line is not called by one.
+    let named = arguments.filter(|a| a.get_long().is_some());
+    named.map(|a| a.get_id().as_str().to_owned()).collect()
 }
 
 /// `num_codes` as it is typed.
@@ -79,7 +81,9 @@ pub fn flag(name: &str) -> String {
 }
 
 /// Options whose names are words that a text may use otherwise.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 16] = [
+    "count",
+    "from",
     "loss",
     "epochs",
     "model",

@@ -19,7 +19,7 @@ use super::train::INTERRUPTED;
 use super::{DeviceArgs, saved, suggest};
 
 /// Steps and batch on a software adapter, where it should end within two minutes.
-const SOFTWARE_SIZE: (u32, usize) = (600, 32);
+const SOFTWARE_SIZE: (u32, usize) = (400, 32);
 /// Steps between two looks at the clock.
 const STRIDE: u32 = 10;
 /// Between two lines, and between two writes of the file.
@@ -30,7 +30,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(15);
 pub struct PriorArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// Steps in all [default: 2000; on a software adapter 600]
+    /// Steps in all [default: 2000; on a software adapter 400]
     #[arg(long)]
     steps: Option<u32>,
     /// Images a step [default: 64; on a software adapter 32]
@@ -109,6 +109,10 @@ pub async fn histogram(session: &Session) -> Result<Histogram> {
 
 /// The prior of `saved`, which is one of its codes as they are.
 pub fn read(gpu: &Arc<Gpu>, run: &Path, saved: &Saved, file: &Path) -> Result<Prior> {
+    if !file.exists() {
+        let message = format!("is not there: train it first ({})", suggest::prior(run));
+        return Err(Error::file(file, message));
+    }
     let bytes = std::fs::read(file).map_err(|e| io_error(file, &e))?;
     let (prior, origin) =
         Prior::from_bytes(Arc::clone(gpu), &bytes).map_err(|e| Error::file(file, e.to_string()))?;
@@ -199,6 +203,12 @@ pub async fn run(device: &DeviceArgs, args: &PriorArgs) -> Result<ExitCode> {
         false => None,
     };
     if let (Some(prior), Some(steps)) = (&mut kept, args.steps) {
+        let done = prior.steps_done();
+        if steps < done {
+            return Err(Error::Conflict(format!(
+                "`steps` ({steps}) are less than the {done} that the prior has made: give more, or begin anew (--overwrite)"
+            )));
+        }
         prior.set_steps(steps);
     }
     out!("adapter: {}", gpu.adapter_line());

@@ -97,22 +97,17 @@ impl SampleArgs {
     }
 
     /// Where codes come from, `file` being the prior's.
-    fn source(&self, file: &Path) -> Result<From> {
-        let command = || suggest::prior(&self.run);
+    fn source(&self, file: &Path) -> From {
         match (self.from, file.exists()) {
-            (Some(From::Prior), false) => Err(Error::file(
-                file,
-                format!("is not there: train it first ({})", command()),
-            )),
-            (Some(from), _) => Ok(from),
-            (None, true) => Ok(From::Prior),
+            (Some(from), _) => from,
+            (None, true) => From::Prior,
             (None, false) => {
                 note(format_args!(
                     "note: codes are drawn from their histogram, each by itself; {} trains what knows how they \
                      stand together",
-                    command()
+                    suggest::prior(&self.run)
                 ));
-                Ok(From::Histogram)
+                From::Histogram
             }
         }
     }
@@ -127,7 +122,7 @@ pub async fn sample(device: &DeviceArgs, args: &SampleArgs) -> Result<ExitCode> 
     args.check()?;
     let saved = saved::read(&args.run)?;
     let file = saved.output(PRIOR);
-    let from = args.source(&file)?;
+    let from = args.source(&file);
     let given = [
         ("temperature", args.temperature.is_some()),
         ("top_k", args.top_k.is_some()),

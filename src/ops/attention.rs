@@ -1,6 +1,7 @@
 //! Causal self-attention of sequences, in heads (Vaswani et al. 2017).
 //!
-//! qkv `[B, L, 3, E]`: query, key and value of each position, H heads of E/H features side by side; y `[B, L, E]`:
+//! qkv `[B, L, 3, E]`: query, key and value of each position, H heads of E/H features (a multiple of four) side by side;
+//! y `[B, L, E]`:
 //!
 //! ```text
 //! S[t,s] = scale q[t] . k[s],  s <= t,  scale = 1 / sqrt(E/H)
@@ -17,6 +18,9 @@
 use super::reference::{Real, Reference};
 use crate::error::{Result, ShapeError};
 use crate::gpu::{GRID, NUMBER, Recorder, Var, kernels, uniform_struct};
+
+/// Numbers that go together.
+const FOUR: usize = 4;
 
 /// The longest sequence.
 pub const MAX_LENGTH: usize = 4096;
@@ -56,14 +60,17 @@ impl Attention {
     /// Checks `qkv` `[B, L, 3, E]`.
     ///
     /// # Errors
-    /// [`ShapeError`] for another shape, for heads that do not divide E, and for sequences longer than [`MAX_LENGTH`].
+    /// [`ShapeError`] for another shape, for heads that do not divide E into multiples of four, and for sequences longer
+    /// than [`MAX_LENGTH`].
     pub fn new(qkv: &[usize], heads: usize) -> Result<Self, ShapeError> {
         let refuse = |message: String| Err(ShapeError::new("attention", message));
         let &[sequences, length, 3, width] = qkv else {
             return refuse(format!("qkv must be [B, L, 3, E], not {qkv:?}"));
         };
-        if heads == 0 || !width.is_multiple_of(heads) {
-            return refuse(format!("{heads} heads do not divide the width of {width}"));
+        if heads == 0 || !width.is_multiple_of(4 * heads) {
+            return refuse(format!(
+                "{heads} heads do not divide the width of {width} into multiples of four"
+            ));
         }
         if length > MAX_LENGTH {
             return refuse(format!(
@@ -90,7 +97,7 @@ impl Attention {
         Params {
             sequences: self.sequences as u32,
             heads: self.heads as u32,
-            width: self.width as u32,
+            width: (self.width / FOUR) as u32,
             length: self.length as u32,
             queries: queries as u32,
             scale: self.scale() as f32,
@@ -113,7 +120,7 @@ impl Attention {
         rec.dispatch(&SCORES, &params, &[qkv, weights], pairs)
             .flops(flops);
         rec.dispatch(&SOFTMAX, &params, &[weights], rows);
-        let count = self.sequences * queries * self.width;
+        let count = self.sequences * queries * self.width / FOUR;
         rec.dispatch(&MIX, &params, &[qkv, weights, y], count)
             .flops(flops);
         (weights, y)
@@ -142,7 +149,7 @@ pub fn attention(rec: &mut Recorder<'_>, qkv: Var, heads: usize) -> Result<Var> 
                 &BACKWARD,
                 &params,
                 &tensors,
-                op.sequences * length * op.width,
+                op.sequences * length * op.width / FOUR,
             )
             .flops(6 * pairs * op.head());
             Ok(())

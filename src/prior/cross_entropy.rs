@@ -24,8 +24,12 @@ uniform_struct! {
 kernels! {
     "cross_entropy", [GRID, NUMBER, REDUCE];
     FORWARD = "forward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];
+    FORWARD_SMALL = "forward_small", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 4, Write 5];
     BACKWARD = "backward", 256, Params::FIELDS, [Read 1, Read 2, Read 3, Read 6, Write 7];
 }
+
+/// Up to so many codes a row is the work of a thread, beyond of a workgroup.
+const SMALL: usize = 1024;
 
 /// What [`cross_entropy`] tells.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +72,12 @@ pub fn cross_entropy(
     };
     let losses = rec.temporary("cross entropy", &[rows]);
     let levels = rec.temporary("log sum exp", &[rows]);
-    rec.dispatch_per_group(&FORWARD, &params, &[x, goal, ranges, losses, levels], rows);
+    let tensors = [x, goal, ranges, losses, levels];
+    if codes <= SMALL {
+        rec.dispatch(&FORWARD_SMALL, &params, &tensors, rows);
+    } else {
+        rec.dispatch_per_group(&FORWARD, &params, &tensors, rows);
+    }
     let loss = sum::sum(rec, "cross_entropy", losses, 1.0 / rows as f32);
     rec.on_backward_root(&[x], move |rec| {
         rec.contribute(x, |rec, grad_x| {

@@ -74,7 +74,7 @@ impl Histogram {
                 let [high, low, ..] = stream.words(image);
                 let word = u128::from(high) << 32 | u128::from(low);
                 // 64 random bits as a number below `all`.
-                let at = (word * u128::from(all) >> 64) as u64;
+                let at = ((word * u128::from(all)) >> 64) as u64;
                 let code = sums.partition_point(|sum| *sum <= at) as u32;
                 values.push(range[0] + code.min(range[1] - 1));
             }

@@ -12,7 +12,7 @@ use crate::options::LR;
 pub struct PriorOptions {
     /// E, features of a position.
     pub width: usize,
-    /// Heads of the attention, which divide the width.
+    /// Heads of the attention, which divide the width into multiples of four.
     pub heads: usize,
     /// Blocks of attention and a layer of four times the width.
     pub blocks: usize,
@@ -45,7 +45,7 @@ impl PriorOptions {
     ///
     /// # Errors
     /// [`Error::Option`] names the option, its value and the range; [`Error::Conflict`] heads that do not divide the
-    /// width.
+    /// width so.
     pub fn validate(&self) -> Result<()> {
         let range = |name: &str, value: usize, most: usize| match (1..=most).contains(&value) {
             true => Ok(()),
@@ -61,9 +61,9 @@ impl PriorOptions {
         range("batch", self.batch, 65_536)?;
         range("steps", self.steps as usize, 1 << 30)?;
         LR.check(self.lr)?;
-        if self.width < 2 || !self.width.is_multiple_of(self.heads) {
+        if !self.width.is_multiple_of(4 * self.heads) {
             return Err(Error::Conflict(format!(
-                "heads ({}) must divide width ({}), which is at least 2",
+                "heads ({}) must divide width ({}) into multiples of four",
                 self.heads, self.width
             )));
         }

@@ -120,10 +120,10 @@ pub fn all() -> Vec<Case> {
         conv2d(rec, v[0], v[1], None, same)
     }));
     for (shape, heads) in [
-        ([3, 5, 3, 14], 2),
-        ([2, 67, 3, 9], 3),
-        ([1, 1, 3, 6], 1),
-        ([5, 9, 3, 4], 4),
+        ([3, 5, 3, 24], 2),
+        ([2, 67, 3, 12], 3),
+        ([1, 1, 3, 4], 1),
+        ([5, 9, 3, 20], 5),
     ] {
         let op = Attention::new(&shape, heads).unwrap();
         let name = format!("attention of {shape:?} in {heads} heads");

@@ -16,7 +16,7 @@ torch.set_default_dtype(torch.float64)
 torch.manual_seed(7)
 OUT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent)
 MAPS = [dict(shape=[2, 3], codes=7), dict(shape=[1, 4], codes=5)]
-WIDTH, HEADS, BLOCKS, BATCH, LR = 12, 3, 2, 3, 1e-2
+WIDTH, HEADS, BLOCKS, BATCH, LR = 24, 3, 2, 3, 1e-2
 LENGTHS = [m["shape"][0] * m["shape"][1] for m in MAPS]
 LENGTH, TOKENS = sum(LENGTHS), sum(m["codes"] for m in MAPS)
 
