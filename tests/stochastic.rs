@@ -9,8 +9,8 @@ use std::sync::Arc;
 use libtest_mimic::Failed;
 use semivq::data::{Dataset, Images};
 use semivq::gpu::{BuildOptions, Gpu, ParameterLayout, Recorder, StepValues, Store};
-use semivq::quant::Vectors;
 use semivq::quant::stochastic::{Inputs, Posterior, Temperature, Variance};
+use semivq::quant::{VectorQuantConfig, Vectors};
 use semivq::rng::Stream;
 use semivq::train::{Session, StepMetrics, TrainOptions};
 use serde_json::{Value, json};
@@ -281,6 +281,33 @@ fn the_uncertainty_falls_by_itself(gpu: Arc<Gpu>) -> Result<(), Failed> {
     Ok(())
 }
 
+/// N by K numbers are there for a chunk of rows only: what a step of many vectors and codes needs beside its inputs and
+/// outputs stays small.
+fn memory_does_not_grow_with_vectors_times_codes(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    const MIB: f64 = (1 << 20) as f64;
+    let (count, features, codes) = (65_536, 64, 8192);
+    let config: VectorQuantConfig = serde_json::from_value(json!({
+        "feature_size": features, "num_codes": codes, "stochastic": "gaussian_1",
+    }))?;
+    let quantizer = config.build()?;
+    let mut layout = ParameterLayout::default();
+    let mut rec = Recorder::new(&mut layout, true).tuned_for(&gpu);
+    let z = rec.input("z", &[count, features]);
+    rec.require_gradient(z);
+    let quantized = quantizer.apply(&mut rec, z.into(), 1.0)?;
+    let upstream = rec.input("upstream", &[count, features]);
+    rec.seed_gradient(quantized.output, upstream);
+    rec.backward()?;
+    let recording = rec.finish();
+    let store = Store::new(&gpu, layout, 0)?;
+    let plan = recording.build(&gpu, &store, BuildOptions::default())?;
+    // z, z_q and the gradients of both.
+    let own = 4 * 4 * count * features;
+    let more = plan.activation_bytes() as f64 / MIB - own as f64 / MIB;
+    println!("  {more:.1} MiB beside inputs and outputs");
+    ensure(more < 64.0, format!("{more} MiB"))
+}
+
 fn the_temperature_falls_to_its_least(_: Arc<Gpu>) -> Result<(), Failed> {
     let temperature = Temperature {
         start: 2.0,
@@ -314,6 +341,10 @@ fn main() {
         (
             "the uncertainty falls by itself",
             the_uncertainty_falls_by_itself,
+        ),
+        (
+            "memory does not grow with vectors times codes",
+            memory_does_not_grow_with_vectors_times_codes,
         ),
         (
             "the temperature falls to its least",

@@ -25,8 +25,8 @@ uniform_struct! {
     }
 }
 
-/// Numbers of each vector and code that a chunk has, at most: three tensors of 12 MiB on the way back.
-pub(crate) const CHUNK: usize = 3 << 20;
+/// Numbers of each vector and code that a chunk has, at most: three tensors of 7 MiB on the way back.
+pub(crate) const CHUNK: usize = 7 << 18;
 /// Invocations that a device is busy with.
 const BUSY: usize = 1 << 14;
 /// Codes that an invocation scans, at least and at most.
