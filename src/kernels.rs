@@ -45,6 +45,7 @@ pub fn all() -> Vec<&'static Kernel> {
         crate::quant::codebook::search::KERNELS,
         crate::quant::codebook::search_doubtful::KERNELS,
         crate::quant::codebook::search_wide::KERNELS,
+        crate::quant::residual::KERNELS,
         crate::quant::stochastic::KERNELS,
         crate::quant::stochastic::BACKWARD_KERNELS,
         crate::quant::usage::KERNELS,

@@ -137,6 +137,8 @@ fn changes() -> Vec<(&'static str, Value)> {
         ("codebook_init", vq("codebook_init", json!("kmeans"))),
         ("placement", vq("placement", json!("raw"))),
         ("dist", vq("dist", json!("cosine"))),
+        ("residual", vq("residual", json!(3))),
+        ("residual_shared", vq("residual_shared", json!(true))),
         ("no_vq", vq("no_vq", json!(true))),
     ]
 }
@@ -200,6 +202,8 @@ fn settings() -> Vec<Value> {
         json!({"vq": {"inplace_optimizer": [1.0, 0.5], "beta": 1.0, "sync_nu": 1.0}}),
         json!({"vq": {"inplace_optimizer": [1.0, 0.5], "beta": 1.0, "affine_lr": 1.0}}),
         json!({"vq": {"simvq": true, "beta": 1.0}}),
+        json!({"vq": {"residual": 2}}),
+        json!({"vq": {"residual": 2, "ema_decay": 0.9, "codebook_init": "kmeans"}}),
         json!({"vq": {"beta": 0.0}}),
         json!({"vq": {"beta": 1.0}}),
         json!({"commitment_weight": 0.0}),

@@ -76,7 +76,7 @@ impl Case {
 fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let case = Case::read(name)?;
     let config: VectorQuantConfig = serde_json::from_value(case.config.clone())?;
-    let steps = if name == "ema" { 3 } else { 1 };
+    let steps = if name.contains("ema") { 3 } else { 1 };
     let suffix = |what: &str, step: usize| match steps {
         1 => what.to_owned(),
         _ => format!("{what}_{step}"),
@@ -84,7 +84,7 @@ fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
     let shape = &case.tensors[&suffix("in.z", 0)].0;
     let layer = Layer::new(gpu, &config, shape, true, true)?;
     let Layer {
-        store, plan, seen, ..
+        store, plan, maps, ..
     } = &layer;
     let of_the_model = store.layout().buffers().iter();
     let of_the_model = of_the_model.filter(|b| b.role == Role::Model);
@@ -111,7 +111,12 @@ fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         plan.run(gpu, &values.with("epoch_steps", 1_u32))?;
         pollster::block_on(plan.check_guards(gpu))?;
         pollster::block_on(store.check_gradient_guards(gpu))?;
-        let q = pollster::block_on(plan.read_u32(gpu, seen.q))?;
+        // Of each code map, one after the other.
+        let (mut q, mut losses) = (Vec::new(), Vec::new());
+        for map in maps {
+            q.extend(pollster::block_on(plan.read_u32(gpu, map.q))?);
+            losses.extend(read(map.scalar("cmt_loss").ok_or("no loss")?)?);
+        }
         if q != case.codes[&suffix("out.q", step)] {
             return Err(format!("step {step}: the codes differ").into());
         }
@@ -119,7 +124,7 @@ fn steps(gpu: &Gpu, name: &str) -> Result<(), Failed> {
         case.check(&suffix("grad.z", step), &read(layer.grad_z)?)?;
         let loss = suffix("out.loss", step);
         if case.tensors.contains_key(&loss) {
-            case.check(&loss, &read(layer.loss)?)?;
+            case.check(&loss, &losses)?;
         }
         let after = pollster::block_on(store.read(gpu, Arena::Buffers))?;
         for (name, _, values) in after {
@@ -239,10 +244,21 @@ fn main() {
         })
         .with_ignored_flag(gpu.is_err())
     };
-    let mut trials: Vec<Trial> = ["ema", "rotation", "simvq", "fsq", "fsq_projected"]
-        .into_iter()
-        .map(|name| test(name, steps))
-        .collect();
+    let mut trials: Vec<Trial> = [
+        "ema",
+        "rotation",
+        "simvq",
+        "fsq",
+        "fsq_projected",
+        "residual",
+        "residual_shared",
+        "residual_rotation",
+        "residual_ema",
+        "residual_ema_shared",
+    ]
+    .into_iter()
+    .map(|name| test(name, steps))
+    .collect();
     trials.push(test(
         "k-means clusters as well as scikit-learn",
         |gpu, _| clusters_as_well(gpu),

@@ -139,7 +139,7 @@ impl Quantizer for Noisy {
         };
         Ok(Quantized {
             output,
-            seen: Some(seen),
+            seen: vec![seen],
         })
     }
 
@@ -147,7 +147,7 @@ impl Quantizer for Noisy {
         vec![("temperature", temperature_of(step))]
     }
 
-    fn decode(&self, _: &mut Recorder<'_>, _: Var, _: &[usize]) -> semivq::Result<Var> {
+    fn decode(&self, _: &mut Recorder<'_>, _: &[Var], _: &[usize]) -> semivq::Result<Var> {
         Err(semivq::Error::Config("there is no way back".into()))
     }
 }
@@ -325,7 +325,7 @@ fn noise_from_outside(gpu: Arc<Gpu>) -> Result<(), Failed> {
         log_var: Some(log_var),
     };
     let quantized = Noisy.apply(&mut rec, encoded, 3.0)?;
-    let seen = quantized.seen.ok_or("nothing to see")?;
+    let seen = quantized.seen.first().ok_or("nothing to see")?;
     let noise = seen.tensor("noise").ok_or("no noise")?;
     rec.backward()?;
     let grad = rec.gradient(log_var).ok_or("no gradient")?;

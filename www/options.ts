@@ -111,6 +111,10 @@ export interface QuantizerOptions {
   placement: "auto" | "effective" | "raw";
   /** Distance: euclidean or cosine. Default: "euclidean". */
   dist: "euclidean" | "cosine";
+  /** Residual quantisation: codebooks one after the other, each for what those before it left over; a vector has as many codes. Default: 1. */
+  residual: number;
+  /** One codebook for all of them. */
+  residual_shared: boolean;
   /** No quantisation: the plain autoencoder. */
   no_vq: boolean;
 }

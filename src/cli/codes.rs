@@ -28,7 +28,7 @@ pub struct EncodeArgs {
 pub struct DecodeArgs {
     /// Folder of a run, or a checkpoint FILE.safetensors (the page's too)
     run: PathBuf,
-    /// A .npy file of int32 or int64 [B, H, W], as `encode` writes it
+    /// A .npy file of int32 or int64 [B, H, W], or [B, H, W, D] of a run with --residual D, as `encode` writes it
     codes: PathBuf,
     /// Folder for the images, 0.png, 1.png, .. [default: RUN/decoded, or FILE-decoded]
     #[arg(long, value_name = "DIR")]
@@ -60,27 +60,20 @@ fn joined(saved: &Saved, paths: &[PathBuf]) -> Result<Images> {
     all.ok_or_else(|| Error::Config("there are no images to encode".into()))
 }
 
-/// The codes of a model with one quantiser, as the models of the command line are.
-fn only(codes: Vec<Codes>) -> Result<Codes> {
-    let [codes]: [Codes; 1] = codes.try_into().map_err(|all: Vec<Codes>| {
-        let count = all.len();
-        Error::Config(format!("the model has {count} quantisers, one is wanted"))
-    })?;
-    Ok(codes)
-}
-
 pub async fn encode(device: &DeviceArgs, args: &EncodeArgs) -> Result<ExitCode> {
     let saved = saved::read(&args.run)?;
     let codes = if let Some(first) = args.images.first() {
         let images = joined(&saved, &args.images)?;
         let session = saved.session_without_data(device.open().await?)?;
         let codes = session.encode(&images).await;
-        only(codes.map_err(|e| saved::about(first, e))?)?
+        codes.map_err(|e| saved::about(first, e))?
     } else {
         let data = saved::data(&saved, args.data.as_deref())?;
         let session = saved.session(device.open().await?, data)?;
-        only(session.encode(&session.data().test).await?)?
+        session.encode(&session.data().test).await?
     };
+    // The models of the command line have one quantiser, so that all code maps are of one shape.
+    let codes = Codes::joined(&codes);
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run::CODES));
     run::write_file(&out, &npy::to_bytes(&codes))?;
@@ -92,7 +85,19 @@ pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> 
     let codes = npy::read(&args.codes)?;
     let saved = saved::read(&args.run)?;
     let session = saved.session_without_data(device.open().await?)?;
-    let images = session.decode(std::slice::from_ref(&codes)).await;
+    let maps = codes.shape.get(3).copied().unwrap_or(1);
+    let wanted = (0..)
+        .take_while(|map| session.code_count(*map).is_some())
+        .count();
+    if maps != wanted && wanted > 0 {
+        let shape = match wanted {
+            1 => "[B, H, W]".to_owned(),
+            _ => format!("[B, H, W, {wanted}], as many codes of a vector as it has codebooks"),
+        };
+        let message = format!("holds {:?}, the run has codes {shape}", codes.shape);
+        return Err(Error::file(&args.codes, message));
+    }
+    let images = session.decode(&codes.maps()).await;
     let images = images.map_err(|e| saved::about(&args.codes, e))?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run::DECODED));

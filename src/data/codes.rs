@@ -3,7 +3,7 @@
 /// The codes of some images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Codes {
-    /// `[B, H, W]`: that of z without its features.
+    /// `[B, H, W]`: that of z without its features; `[B, H, W, D]` of D code maps in one.
     pub shape: Vec<usize>,
     /// One a vector, below the number of codes.
     pub values: Vec<i32>,
@@ -20,6 +20,45 @@ impl Codes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// D code maps of one shape `[B, H, W]` as one `[B, H, W, D]`, the codes of a vector side by side; of a single map
+    /// that map.
+    ///
+    /// # Panics
+    /// When there is no map, or their shapes differ.
+    #[must_use]
+    pub fn joined(maps: &[Self]) -> Self {
+        let [first, more @ ..] = maps else {
+            panic!("there are no code maps");
+        };
+        assert!(
+            more.iter().all(|map| map.shape == first.shape),
+            "code maps have one shape"
+        );
+        if more.is_empty() {
+            return first.clone();
+        }
+        let vectors = 0..first.values.len();
+        Self {
+            shape: [first.shape.as_slice(), &[maps.len()]].concat(),
+            values: vectors
+                .flat_map(|n| maps.iter().map(move |map| map.values[n]))
+                .collect(),
+        }
+    }
+
+    /// The D code maps of `[B, H, W, D]`; of `[B, H, W]` itself.
+    #[must_use]
+    pub fn maps(&self) -> Vec<Self> {
+        let [b, h, w, maps] = self.shape[..] else {
+            return vec![self.clone()];
+        };
+        let map = |d: usize| Self {
+            shape: vec![b, h, w],
+            values: self.values.iter().skip(d).step_by(maps).copied().collect(),
+        };
+        (0..maps).map(map).collect()
     }
 
     /// The codes of images `start..end`.

@@ -15,7 +15,7 @@ const LARGEST: u64 = 1 << 30;
 /// The longest header; NumPy's own limit.
 const HEADER: usize = 10_000;
 
-/// The codes `[B, H, W]` of a file of int32 or int64, of either byte order.
+/// The codes `[B, H, W]`, or `[B, H, W, D]` of D code maps, of a file of int32 or int64, of either byte order.
 ///
 /// # Errors
 /// [`Error::File`] names the file and what is wrong with it.
@@ -57,8 +57,10 @@ fn codes(bytes: &[u8]) -> Result<Codes, String> {
             ));
         }
     };
-    if shape.len() != 3 || shape.contains(&0) {
-        return Err(format!("holds {shape:?}, expected codes [B, H, W]"));
+    if ![3, 4].contains(&shape.len()) || shape.contains(&0) {
+        return Err(format!(
+            "holds {shape:?}, expected codes [B, H, W], or [B, H, W, D] of residual quantisation"
+        ));
     }
     if fortran {
         return Err("is in Fortran order; save np.ascontiguousarray of it".into());

@@ -18,7 +18,7 @@ use crate::ops::interpolate::interpolate;
 use crate::ops::loss::PixelLoss;
 use crate::ops::max_pool2d::max_pool2d;
 use crate::ops::upsample::upsample_nearest;
-use crate::quant::{Encoded, Quantizer, Seen};
+use crate::quant::{Encoded, Quantizer, Seen, map_name};
 
 /// An autoencoder that can be trained by [`crate::train::Session`].
 pub trait Model {
@@ -116,7 +116,8 @@ impl<'r, 'a> Builder<'r, 'a> {
         self.rec.training()
     }
 
-    /// What can be seen of the quantisers so far, by their names; nothing of one that does not quantise.
+    /// What can be seen of the quantisers so far, by their names; nothing of one that does not quantise, and of one with
+    /// several code maps what can be seen of each, as `NAME.layers.0` and so on.
     #[must_use]
     pub fn seen(&self) -> &[(String, Seen)] {
         &self.seen
@@ -270,8 +271,10 @@ impl<'r, 'a> Builder<'r, 'a> {
         let quantized = self
             .rec
             .scope(name, |rec| quantizer.apply(rec, encoded, weight))?;
-        let seen = quantized.seen.map(|seen| (name.to_owned(), seen));
-        self.seen.extend(seen);
+        let maps = quantized.seen.len();
+        let seen = quantized.seen.into_iter().enumerate();
+        self.seen
+            .extend(seen.map(|(map, seen)| (map_name(name, maps, map), seen)));
         Ok(quantized.output)
     }
 }

@@ -148,6 +148,8 @@ pub const REPLACE_FREQ: Number = number("vq", "replace_freq", Range::Whole(0, IN
 pub const REPLACE_BELOW: Number = number("vq", "replace_below", Range::NotNegative);
 /// Decay of the codebook's moving average.
 pub const EMA_DECAY: Number = number("vq", "ema_decay", Range::Decay);
+/// D, codebooks one after the other.
+pub const RESIDUAL: Number = number("vq", "residual", Range::Whole(1, 16));
 /// Temperature of the noise of stochastic quantisation in the first step.
 pub const TEMPERATURE: Number = number("vq", "temperature", Range::Positive);
 /// By how much its logarithm falls a step.

@@ -7,8 +7,8 @@ use super::number::{
     ACCUMULATE, AFFINE_GROUPS, AFFINE_LR, BATCH, BETA, BETA1, BETA2, BLOCKS, CLIP_NORM,
     COMMITMENT_WEIGHT, DECAY_EVERY, DECAY_FACTOR, DIM, EMA_DECAY, EPOCHS, EPS, EVAL_EVERY,
     FEATURE_SIZE, IMAGE_SIZE, KEEP_LAST, LOG_EVERY, LR, MIN_DELTA, MIN_LR, MOMENTUM, NUM_CODES,
-    PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_BELOW, REPLACE_FREQ, SEED, STEPS, SYNC_NU,
-    TEMPERATURE, TEMPERATURE_DECAY, TEMPERATURE_MIN, WARMUP, WEIGHT_DECAY, WIDTH,
+    PATIENCE, PENALTY_WEIGHT, QUANTIZER_LR, REPLACE_BELOW, REPLACE_FREQ, RESIDUAL, SEED, STEPS,
+    SYNC_NU, TEMPERATURE, TEMPERATURE_DECAY, TEMPERATURE_MIN, WARMUP, WEIGHT_DECAY, WIDTH,
 };
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 pub(crate) const MODELS: [&str; 3] = ["simple", "resnet32", "resnet64"];
 
 /// The residual ones.
-const RESIDUAL: &[&str] = &["resnet32", "resnet64"];
+const RESNETS: &[&str] = &["resnet32", "resnet64"];
 
 const fn word(
     group: &'static str,
@@ -33,7 +33,7 @@ const fn switch(name: &'static str, help: &'static str) -> Entry {
 }
 
 /// All options of [`crate::train::TrainOptions`].
-pub static TABLE: [Entry; 69] = [
+pub static TABLE: [Entry; 71] = [
     word(
         "",
         "model",
@@ -46,12 +46,12 @@ pub static TABLE: [Entry; 69] = [
     .initial("simple"),
     number(WIDTH, "", "Channels inside a residual model, which are its features of a vector [default: 64]")
         .unset(Unset::LeftOut)
-        .of(RESIDUAL),
+        .of(RESNETS),
     number(BLOCKS, "", "Residual blocks in its encoder [default: 6]")
         .unset(Unset::LeftOut)
         .shared("Blocks", "Residual blocks in the encoder of a residual model. Empty: 6.")
         .bounds(1.0, 64.0)
-        .of(RESIDUAL),
+        .of(RESNETS),
     entry(
         "",
         "method",
@@ -262,6 +262,9 @@ pub static TABLE: [Entry; 69] = [
     word("vq", "dist", &["euclidean", "cosine"], "euclidean", "Distance: euclidean or cosine")
         .side("Distance", "What nearest means in the codebook search.")
         .more(),
+    number(RESIDUAL, "1", "Residual quantisation: codebooks one after the other, each for what those before it left over; a vector has as many codes")
+        .shown(""),
+    switch("residual_shared", "One codebook for all of them"),
     switch("no_vq", "No quantisation: the plain autoencoder")
         .side("No quantiser", "A plain autoencoder: what the reconstruction would be without codes.")
         .more(),

@@ -10,6 +10,7 @@ use super::flat::VectorQuantConfig;
 use super::fsq::{Fsq, FsqConfig};
 use super::identity::Identity;
 use super::interface::Quantizer;
+use super::residual::{Residual, ResidualConfig};
 use super::stochastic::{Stochastic, StochasticConfig, Temperature};
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ use crate::error::{Error, Result};
 pub enum QuantizerConfig {
     /// A codebook.
     Codebook(CodebookConfig),
+    /// Codebooks one after the other.
+    Residual(ResidualConfig),
     /// Finite scalar quantisation.
     Fsq(FsqConfig),
     /// Stochastic quantisation.
@@ -43,6 +46,7 @@ impl QuantizerConfig {
         // There and back: a rate, a weight or a patience of 0 is the same as none.
         Ok(match Self::try_from(&VectorQuantConfig::from(self))? {
             Self::Codebook(config) => Arc::new(VectorQuant::new(config)),
+            Self::Residual(config) => Arc::new(Residual::new(config)),
             Self::Fsq(config) => Arc::new(Fsq::new(config)),
             Self::Stochastic(config) => Arc::new(Stochastic::new(config)),
             Self::Identity(identity) => Arc::new(identity),
@@ -73,6 +77,7 @@ fn of_a_codebook(flat: &VectorQuantConfig) -> Vec<&'static str> {
         ),
         ("dist cosine", flat.dist == Distance::Cosine),
         ("estimator rotation", flat.estimator == Estimator::Rotation),
+        ("residual", flat.residual > 1),
     ];
     let on = all.into_iter().filter(|(_, on)| *on);
     on.map(|(name, _)| name).collect()
@@ -83,10 +88,12 @@ fn refuse(flat: &VectorQuantConfig, name: &str, others: &[&str], why: &str) -> R
     let on = of_a_codebook(flat);
     match others.iter().find(|other| on.contains(other)) {
         None => Ok(()),
-        Some(other) => Err(Error::Conflict(format!(
-            "{name} and {other} exclude each other: {why}"
-        ))),
+        Some(other) => Err(exclude(name, other, why)),
     }
+}
+
+fn exclude(name: &str, other: &str, why: &str) -> Error {
+    Error::Conflict(format!("{name} and {other} exclude each other: {why}"))
 }
 
 impl VectorQuantConfig {
@@ -150,16 +157,26 @@ impl TryFrom<&VectorQuantConfig> for QuantizerConfig {
                 norm: flat.norm,
                 levels: levels.clone(),
             }),
-            None => Self::Codebook(CodebookConfig {
-                feature_size: flat.feature_size,
-                num_codes: flat.num_codes,
-                dim: flat.dim,
-                norm: flat.norm,
-                cb_norm: flat.cb_norm,
-                dist: flat.dist,
-                estimator: flat.estimator,
-                codes,
-            }),
+            None => {
+                let layer = CodebookConfig {
+                    feature_size: flat.feature_size,
+                    num_codes: flat.num_codes,
+                    dim: flat.dim,
+                    norm: flat.norm,
+                    cb_norm: flat.cb_norm,
+                    dist: flat.dist,
+                    estimator: flat.estimator,
+                    codes,
+                };
+                match flat.residual {
+                    1 => Self::Codebook(layer),
+                    layers => Self::Residual(ResidualConfig {
+                        layer,
+                        layers,
+                        shared: shared(flat)?,
+                    }),
+                }
+            }
         })
     }
 }
@@ -218,6 +235,21 @@ fn codes(flat: &VectorQuantConfig) -> Result<Codes> {
         sync_nu: flat.sync_nu,
         placing,
     })
+}
+
+/// Whether the codebooks of residual quantisation are one.
+fn shared(flat: &VectorQuantConfig) -> Result<bool> {
+    if flat.residual_shared {
+        let name = "residual_shared";
+        let why = "the in-place step would move the codebook before the others that share it have searched it";
+        refuse(flat, name, &["inplace_optimizer"], why)?;
+        let why = "it fits the codebook to the moments of its vectors, and each use of the codebook has others";
+        refuse(flat, name, &["use_learnable_std"], why)?;
+        if flat.using_statistics {
+            return Err(exclude(name, "using_statistics", why));
+        }
+    }
+    Ok(flat.residual_shared)
 }
 
 /// When a code is dead, where dead ones are replaced.
@@ -292,6 +324,11 @@ impl From<&QuantizerConfig> for VectorQuantConfig {
                 ..Self::default()
             },
             QuantizerConfig::Codebook(codebook) => flat_codebook(codebook),
+            QuantizerConfig::Residual(config) => Self {
+                residual: config.layers,
+                residual_shared: config.shared,
+                ..flat_codebook(&config.layer)
+            },
         }
     }
 }

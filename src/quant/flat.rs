@@ -12,7 +12,7 @@ use super::stochastic::Variance;
 use crate::error::{Error, Result};
 use crate::options::{
     AFFINE_GROUPS, AFFINE_LR, BETA, DIM, EMA_DECAY, FEATURE_SIZE, INPLACE_LR, INPLACE_MOMENTUM,
-    NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, SYNC_NU, TEMPERATURE,
+    NUM_CODES, PENALTY_WEIGHT, REPLACE_BELOW, REPLACE_FREQ, RESIDUAL, SYNC_NU, TEMPERATURE,
     TEMPERATURE_DECAY, TEMPERATURE_MIN, not_in_place,
 };
 
@@ -83,6 +83,10 @@ pub struct VectorQuantConfig {
     pub placement: Placement,
     /// Distance of the search.
     pub dist: Distance,
+    /// Residual quantisation: D, codebooks one after the other, each for what those before it left over; 1 is none.
+    pub residual: usize,
+    /// Whether they are one codebook.
+    pub residual_shared: bool,
     /// Identity: no quantisation at all.
     pub no_vq: bool,
 }
@@ -153,6 +157,8 @@ impl Default for VectorQuantConfig {
             codebook_init: CodebookInit::Normal,
             placement: Placement::Auto,
             dist: Distance::Euclidean,
+            residual: 1,
+            residual_shared: false,
             no_vq: false,
         }
     }
@@ -182,6 +188,7 @@ impl VectorQuantConfig {
         REPLACE_FREQ.check(self.replace_freq)?;
         REPLACE_BELOW.check(self.replace_below)?;
         DIM.check(self.dim)?;
+        RESIDUAL.check(self.residual)?;
         TEMPERATURE.check(self.temperature)?;
         TEMPERATURE_DECAY.check(self.temperature_decay)?;
         TEMPERATURE_MIN.check(self.temperature_min)?;

@@ -25,11 +25,11 @@ impl Quantizer for Identity {
     fn apply(&self, _: &mut Recorder<'_>, encoded: Encoded, _: f32) -> Result<Quantized> {
         Ok(Quantized {
             output: encoded.z,
-            seen: None,
+            seen: Vec::new(),
         })
     }
 
-    fn decode(&self, _: &mut Recorder<'_>, _: Var, _: &[usize]) -> Result<Var> {
+    fn decode(&self, _: &mut Recorder<'_>, _: &[Var], _: &[usize]) -> Result<Var> {
         Err(Error::Config(
             "no_vq quantises nothing, so there are no codes".into(),
         ))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::usage::{Usage, Window};
 use super::vectors::Vectors;
-use crate::error::Result;
+use crate::error::{Result, ShapeError};
 use crate::gpu::{Recorder, Var};
 
 /// What an encoder must give.
@@ -38,8 +38,8 @@ impl From<Var> for Encoded {
 pub struct Quantized {
     /// What the decoder gets, of the shape of z.
     pub output: Var,
-    /// What can be seen of it; none where nothing was quantised.
-    pub seen: Option<Seen>,
+    /// What can be seen of it, once for each code map ([`Quantizer::maps`]); empty where nothing was quantised.
+    pub seen: Vec<Seen>,
 }
 
 /// What can be seen of a quantisation. All of it can be read back.
@@ -128,6 +128,29 @@ pub struct Factor {
     pub usual: f32,
 }
 
+/// What stands before the parameters of layer `d`, from 0, of a residual quantiser.
+pub(super) fn layer_name(d: usize) -> String {
+    format!("layers.{d}")
+}
+
+/// The name of code map `map`, from 0, of `maps` that the quantiser `name` has: its own, with its layer's behind it
+/// where there are several.
+pub(crate) fn map_name(name: &str, maps: usize, map: usize) -> String {
+    match maps {
+        1 => name.to_owned(),
+        _ => format!("{name}.{}", layer_name(map)),
+    }
+}
+
+/// [`ShapeError`] unless `q` are the codes of `want` maps.
+pub(super) fn check_maps(q: &[Var], want: usize) -> Result<()> {
+    if q.len() == want {
+        return Ok(());
+    }
+    let message = format!("codes of {} maps, {want} are wanted", q.len());
+    Err(ShapeError::new("decode", message).into())
+}
+
 /// A quantiser: it stands between an encoder and a decoder.
 pub trait Quantizer: fmt::Debug + Send + Sync {
     /// What the encoder must give.
@@ -139,13 +162,18 @@ pub trait Quantizer: fmt::Debug + Send + Sync {
     /// [`crate::ShapeError`] when z lacks the axis of features.
     fn apply(&self, rec: &mut Recorder<'_>, encoded: Encoded, weight: f32) -> Result<Quantized>;
 
-    /// Records what the codes `q` `[N]` stand for, in the layout of a z of `shape`: the way back
-    /// from codes, in evaluation.
+    /// How many codes a vector has: code maps of an image. One but in residual quantisation.
+    fn maps(&self) -> usize {
+        1
+    }
+
+    /// Records what the codes `q`, `[N]` of each map, stand for, in the layout of a z of `shape`: the way
+    /// back from codes, in evaluation.
     ///
     /// # Errors
     /// [`crate::Error::Config`] where there are no codes; [`crate::ShapeError`] when `shape` has no
-    /// axis of features.
-    fn decode(&self, rec: &mut Recorder<'_>, q: Var, shape: &[usize]) -> Result<Var>;
+    /// axis of features, or there are not as many maps.
+    fn decode(&self, rec: &mut Recorder<'_>, q: &[Var], shape: &[usize]) -> Result<Var>;
 
     /// Whether a step of its own does what its loss would: a model leaves the loss out then.
     fn steps_by_itself(&self) -> bool {

@@ -144,11 +144,28 @@ fn mean(chunk: &[StepMetrics], get: fn(&StepMetrics) -> Option<f32>) -> Option<(
 }
 
 /// Draws the usage histogram over the last epoch's worth of vectors and the ages, most used codes
-/// first, as `codes.png` in `dir`.
+/// first, as `codes.png` in `dir`: a row of both for each code map.
 ///
 /// # Errors
 /// As [`write_file`].
-pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
+pub fn codes(dir: &Path, maps: &[CodeUsage]) -> Result<()> {
+    let row = |(map, usage): (usize, &CodeUsage)| {
+        let of = match maps.len() {
+            1 => String::new(),
+            count => format!("codebook {} of {count}: ", map + 1),
+        };
+        code_panels(usage, &of)
+    };
+    let used = maps.iter().filter(|usage| !usage.counts.is_empty());
+    let panels: Vec<Panel> = used.enumerate().flat_map(row).collect();
+    if panels.is_empty() {
+        return Ok(());
+    }
+    picture(&dir.join(CODES_PICTURE), &panels)
+}
+
+/// Shares and ages of the codes, with `of` before their titles.
+fn code_panels(usage: &CodeUsage, of: &str) -> [Panel; 2] {
     let (counts, ages) = (&usage.counts, &usage.ages);
     let total: f64 = counts.iter().copied().map(f64::from).sum();
     let mut order: Vec<usize> = (0..counts.len()).collect();
@@ -158,7 +175,7 @@ pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
     });
     let used = counts.iter().filter(|n| **n > 0.0).count();
     let panel = |title: String, log, value: &dyn Fn(usize) -> f64| Panel {
-        title,
+        title: format!("{of}{title}"),
         x: "code, the most used first (logarithmic)".into(),
         points: (1..).zip(order.iter().map(|k| value(*k))).collect(),
         drawing: Drawing::Bars { log },
@@ -167,18 +184,14 @@ pub fn codes(dir: &Path, usage: &CodeUsage) -> Result<()> {
         "share of the last epoch's vectors, % ({used} of {} codes used)",
         counts.len()
     );
-    let panels = [
+    [
         panel(share, true, &|k| {
             100.0 * f64::from(counts[k]) / total.max(1.0)
         }),
         panel("age, steps since used".into(), false, &|k| {
             f64::from(ages[k])
         }),
-    ];
-    if order.is_empty() {
-        return Ok(());
-    }
-    picture(&dir.join(CODES_PICTURE), &panels)
+    ]
 }
 
 fn picture(path: &Path, panels: &[Panel]) -> Result<()> {

@@ -84,9 +84,11 @@ impl RunFolder {
         use super::{charts, pictures};
         charts::curves_with(self.dir(), lines, evaluations)?;
         charts::schedule(self.dir(), options)?;
-        if let Some(usage) = session.code_usage(0).await? {
-            charts::codes(self.dir(), &usage)?;
+        let mut usage = Vec::new();
+        while let Some(own) = session.code_usage(usage.len()).await? {
+            usage.push(own);
         }
+        charts::codes(self.dir(), &usage)?;
         pictures::reconstructions(self.dir(), session, SHOWN).await
     }
 

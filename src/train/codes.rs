@@ -3,10 +3,10 @@
 use super::inference::{check_values, check_vectors, not_finite};
 use super::step::values_of_evaluation;
 use crate::data::Codes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ShapeError};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
-use crate::quant::Quantizer;
+use crate::quant::map_name;
 
 /// A plan from a batch of images to their codes, in evaluation mode.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Encoder {
     plan: Plan,
     values: StepValues,
     images: Var,
-    /// Bad vectors and codes of each quantiser, and the codes' shape.
+    /// Bad vectors and codes of each code map, and the codes' shape.
     quantizers: Vec<([Var; 2], Vec<usize>)>,
 }
 
@@ -31,20 +31,18 @@ impl Encoder {
         let mut net = Builder::new(&mut rec, 0.0);
         model.encode(&mut net, images)?;
         let seen = net.seen().to_vec();
-        let one = |(name, quantizer): (&str, &dyn Quantizer)| {
-            let (_, seen) = seen
-                .iter()
-                .find(|(own, _)| own == name)
-                .ok_or_else(no_codes)?;
-            let mut shape = rec.shape(seen.z).to_vec();
-            shape.remove(quantizer.latent().axis);
-            Ok(([seen.bad_vectors, seen.q], shape))
-        };
-        let quantizers = model
-            .quantizers()
-            .into_iter()
-            .map(one)
-            .collect::<Result<_>>()?;
+        let mut quantizers = Vec::new();
+        for (name, quantizer) in model.quantizers() {
+            let maps = quantizer.maps();
+            for map in 0..maps {
+                let name = map_name(name, maps, map);
+                let own = seen.iter().find(|(own, _)| *own == name);
+                let (_, seen) = own.ok_or_else(no_codes)?;
+                let mut shape = rec.shape(seen.z).to_vec();
+                shape.remove(quantizer.latent().axis);
+                quantizers.push(([seen.bad_vectors, seen.q], shape));
+            }
+        }
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,
@@ -54,7 +52,7 @@ impl Encoder {
         })
     }
 
-    /// The codes of `values`, in the model's pixel range, those of each quantiser.
+    /// The codes of `values`, in the model's pixel range, those of each quantiser: one after the other its code maps.
     ///
     /// # Errors
     /// [`Error::NotFinite`] when vectors before the quantiser are NaN or infinite; [`Error::Gpu`]
@@ -81,7 +79,7 @@ impl Encoder {
 pub struct Decoder {
     plan: Plan,
     values: StepValues,
-    /// Codes of each quantiser, and their shapes.
+    /// The code maps, and their shapes.
     q: Vec<Var>,
     codes: Vec<Vec<usize>>,
     output: Var,
@@ -90,7 +88,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// The decoder of `model` for codes of these shapes `[B, H, W]`, one a quantiser.
+    /// The decoder of `model` for codes of these shapes `[B, H, W]`, one a quantiser, or as many as it has code maps
+    /// ([`crate::quant::Quantizer::maps`]).
     ///
     /// # Errors
     /// As [`Encoder::new`].
@@ -103,16 +102,23 @@ impl Decoder {
         let mut layout: ParameterLayout = store.layout().clone();
         let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
         let (mut q, mut z) = (Vec::new(), Vec::new());
-        for ((name, quantizer), shape) in model.quantizers().into_iter().zip(&codes) {
+        for (name, quantizer) in model.quantizers() {
             let latent = quantizer.latent();
-            if latent.axis > shape.len() {
+            let own = codes[q.len()..].iter().take(quantizer.maps());
+            let Some(shape) = own.clone().next().filter(|s| s.len() >= latent.axis) else {
                 return Err(no_codes());
+            };
+            if own.clone().any(|other| other != shape) {
+                let message = format!("the code maps of {name} have different shapes");
+                return Err(ShapeError::new("decode", message).into());
             }
             let mut full = shape.clone();
             full.insert(latent.axis, latent.features);
-            let own = rec.input("q", &[shape.iter().product()]);
-            q.push(own);
-            z.push(rec.scope(name, |rec| quantizer.decode(rec, own, &full))?);
+            let maps: Vec<Var> = own
+                .map(|shape| rec.input("q", &[shape.iter().product()]))
+                .collect();
+            z.push(rec.scope(name, |rec| quantizer.decode(rec, &maps, &full))?);
+            q.extend(maps);
         }
         let mut net = Builder::new(&mut rec, 0.0);
         let output = model.decode(&mut net, &z)?;

@@ -7,7 +7,7 @@ use crate::quant::codebook::CodebookInit;
 use crate::quant::{Norm, VectorQuantConfig};
 
 /// What only a quantiser has.
-const OF_A_QUANTISER: [&str; 31] = [
+const OF_A_QUANTISER: [&str; 33] = [
     "method",
     "num_codes",
     "beta",
@@ -38,11 +38,13 @@ const OF_A_QUANTISER: [&str; 31] = [
     "codebook_init",
     "placement",
     "dist",
+    "residual",
+    "residual_shared",
     "commitment_weight",
 ];
 
 /// What only a codebook has.
-const OF_A_CODEBOOK: [&str; 19] = [
+const OF_A_CODEBOOK: [&str; 21] = [
     "sync_nu",
     "affine_lr",
     "affine_groups",
@@ -62,6 +64,8 @@ const OF_A_CODEBOOK: [&str; 19] = [
     "codebook_init",
     "placement",
     "dist",
+    "residual",
+    "residual_shared",
 ];
 
 /// Options without effect, by their names in JSON, and why.
@@ -137,7 +141,7 @@ pub(super) fn without_effect(
     let stochastic = vq.stochastic.is_some();
     let replaces = vq.replace_freq > 0 || vq.replace_below > 0.0;
     let followed = vq.ema_decay.is_some() && vq.beta == 1.0;
-    let rules: [(bool, &'static [&'static str], &'static str); 25] = [
+    let rules: [(bool, &'static [&'static str], &'static str); 26] = [
         (simple, &["width", "blocks"], "the model simple has none"),
         (
             !simple,
@@ -244,6 +248,11 @@ pub(super) fn without_effect(
             vq.num_codes == 1,
             &["replace_freq", "replace_policy"],
             "with a num_codes of 1 no code is ever unused",
+        ),
+        (
+            vq.residual == 1,
+            &["residual_shared"],
+            "there is one codebook only without a residual above 1",
         ),
         (adamw, &["momentum"], "the optimizer adamw has none"),
         (

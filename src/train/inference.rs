@@ -30,7 +30,8 @@ pub struct Evaluation {
     pub perplexity: Option<f64>,
     /// Percent of the codes that the images use; absent without a quantiser.
     pub active_ratio: Option<f64>,
-    /// The two of each of several quantisers, as `NAME.perplexity`.
+    /// The two of each of several quantisers, as `NAME.perplexity`, or of several code maps of one, whose own are the
+    /// means of them.
     #[serde(flatten)]
     pub others: BTreeMap<String, f64>,
 }
@@ -48,7 +49,7 @@ pub struct Inferred {
     pub psnr: f64,
     /// Structural similarity, where the images are large enough.
     pub ssim: Option<f32>,
-    /// Codes of each quantiser.
+    /// Codes of each quantiser: of each of its code maps.
     pub codes: Vec<Vec<u32>>,
     /// Vectors before the quantisers that are NaN or infinite.
     pub bad_vectors: usize,
@@ -258,16 +259,19 @@ pub(super) struct Tally {
     mse: f64,
     psnr: f64,
     ssim: Option<f64>,
-    /// Name of each quantiser, and the vectors of each of its codes.
-    quantizers: Vec<(String, Vec<u64>)>,
+    /// Name of each code map, and the vectors of each of its codes.
+    maps: Vec<(String, Vec<u64>)>,
+    /// Whether they are of one quantiser.
+    one: bool,
 }
 
 impl Tally {
-    /// For quantisers of these names and numbers of codes.
-    pub(super) fn new(quantizers: Vec<(String, usize)>) -> Self {
+    /// For code maps of these names and numbers of codes, all of `one` quantiser or not.
+    pub(super) fn new(maps: Vec<(String, usize)>, one: bool) -> Self {
         let zeros = |(name, codes)| (name, vec![0; codes]);
         Self {
-            quantizers: quantizers.into_iter().map(zeros).collect(),
+            maps: maps.into_iter().map(zeros).collect(),
+            one,
             ..Self::default()
         }
     }
@@ -280,7 +284,7 @@ impl Tally {
         if let Some(ssim) = inferred.ssim {
             *self.ssim.get_or_insert(0.0) += images as f64 * f64::from(ssim);
         }
-        for (codes, (_, counts)) in inferred.codes.iter().zip(&mut self.quantizers) {
+        for (codes, (_, counts)) in inferred.codes.iter().zip(&mut self.maps) {
             for q in codes {
                 counts[*q as usize] += 1;
             }
@@ -299,12 +303,15 @@ impl Tally {
             active_ratio: None,
             others: BTreeMap::new(),
         };
-        for (name, counts) in &self.quantizers {
+        let maps = self.maps.len();
+        for (name, counts) in &self.maps {
             let (perplexity, active_ratio) = usage(counts);
-            if self.quantizers.len() == 1 {
-                evaluation.perplexity = Some(perplexity);
-                evaluation.active_ratio = Some(active_ratio);
-            } else {
+            if self.one {
+                let [own, active] = [&mut evaluation.perplexity, &mut evaluation.active_ratio];
+                *own.get_or_insert(0.0) += perplexity / maps as f64;
+                *active.get_or_insert(0.0) += active_ratio / maps as f64;
+            }
+            if maps > 1 {
                 let others = &mut evaluation.others;
                 others.insert(format!("{name}.perplexity"), perplexity);
                 others.insert(format!("{name}.active_ratio"), active_ratio);

@@ -21,7 +21,7 @@ macro_rules! step_metrics {
             #[serde(skip_serializing_if = "Option::is_none", default)]
             pub $name: Option<f32>,)*
             /// Whatever else its quantiser reports; of several quantisers all that they do, as
-            /// `NAME.perplexity`.
+            /// `NAME.perplexity`, and of several code maps of one, whose own columns are those of all of them together.
             #[serde(flatten)]
             pub others: BTreeMap<String, f32>,
         }
@@ -73,9 +73,33 @@ step_metrics! {
 enum Scalar {
     /// Goes into the metrics under this name; whether it is a loss.
     Named(String, bool),
+    /// One of several code maps of the model's only quantiser, whose column this is, too.
+    Part(&'static str),
     /// Vectors before the quantiser whose squared distance is NaN or infinite. A step with one is an
     /// error, so their number is not worth a column.
     BadVectors,
+}
+
+/// The figures of several code maps as those of one quantiser: of losses and penalties the sum, of the greatest age the
+/// greatest, of all others the mean.
+#[derive(Default)]
+struct Together(Vec<(&'static str, f32, usize)>);
+
+impl Together {
+    fn add(&mut self, name: &'static str, value: f32) {
+        match self.0.iter_mut().find(|(own, ..)| *own == name) {
+            Some((_, sum, _)) if name == "age_max" => *sum = sum.max(value),
+            Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1),
+            None => self.0.push((name, value, 1)),
+        }
+    }
+
+    fn report(self, metrics: &mut StepMetrics) {
+        for (name, sum, count) in self.0 {
+            let whole = name.ends_with("_loss") || name.ends_with("_penalty");
+            metrics.set(name, if whole { sum } else { sum / count as f32 });
+        }
+    }
 }
 
 /// The scalars of a step and their tensors.
@@ -98,13 +122,16 @@ pub(super) struct Report {
 }
 
 impl Scalars {
+    /// `quantizers` is their number.
     pub(super) fn new(
         rec_loss: Var,
         seen: &[(String, Seen)],
+        quantizers: usize,
         grad_norm: Option<Var>,
         parts: usize,
     ) -> Self {
         let mut others = Vec::new();
+        let together = quantizers == 1 && seen.len() > 1;
         for (quantizer, own) in seen {
             let name = |name: &str| match seen.len() {
                 1 => name.to_owned(),
@@ -115,6 +142,10 @@ impl Scalars {
                 (Scalar::Named(name(short), short.ends_with("_loss")), *var)
             };
             others.extend(own.scalars.iter().map(named));
+            if together {
+                let part = |(short, var): &(&'static str, Var)| (Scalar::Part(short), *var);
+                others.extend(own.scalars.iter().map(part));
+            }
         }
         let norm = |var| (Scalar::Named("grad_norm".into(), false), var);
         others.extend(grad_norm.map(norm));
@@ -140,6 +171,7 @@ impl Scalars {
         };
         let mut lost = Some(rec_loss).filter(|v| !v.is_finite());
         let mut bad_vectors = 0;
+        let mut together = Together::default();
         for ((scalar, _), value) in self.others.iter().zip(&values[1..]) {
             match scalar {
                 Scalar::BadVectors => bad_vectors += (*value * self.parts as f32).round() as u32,
@@ -149,8 +181,10 @@ impl Scalars {
                     }
                     metrics.set(name, *value);
                 }
+                Scalar::Part(name) => together.add(name, *value),
             }
         }
+        together.report(&mut metrics);
         Report {
             metrics,
             lost,

@@ -162,7 +162,7 @@ pub struct Session {
     /// The stretches of the plan that are submitted one after the other.
     pub(super) parts: Vec<Range<usize>>,
     pub(super) scalars: Scalars,
-    /// What can be seen of the quantisers in a step, by their names.
+    /// What can be seen of the quantisers' code maps in a step, by their names.
     pub(super) seen: Vec<(String, Seen)>,
     pub(super) feed: Feed,
     pub(super) reports: Reports,
@@ -250,7 +250,13 @@ impl Session {
         } = record_step(&mut rec, model.as_ref(), &options, |rec| {
             feed.record(rec, model.pixel_range(), options.flip)
         })?;
-        let scalars = Scalars::new(rec_loss, &seen, grad_norm, options.accumulate);
+        let scalars = Scalars::new(
+            rec_loss,
+            &seen,
+            model.quantizers().len(),
+            grad_norm,
+            options.accumulate,
+        );
         let recording = rec.finish();
         let store = Store::new(&gpu, layout, options.seed)?;
         let plan = recording.build(&gpu, &store, BuildOptions::default())?;

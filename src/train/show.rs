@@ -69,8 +69,8 @@ fn floats(words: Vec<u32>) -> Vec<f32> {
 
 impl Session {
     /// The usage histogram over the last epoch's worth of vectors and the ages of the codes (steps
-    /// since a code was used last), each `[K]`, of the quantiser of this number; `None` where there is no
-    /// such quantiser.
+    /// since a code was used last), each `[K]`, of the quantiser of this number, code maps of one counted one after the
+    /// other; `None` where there is no such quantiser.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
@@ -108,8 +108,8 @@ impl Session {
         Ok(std::array::from_fn(|_| all.next().unwrap_or_default()))
     }
 
-    /// Codebook, vectors and transform of the quantiser of this number as the last step saw them; `None`
-    /// where there is no such quantiser or before the first step.
+    /// Codebook, vectors and transform of the quantiser (or code map, see [`Self::code_usage`]) of this number as the
+    /// last step saw them; `None` where there is no such quantiser or before the first step.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device fails.
@@ -174,10 +174,10 @@ impl Session {
     /// An evaluation batch by batch, for who wants to show how far it is, or to end it early.
     #[must_use]
     pub fn begin_evaluation(&self) -> Evaluating {
-        let quantizers = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
+        let maps = self.seen.iter().map(|(name, s)| (name.clone(), s.codes));
         Evaluating {
             batches: Batches::default(),
-            tally: Tally::new(quantizers.collect()),
+            tally: Tally::new(maps.collect(), self.model.quantizers().len() == 1),
             done: 0,
         }
     }
@@ -239,7 +239,8 @@ impl Session {
         })
     }
 
-    /// The codes of `images` in evaluation mode, those of each quantiser.
+    /// The codes of `images` in evaluation mode, those of each quantiser; of one with several code maps
+    /// ([`crate::quant::Quantizer::maps`]) those of each.
     ///
     /// # Errors
     /// As [`Encoder::new`] and [`Encoder::run`]; those of [`Source::read`].
@@ -344,8 +345,12 @@ impl Session {
             return Err(no_codes());
         }
         if got != want || codes.iter().any(|c| c.len() != codes[0].len()) {
+            let of = match self.model.quantizers().len() {
+                1 => "code maps",
+                _ => "quantisers",
+            };
             return refuse(format!(
-                "codes of {want} quantisers, as many images of each, are wanted, not of {got}"
+                "codes of {want} {of}, as many images of each, are wanted, not of {got}"
             ));
         }
         for (codes, (_, seen)) in codes.iter().zip(&self.seen) {

@@ -2,30 +2,44 @@
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::gpu::{BuildOptions, ParameterLayout, Recorder, Store};
+use crate::gpu::{Arena, BuildOptions, ParameterLayout, Recorder, Store};
 use crate::models::Builder;
 use crate::quant::codebook::kmeans::{KMeansOptions, kmeans};
 use crate::quant::codebook::{affine, simvq};
-use crate::quant::{Seen, Start, tensor};
+use crate::quant::{Seen, Start, map_name, tensor};
 
 impl Session {
-    /// Codebooks that start from k-means become the centroids of the first batch's vectors. Done by the
-    /// first step; a run that is resumed has its codebooks already.
+    /// Codebooks that start from k-means become the centroids of the first batch's vectors, in residual quantisation one
+    /// after the other; one that is shared those of z. Done by the first step; a run that is resumed has its codebooks
+    /// already.
     pub(super) async fn start_codebooks(&mut self) -> Result<()> {
         let quantizers = self.model.quantizers();
-        let asked = quantizers.iter().filter_map(|(name, q)| match q.start() {
-            Start::Drawn => None,
-            Start::KMeans { effective } => Some(((*name).to_owned(), effective)),
+        let asked = quantizers.iter().flat_map(|(name, q)| {
+            let effective = match q.start() {
+                Start::Drawn => None,
+                Start::KMeans { effective } => Some(effective),
+            };
+            let maps = q.maps();
+            let own = (0..maps).map(move |map| map_name(name, maps, map));
+            own.filter_map(move |map| Some((map, effective?)))
         });
         let asked: Vec<(String, bool)> = asked.collect();
-        for (name, effective) in asked {
-            self.start_codebook(&name, effective).await?;
+        let mut begun = self.placed.clone();
+        for (map, effective) in asked {
+            self.start_codebook(&map, effective, &mut begun).await?;
         }
         Ok(())
     }
 
-    async fn start_codebook(&self, quantizer: &str, effective: bool) -> Result<()> {
-        // The forward half of a training step, with parameters of its own, so that it changes nothing.
+    /// Places the codebook of a code map, unless it is among those that have `begun`. Those before it have, so that it
+    /// begins on what they leave over.
+    async fn start_codebook(
+        &self,
+        map: &str,
+        effective: bool,
+        begun: &mut Vec<String>,
+    ) -> Result<()> {
+        // The forward half of a training step, with copies of the parameters, so that it changes nothing.
         let mut layout = ParameterLayout::default();
         let mut rec = Recorder::new(&mut layout, true).tuned_for(&self.gpu);
         let model = self.model.as_ref();
@@ -35,19 +49,28 @@ impl Session {
             .record_whole(&mut rec, model.pixel_range(), options.flip)?;
         let mut net = Builder::new(&mut rec, 0.0);
         model.forward(&mut net, batch)?;
-        let own = net.seen().iter().find(|(name, _)| name == quantizer);
-        let seen: Seen = own.map(|(_, seen)| seen.clone()).ok_or_else(|| {
-            Error::Config(format!("the model does not use its quantiser {quantizer}"))
-        })?;
+        let own = net.seen().iter().find(|(name, _)| name == map);
+        let seen: Seen = own
+            .map(|(_, seen)| seen.clone())
+            .ok_or_else(|| Error::Config(format!("the model does not use its quantiser {map}")))?;
         let Some(codebook) = seen.tensor(tensor::CODEBOOK) else {
             return Ok(());
         };
         let name = rec.name(codebook).to_owned();
-        if self.placed.contains(&name) {
+        if begun.contains(&name) {
             return Ok(());
         }
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
+        let arenas = [Arena::Parameters, Arena::Buffers];
+        let all = self.store.read_many(&self.gpu, &arenas).await?;
+        for (arena, tensors) in arenas.into_iter().zip(all) {
+            for (name, _, values) in tensors {
+                if store.layout().holds(arena, &name) {
+                    store.write(&self.gpu, arena, &name, &values)?;
+                }
+            }
+        }
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
         plan.run(&self.gpu, &self.step_values(1))?;
         let z = plan.read(&self.gpu, seen.z).await?;
@@ -66,6 +89,8 @@ impl Session {
             let map = plan.read(&self.gpu, map).await?;
             simvq::undo(&mut codes, &map, features);
         }
-        self.store.write_any(&self.gpu, &name, &codes)
+        self.store.write_any(&self.gpu, &name, &codes)?;
+        begun.push(name);
+        Ok(())
     }
 }

@@ -69,7 +69,8 @@ async fn run_in_chunks(gpu: &Gpu, case: &mut Case, rows: Option<usize>) -> Falli
         rows,
     };
     let quantized = quantizer.apply_with(&mut rec, encoded, COMMITMENT, probe)?;
-    let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
+    let (out, mut seen) = (quantized.output, quantized.seen);
+    let seen = seen.pop().ok_or("nothing to see")?;
     rec.seed_gradient(out, grad_out);
     rec.backward()?;
     let wanted = |rec: &Recorder<'_>, var| rec.gradient(var).ok_or("no gradient");

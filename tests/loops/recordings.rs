@@ -123,6 +123,13 @@ fn remedies(codes: usize, features: usize) -> Vec<(String, VectorQuantConfig)> {
             });
         }
     }
+    add("residual", &|c| c.residual = 2);
+    add("residual, shared, replaced", &|c| {
+        c.residual = 2;
+        c.residual_shared = true;
+        c.ema_decay = Some(0.8);
+        c.replace_below = 0.5;
+    });
     add("cosine", &|c| c.dist = Distance::Cosine);
     for norm in [Norm::L2, Norm::L2c, Norm::Bn, Norm::Gn, Norm::In] {
         add(&format!("norm {norm:?}"), &|c| c.norm = norm);
@@ -260,7 +267,7 @@ fn decoding(all: &mut Vec<Option<Recorded>>) {
     let rounded = rounded.build().unwrap();
     variants(all, "decode, fsq", &|rec| {
         let q = rec.input("q", &[4096]);
-        rounded.decode(rec, q, &[64, 32, 8, 8]).map(|_| ())
+        rounded.decode(rec, &[q], &[64, 32, 8, 8]).map(|_| ())
     });
     for [codes, features] in CODEBOOKS {
         let config = VectorQuantConfig {
@@ -272,7 +279,7 @@ fn decoding(all: &mut Vec<Option<Recorded>>) {
         for shape in layouts(features) {
             variants(all, &format!("decode, K {codes}, {shape:?}"), &|rec| {
                 let q = rec.input("q", &[shape.iter().product::<usize>() / features]);
-                quantizer.decode(rec, q, &shape).map(|_| ())
+                quantizer.decode(rec, &[q], &shape).map(|_| ())
             });
         }
     }

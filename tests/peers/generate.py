@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from sklearn.cluster import KMeans
 from torch.nn import functional as F
-from vector_quantize_pytorch import FSQ, SimVQ, VectorQuantize
+from vector_quantize_pytorch import FSQ, ResidualVQ, SimVQ, VectorQuantize
 from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
 torch.set_default_dtype(torch.float64)
@@ -119,6 +119,66 @@ def fsq(name, levels, features):
           **{f"param.{n}": p for n, p in parameters.items()}, **{f"grad.{n}": p.grad for n, p in parameters.items()}})
 
 
+def residual(name, ema=False, shared=False, rotation=False):
+    """Three codebooks one after the other, or one three times; a step, with a moving average three.
+
+    A learned codebook is pulled with the same weight as z, so beta is 0.5. Where one codebook is shared, its average
+    moves once a step, by the vectors of all layers together (`update_indices`); `ResidualVQ` by itself would move it once
+    for each layer, with as many decays a step.
+    """
+    layers = 3
+    rvq = ResidualVQ(dim=FEATURES, codebook_size=CODES, num_quantizers=layers, shared_codebook=shared, commitment_weight=1.0,
+                     rotation_trick=rotation, threshold_ema_dead_code=0,
+                     **(dict(decay=0.9, eps=1e-5) if ema else dict(learnable_codebook=True, ema_update=False))).double().train()
+    books = [layer._codebook for layer in rvq.layers]
+    own = books[:1] if shared else books
+    named = [("" if shared else f"layers.{d}.", book) for d, book in enumerate(own)]
+    tensors = {}
+    for d, (prefix, book) in enumerate(named):
+        book.embed.data = torch.randn(1, CODES, FEATURES) / 2 ** d
+        book.embed_avg.data = book.embed.data.clone()
+        tensors[f"param.{prefix}codebook.weight"] = book.embed[0].clone()
+
+    def residuals(x):
+        """of each layer, its codes, and by how much they win"""
+        all, codes, margin = [], [], np.inf
+        for book in books:
+            two = torch.cdist(x, book.embed[0].detach()).topk(2, largest=False)
+            margin = min(margin, float((two[0][:, 1] - two[0][:, 0]).min()))
+            all, codes = all + [x], codes + [two[1][:, 0]]
+            x = x - book.embed[0].detach()[codes[-1]]
+        return all, codes, margin
+
+    beta = BETA if ema else 0.5
+    steps = 3 if ema else 1
+    for step in range(steps):
+        while True:
+            z = 1.2 * torch.randn(BATCH, FEATURES, POSITIONS)
+            rests, codes, margin = residuals(rows(z))
+            if margin > 1e-3:
+                break
+        z.requires_grad_()
+        out, q, loss = rvq(z.moveaxis(1, -1), freeze_codebook=ema and shared)
+        out = out.moveaxis(-1, 1)
+        assert (q.reshape(-1, layers) == torch.stack(codes, -1)).all()
+        g = torch.randn_like(out)
+        ((out * g).sum() + 10 * (1 - beta) * loss.sum()).backward()
+        if ema and shared:
+            own[0].update_indices(torch.cat(rests), torch.cat(codes))
+            own[0].update_ema()
+        after = f"_{step}" if ema else ""
+        tensors |= {f"in.z{after}": z, f"in.grad_out{after}": g, f"out.out{after}": out, f"out.loss{after}": loss.flatten(),
+                    f"out.q{after}": q.reshape(-1, layers).T, f"grad.z{after}": z.grad}
+        for prefix, book in named:
+            if ema:
+                tensors[f"after.{prefix}codebook.weight{after}"] = book.embed[0].clone()
+                tensors[f"after.{prefix}cluster_size{after}"] = book.cluster_size[0].clone()
+            else:
+                tensors[f"grad.{prefix}codebook.weight"] = book.embed.grad[0]
+    options = dict(feature_size=FEATURES, num_codes=CODES, beta=beta, residual=layers, residual_shared=shared)
+    save(name, options | (dict(ema_decay=0.9) if ema else {}) | (dict(estimator="rotation") if rotation else {}), tensors)
+
+
 def kmeans():
     """Inertia of scikit-learn's k-means, the median of five seeds, on three sets of rows."""
     blobs = torch.randn(20, 8) * 4
@@ -140,3 +200,9 @@ simvq()
 fsq("fsq", [8, 5, 5], 3)
 fsq("fsq_projected", [7, 5, 4, 3], 10)
 kmeans()
+torch.manual_seed(20261128)
+residual("residual")
+residual("residual_shared", shared=True)
+residual("residual_rotation", rotation=True)
+residual("residual_ema", ema=True)
+residual("residual_ema_shared", ema=True, shared=True)

@@ -16,6 +16,8 @@ pub struct Layer {
     pub out: Var,
     pub loss: Var,
     pub seen: Seen,
+    /// What can be seen of each code map, the first of which is `seen`.
+    pub maps: Vec<Seen>,
 }
 
 impl Layer {
@@ -38,7 +40,8 @@ impl Layer {
         let log_var = second.then(|| rec.input("log_var", shape));
         let quantized = quantizer.apply(&mut rec, Encoded { z, log_var }, COMMITMENT);
         let quantized = quantized.map_err(text)?;
-        let (out, seen) = (quantized.output, quantized.seen.ok_or("nothing to see")?);
+        let (out, maps) = (quantized.output, quantized.seen);
+        let seen = maps.first().ok_or("nothing to see")?.clone();
         rec.keep(out);
         let grad_out = rec.input("grad_out", shape);
         rec.seed_gradient(out, grad_out);
@@ -63,6 +66,7 @@ impl Layer {
             out,
             loss: seen.scalar("cmt_loss").ok_or("no loss")?,
             seen,
+            maps,
         })
     }
 }

@@ -7,7 +7,9 @@ use super::{alpha, search};
 use crate::error::Result;
 use crate::gpu::{Recorder, Var};
 use crate::ops::sum;
-use crate::quant::interface::{Encoded, Factor, Latent, Quantized, Quantizer, Seen, Start, tensor};
+use crate::quant::interface::{
+    Encoded, Factor, Latent, Quantized, Quantizer, Seen, Start, check_maps, tensor,
+};
 use crate::quant::norm::{self, Length};
 use crate::quant::usage;
 use crate::quant::vectors::Vectors;
@@ -32,7 +34,7 @@ impl VectorQuant {
         Self { config }
     }
 
-    fn vectors(&self, shape: &[usize]) -> Result<Vectors> {
+    pub(in crate::quant) fn vectors(&self, shape: &[usize]) -> Result<Vectors> {
         let config = &self.config;
         Ok(Vectors::new(shape, config.dim, config.feature_size)?)
     }
@@ -87,22 +89,36 @@ impl VectorQuant {
         let penalty = penalty.map(|penalty| ("alpha_penalty", penalty));
         [("alpha_mean", mean)].into_iter().chain(penalty).collect()
     }
-}
 
-impl Quantizer for VectorQuant {
-    fn latent(&self) -> Latent {
-        Latent {
-            features: self.config.feature_size,
-            axis: self.config.dim,
-            log_var: false,
-        }
+    /// Records the codebook; statistics are taken from z, where there is one.
+    pub(in crate::quant) fn book(
+        &self,
+        rec: &mut Recorder<'_>,
+        z: Option<(Var, &Vectors)>,
+    ) -> Result<Stages> {
+        Stages::record(rec, &self.config, z)
     }
 
-    fn apply(&self, rec: &mut Recorder<'_>, encoded: Encoded, weight: f32) -> Result<Quantized> {
+    /// Records what moves `book` besides the optimiser.
+    pub(in crate::quant) fn moved(
+        &self,
+        rec: &mut Recorder<'_>,
+        book: Stages,
+        on: &Coded,
+    ) -> Result<Stages> {
+        book.moved(rec, &self.config, on)
+    }
+
+    /// Records the quantisation of `z` by `book`, which moves by these vectors where it `moves`.
+    pub(in crate::quant) fn quantize_by(
+        &self,
+        rec: &mut Recorder<'_>,
+        mut book: Stages,
+        (z, vectors): (Var, Vectors),
+        weight: f32,
+        moves: bool,
+    ) -> Result<Quantized> {
         let config = &self.config;
-        let vectors = self.vectors(rec.shape(encoded.z))?;
-        let z = config.norm.apply(rec, encoded.z, &vectors)?;
-        let mut book = Stages::record(rec, config, Some((z, &vectors)))?;
         let (near, searched) = match config.dist {
             Distance::Euclidean => (z, book.effective),
             Distance::Cosine => (
@@ -118,8 +134,8 @@ impl Quantizer for VectorQuant {
             q,
             counts: used.usage.counts,
         };
-        if rec.training() {
-            book = book.moved(rec, config, &on)?;
+        if moves && rec.training() {
+            book = self.moved(rec, book, &on)?;
         }
         let (out, measured) = self.quantize(rec, &book, &on, (near, searched), weight)?;
         let scale = book.transform.map(|t| rec.keep(t.scale));
@@ -155,15 +171,44 @@ impl Quantizer for VectorQuant {
         };
         Ok(Quantized {
             output: out.z_q,
-            seen: Some(seen),
+            seen: vec![seen],
         })
     }
 
-    fn decode(&self, rec: &mut Recorder<'_>, q: Var, shape: &[usize]) -> Result<Var> {
+    /// Records what the codes `q` of `book` stand for.
+    pub(in crate::quant) fn decode_book(
+        &self,
+        rec: &mut Recorder<'_>,
+        book: Stages,
+        q: Var,
+        shape: &[usize],
+    ) -> Result<Var> {
         let vectors = self.vectors(shape)?;
-        let book = Stages::record(rec, &self.config, None)?;
         let z_q = quantize::lookup(rec, q, book.values, &vectors);
         Ok(rec.view(z_q, shape))
+    }
+}
+
+impl Quantizer for VectorQuant {
+    fn latent(&self) -> Latent {
+        Latent {
+            features: self.config.feature_size,
+            axis: self.config.dim,
+            log_var: false,
+        }
+    }
+
+    fn apply(&self, rec: &mut Recorder<'_>, encoded: Encoded, weight: f32) -> Result<Quantized> {
+        let vectors = self.vectors(rec.shape(encoded.z))?;
+        let z = self.config.norm.apply(rec, encoded.z, &vectors)?;
+        let book = self.book(rec, Some((z, &vectors)))?;
+        self.quantize_by(rec, book, (z, vectors), weight, true)
+    }
+
+    fn decode(&self, rec: &mut Recorder<'_>, q: &[Var], shape: &[usize]) -> Result<Var> {
+        check_maps(q, 1)?;
+        let book = self.book(rec, None)?;
+        self.decode_book(rec, book, q[0], shape)
     }
 
     fn steps_by_itself(&self) -> bool {

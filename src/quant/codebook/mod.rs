@@ -30,3 +30,4 @@ pub use config::{
     GammaPolicy, Penalty, Placement, Placing, Replace, ReplacePolicy, Rule, Transform,
 };
 pub use layer::VectorQuant;
+pub(in crate::quant) use stages::{Coded, Stages};

@@ -12,36 +12,36 @@ use crate::quant::vectors::Vectors;
 
 /// The tensors of a codebook, `[K, F]` each.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stages {
+pub(in crate::quant) struct Stages {
     /// As it is stored.
-    pub(super) stored: Var,
+    pub(in crate::quant) stored: Var,
     /// Where [`Recorder::early_backward`] ends: behind the stored codebook.
     mark: TapeMark,
     /// After its norm and its linear map.
     raw: Var,
     /// The linear map, where there is one `[F, F]`.
-    pub(super) map: Option<Var>,
+    pub(in crate::quant) map: Option<Var>,
     /// Scale and bias of the effective codebook, where it has any.
-    pub(super) transform: Option<affine::Transform>,
+    pub(in crate::quant) transform: Option<affine::Transform>,
     /// What is searched.
-    pub(super) effective: Var,
+    pub(in crate::quant) effective: Var,
     /// The offset of the values.
-    pub(super) gamma: Option<Var>,
+    pub(in crate::quant) gamma: Option<Var>,
     /// What the codes stand for.
-    pub(super) values: Var,
+    pub(in crate::quant) values: Var,
 }
 
 /// The vectors of a step and their codes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Coded {
+pub(in crate::quant) struct Coded {
     /// The vectors, in their own layout.
-    pub(super) z: Var,
+    pub(in crate::quant) z: Var,
     /// How they lie.
-    pub(super) vectors: Vectors,
+    pub(in crate::quant) vectors: Vectors,
     /// Code of each `[N]`.
-    pub(super) q: Var,
+    pub(in crate::quant) q: Var,
     /// Vectors of each code `[K]`.
-    pub(super) counts: Var,
+    pub(in crate::quant) counts: Var,
 }
 
 impl Coded {
@@ -94,7 +94,7 @@ impl Stages {
     ///
     /// # Errors
     /// Those of declaring the parameters.
-    pub(super) fn record(
+    pub(in crate::quant) fn record(
         rec: &mut Recorder<'_>,
         config: &CodebookConfig,
         z: Option<(Var, &Vectors)>,
@@ -132,7 +132,7 @@ impl Stages {
     ///
     /// # Errors
     /// Those of declaring what is kept from step to step.
-    pub(super) fn moved(
+    pub(in crate::quant) fn moved(
         mut self,
         rec: &mut Recorder<'_>,
         config: &CodebookConfig,

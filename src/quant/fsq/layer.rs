@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Recorder, Var};
 use crate::ops::sum;
 use crate::quant::feature_norm::Norm;
-use crate::quant::interface::{Encoded, Latent, Quantized, Quantizer, Seen, tensor};
+use crate::quant::interface::{Encoded, Latent, Quantized, Quantizer, Seen, check_maps, tensor};
 use crate::quant::usage;
 use crate::quant::vectors::Vectors;
 
@@ -74,13 +74,14 @@ impl Quantizer for Fsq {
         };
         Ok(Quantized {
             output: rounded.z_q,
-            seen: Some(seen),
+            seen: vec![seen],
         })
     }
 
-    fn decode(&self, rec: &mut Recorder<'_>, q: Var, shape: &[usize]) -> Result<Var> {
+    fn decode(&self, rec: &mut Recorder<'_>, q: &[Var], shape: &[usize]) -> Result<Var> {
+        check_maps(q, 1)?;
         let vectors = self.vectors(shape)?;
-        let z_q = decode(rec, q, &vectors, &self.config.levels)?;
+        let z_q = decode(rec, q[0], &vectors, &self.config.levels)?;
         Ok(rec.view(z_q, shape))
     }
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu::{Init, Recorder, Var};
 use crate::quant::codebook::quantize;
 use crate::quant::feature_norm::Norm;
-use crate::quant::interface::{Encoded, Latent, Quantized, Quantizer, Seen, tensor};
+use crate::quant::interface::{Encoded, Latent, Quantized, Quantizer, Seen, check_maps, tensor};
 use crate::quant::norm::{self, Length};
 use crate::quant::usage;
 use crate::quant::vectors::Vectors;
@@ -158,7 +158,7 @@ impl Stochastic {
         };
         Ok(Quantized {
             output: drawn.z_q,
-            seen: Some(seen),
+            seen: vec![seen],
         })
     }
 }
@@ -176,10 +176,11 @@ impl Quantizer for Stochastic {
         self.apply_with(rec, encoded, weight, Probe::default())
     }
 
-    fn decode(&self, rec: &mut Recorder<'_>, q: Var, shape: &[usize]) -> Result<Var> {
+    fn decode(&self, rec: &mut Recorder<'_>, q: &[Var], shape: &[usize]) -> Result<Var> {
+        check_maps(q, 1)?;
         let vectors = self.vectors(shape)?;
         let (_, codebook) = self.codes(rec)?;
-        let z_q = quantize::lookup(rec, q, codebook, &vectors);
+        let z_q = quantize::lookup(rec, q[0], codebook, &vectors);
         Ok(rec.view(z_q, shape))
     }
 
