@@ -16,6 +16,8 @@ mod parts;
 mod reconfigure;
 #[path = "training/refused.rs"]
 mod refused;
+#[path = "training/residual.rs"]
+mod residual;
 #[path = "training/runs.rs"]
 mod runs;
 mod support;
@@ -137,6 +139,26 @@ fn main() {
             parts::a_rate_for_the_quantisers_own,
         ),
         ("figures of an evaluation", parts::figures_of_an_evaluation),
+        (
+            "residual: repeats and resumes",
+            residual::repeats_and_resumes,
+        ),
+        (
+            "residual: codes stand for the reconstruction",
+            residual::codes_stand_for_the_reconstruction,
+        ),
+        (
+            "residual: k-means starts each layer",
+            residual::kmeans_starts_each_layer,
+        ),
+        (
+            "residual: parts make the whole batch",
+            residual::parts_make_the_whole_batch,
+        ),
+        (
+            "residual: more codebooks reconstruct better",
+            residual::more_codebooks_reconstruct_better,
+        ),
         (
             "a folded grid reaches every element",
             memory::a_folded_grid_reaches_every_element,

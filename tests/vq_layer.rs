@@ -5,12 +5,16 @@
 mod agree;
 #[path = "vq_layer/combinations.rs"]
 mod combinations;
+#[path = "vq_layer/layered.rs"]
+mod layered;
 #[path = "vq_layer/odd.rs"]
 mod odd;
 #[path = "vq_layer/reference.rs"]
 mod reference;
 #[path = "vq_layer/replacement.rs"]
 mod replacement;
+#[path = "vq_layer/residual.rs"]
+mod residual;
 #[path = "vq_layer/sharing.rs"]
 mod sharing;
 mod support;
@@ -91,6 +95,17 @@ fn tests() -> Vec<Test> {
         };
         let name = format!("combination {number}");
         tests.extend(Test::gpu_by_candidates(&name, "search", run));
+    }
+    tests.push(Test::host(
+        "residual combinations cover what layers share",
+        || Ok(layered::cover_what_layers_share()?),
+    ));
+    for (number, combination) in layered::all().into_iter().map(Arc::new).enumerate() {
+        let name = format!("residual combination {number}");
+        tests.push(Test::gpu(name, move |gpu| {
+            let combination = Arc::clone(&combination);
+            async move { residual::agrees(&gpu, number, &combination).await }
+        }));
     }
     for policy in [
         ReplacePolicy::InputRandom,

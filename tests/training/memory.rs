@@ -23,7 +23,7 @@ fn quantizers() -> Vec<(&'static str, VectorQuantConfig)> {
         ..VectorQuantConfig::default()
     };
     type Change = fn(&mut VectorQuantConfig);
-    let all: [(&str, Change); 7] = [
+    let all: [(&str, Change); 9] = [
         ("alpha and gamma", |c| {
             c.use_learnable_std = true;
             c.use_learnable_gamma = true;
@@ -44,6 +44,17 @@ fn quantizers() -> Vec<(&'static str, VectorQuantConfig)> {
         ("rounding", |c| {
             c.fsq_levels = Some(vec![5, 4, 3]);
             c.num_codes = 60;
+        }),
+        ("three codebooks", |c| {
+            c.residual = 3;
+            c.replace_freq = 1;
+            c.use_learnable_std = true;
+        }),
+        ("one codebook three times", |c| {
+            c.residual = 3;
+            c.residual_shared = true;
+            c.ema_decay = Some(0.8);
+            c.replace_below = 0.9;
         }),
         ("none", |c| c.no_vq = true),
     ];

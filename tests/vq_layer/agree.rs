@@ -42,7 +42,7 @@ pub fn draw(store: &Store, number: usize, initialized: bool) -> Values {
                 0.5 + uniform
             } else if name.contains("norm") && name.ends_with("weight") {
                 1.0 + 0.2 * normal
-            } else if name == "codebook.weight" {
+            } else if name.ends_with("codebook.weight") {
                 1.2 * normal
             } else if shape.len() > 1 && !name.contains("running") {
                 normal / fan_in.sqrt()
@@ -146,7 +146,7 @@ impl Step<'_> {
         for (out, g) in outcome.out.iter().flatten().zip(upstream.iter().flatten()) {
             scalar += *out * Ad::of(f64::from(*g));
         }
-        let penalty = self.penalty(&outcome);
+        let penalty = penalty(self.config, self.number, &outcome);
         scalar += penalty * Ad::of(f64::from(self.config.penalty_weight));
         let slopes = scalar.gradients();
         for (name, variables) in &named {
@@ -168,18 +168,18 @@ impl Step<'_> {
             grads,
         }
     }
+}
 
-    /// The penalty on alpha.
-    fn penalty(&self, outcome: &Outcome<Ad>) -> Ad {
-        let alpha = outcome.scale.iter().flatten();
-        let one = Ad::of(1.0);
-        match self.config.alter_penalty {
-            AlterPenalty::Default => -alpha.map(|a| *a * *a).sum::<Ad>(),
-            AlterPenalty::Between1 => alpha.map(|a| (one - *a) * (one - *a)).sum(),
-            AlterPenalty::Small => {
-                let half = Ad::of(-0.5 * f64::from(self.number));
-                half * alpha.map(|a| *a * *a).sum::<Ad>()
-            }
+/// The penalty on alpha in step `number`.
+pub fn penalty(config: &VectorQuantConfig, number: u32, outcome: &Outcome<Ad>) -> Ad {
+    let alpha = outcome.scale.iter().flatten();
+    let one = Ad::of(1.0);
+    match config.alter_penalty {
+        AlterPenalty::Default => -alpha.map(|a| *a * *a).sum::<Ad>(),
+        AlterPenalty::Between1 => alpha.map(|a| (one - *a) * (one - *a)).sum(),
+        AlterPenalty::Small => {
+            let half = Ad::of(-0.5 * f64::from(number));
+            half * alpha.map(|a| *a * *a).sum::<Ad>()
         }
     }
 }
@@ -236,12 +236,12 @@ pub async fn agrees(gpu: &Gpu, number: usize, combination: &Combination) -> Resu
     Ok(())
 }
 
-fn check(name: &str, got: &[f32], want: &[f64]) -> Result<(), Failed> {
+pub fn check(name: &str, got: &[f32], want: &[f64]) -> Result<(), Failed> {
     check_rows(name, got, want, 1)
 }
 
 /// Each row relative to its own largest value.
-fn check_rows(name: &str, got: &[f32], want: &[f64], rows: usize) -> Result<(), Failed> {
+pub fn check_rows(name: &str, got: &[f32], want: &[f64], rows: usize) -> Result<(), Failed> {
     let narrow: Vec<f32> = want.iter().map(|v| *v as f32).collect();
     let share = share_by_rows(got, &narrow, rows, RELATIVE, ABSOLUTE);
     if share > 1.0 {
@@ -250,7 +250,7 @@ fn check_rows(name: &str, got: &[f32], want: &[f64], rows: usize) -> Result<(), 
     Ok(())
 }
 
-fn flat<'a>(values: impl IntoIterator<Item = &'a Ad>) -> Vec<f64> {
+pub fn flat<'a>(values: impl IntoIterator<Item = &'a Ad>) -> Vec<f64> {
     values.into_iter().map(|v| v.to_f64()).collect()
 }
 
@@ -326,7 +326,13 @@ async fn compare(
         let got = after.get(name).ok_or(format!("there is no {what}"))?;
         let mut want = want.clone();
         if name == "codebook.weight" {
-            replaced(step, &outcome.due, got, &mut want)?;
+            let before = &step.values[name];
+            replaced(
+                step.config.feature_size,
+                &outcome.due,
+                (before, got),
+                &mut want,
+            )?;
         }
         let rows = if name == "codebook.weight" {
             seen.codes
@@ -343,9 +349,16 @@ async fn compare(
 
 /// Takes the rows of codes that were due out of the comparison: a chance put them where they are. But each
 /// moved, and to somewhere.
-fn replaced(step: &Step<'_>, due: &[bool], got: &[f32], want: &mut [f64]) -> Result<(), Failed> {
-    let features = step.config.feature_size;
-    let before = step.values["codebook.weight"].chunks(features);
+pub fn replaced(
+    features: usize,
+    due: &[bool],
+    (before, got): (&[f32], &[f32]),
+    want: &mut [f64],
+) -> Result<(), Failed> {
+    if due.is_empty() {
+        return Ok(());
+    }
+    let before = before.chunks(features);
     let rows = got.chunks(features).zip(want.chunks_mut(features));
     for ((k, (got, want)), before) in rows.enumerate().zip(before) {
         if !due[k] {

@@ -183,7 +183,7 @@ impl<T: Real> Layer<'_, T> {
     }
 
     /// What follows the backward pass: the moving average, the countdowns. Returns which codes are replaced.
-    fn moved(
+    pub fn moved(
         &self,
         mut codebook: Vec<f64>,
         z: &Rows<T>,
