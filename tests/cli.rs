@@ -35,6 +35,10 @@ fn main() {
         ("a run goes on from a file", runs::goes_on_from_a_file),
         ("codes there and back", runs::codes_there_and_back),
         ("drawn pictures", draw::drawn_pictures),
+        (
+            "codes of several codebooks",
+            runs::codes_of_several_codebooks,
+        ),
         ("methods are listed", program::methods_are_listed),
         ("wrong usage", refused::wrong_usage),
         ("more than there is", refused::more_than_there_is),

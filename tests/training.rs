@@ -90,6 +90,10 @@ fn main() {
             "k-means starts the codebook",
             runs::kmeans_starts_the_codebook,
         ),
+        (
+            "k-means starts on given weights",
+            runs::kmeans_starts_on_given_weights,
+        ),
         ("a diverging run says so", runs::a_diverging_run_says_so),
         (
             "what cannot run is refused by name",

@@ -113,7 +113,7 @@ export interface QuantizerOptions {
   dist: "euclidean" | "cosine";
   /** Residual quantisation: codebooks one after the other, each for what those before it left over; a vector has as many codes. Default: 1. */
   residual: number;
-  /** One codebook for all of them. */
+  /** One codebook for all layers of --residual, in place of one each. */
   residual_shared: boolean;
   /** No quantisation: the plain autoencoder. */
   no_vq: boolean;

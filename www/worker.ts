@@ -334,6 +334,8 @@ async function load(side: Side, files: File[]) {
   try {
     if (state) bytes = new Uint8Array(await joinCheckpoint(bytes, new Uint8Array(await state.arrayBuffer())));
     const { options, step } = await describeCheckpoint(bytes);
+    const codebooks = options.vq.residual;
+    if (codebooks > 1) throw new Error(`it has ${codebooks} codebooks, of which this page could show one only; go on with it on the command line`);
     const { data: name, ...rest } = options;
     await training.take(side, rest, { checkpoint: bytes, history: [] });
     await pace.draw();

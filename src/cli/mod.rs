@@ -101,7 +101,7 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Pass images (PNG, JPEG, WebP, BMP) through a run's autoencoder
     Reconstruct(eval::ReconstructArgs),
-    /// Images to codes: a .npy file of int32 [B, H, W]
+    /// Images to codes: a .npy file of int32 [B, H, W]; [B, H, W, D] with --residual D
     Encode(codes::EncodeArgs),
     /// Codes back to images, PNGs
     Decode(codes::DecodeArgs),

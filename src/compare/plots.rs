@@ -8,7 +8,7 @@ use super::curves::{Band, Curve, curves};
 use super::panel::{Panel, Point, Shape, picture, text};
 use super::results::Results;
 use super::seen::Map;
-use super::table::{Group, Row, Status, better, figures, groups, heading, moments};
+use super::table::{Group, Row, Status, better, figures, groups, heading, moments, of_quantizers};
 use crate::error::{Error, Result};
 use crate::run::charts::canvas;
 use crate::run::io_error;
@@ -148,7 +148,7 @@ fn sweep_panels(results: &Results, at: usize, colors: &[(String, RGBColor)]) -> 
             names: names.clone(),
         }
     };
-    figures(&results.rows)
+    of_quantizers(figures(&results.rows))
         .into_iter()
         .filter(shown)
         .map(panel)

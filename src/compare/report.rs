@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::curves::{Band, curves};
 use super::results::Results;
-use super::table::{Group, better, cell, figures, groups, heading, seeds, summaries};
+use super::table::{
+    Group, better, cell, figures, groups, heading, of_quantizers, seeds, summaries,
+};
 use crate::error::Result;
 use crate::run::{io_error, write_file};
 
@@ -38,7 +40,7 @@ fn short(value: f64) -> f64 {
 fn data(results: &Results, found: &[(Group, PathBuf)], experiment: Option<&str>) -> Result<Value> {
     let all = groups(&results.rows);
     let at = |group: &Group| all.iter().position(|g| g == group);
-    let names = figures(&results.rows);
+    let names = of_quantizers(figures(&results.rows));
     let columns: Vec<Value> = (names.iter())
         .map(|name| {
             let less = better(name).map(|b| b == std::cmp::Ordering::Less);
@@ -59,7 +61,7 @@ fn data(results: &Results, found: &[(Group, PathBuf)], experiment: Option<&str>)
             })
         })
         .collect();
-    let metrics: Vec<Value> = (results.metrics().iter())
+    let metrics: Vec<Value> = (of_quantizers(results.metrics()).iter())
         .map(|metric| {
             let curves: Vec<Value> = (curves(&results.traces, &all, metric).iter())
                 .map(|c| {

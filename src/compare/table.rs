@@ -102,6 +102,15 @@ pub(super) fn figures(rows: &[Row]) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
+/// `names` without the figures of single code maps, `NAME.perplexity`, where the quantiser has its own: they stand in the
+/// files, and would only widen a table.
+pub(super) fn of_quantizers(mut names: Vec<String>) -> Vec<String> {
+    let all = names.clone();
+    let whole = |name: &str| name.rsplit_once('.').map(|(_, own)| own.to_owned());
+    names.retain(|name| whole(name).is_none_or(|own| !all.contains(&own)));
+    names
+}
+
 /// Mean and sample standard deviation, which is none of one value.
 #[must_use]
 pub(super) fn moments(values: &[f64]) -> Option<(f64, Option<f64>)> {
@@ -213,7 +222,7 @@ pub(super) fn best(summaries: &[Summary], figure: &str) -> Vec<bool> {
 
 /// The table in Markdown, columns aligned.
 pub(super) fn markdown(varied: &[String], rows: &[Row]) -> String {
-    let (names, summaries) = (figures(rows), summaries(rows));
+    let (names, summaries) = (of_quantizers(figures(rows)), summaries(rows));
     let mut lines: Vec<Vec<String>> = vec![vec!["method".into()]];
     lines[0].extend(varied.iter().cloned());
     lines[0].extend(names.iter().map(|n| heading(n)));
@@ -274,6 +283,19 @@ mod tests {
             steps: None,
             figures: mse.map(|v| ("mse".to_owned(), v)).into_iter().collect(),
         }
+    }
+
+    #[test]
+    fn figures_of_code_maps_give_way_to_those_of_their_quantizer() {
+        let names = |all: &[&str]| -> Vec<String> { all.iter().map(|n| (*n).into()).collect() };
+        let one = [
+            "perplexity",
+            "vq.layers.0.perplexity",
+            "vq.layers.1.perplexity",
+        ];
+        assert_eq!(of_quantizers(names(&one)), ["perplexity"]);
+        let two = ["l1", "bottom.perplexity", "top.perplexity"];
+        assert_eq!(of_quantizers(names(&two)), two);
     }
 
     /// The deviation of 1 and 3 is that of a sample: the root of 2.

@@ -264,7 +264,7 @@ pub static TABLE: [Entry; 71] = [
         .more(),
     number(RESIDUAL, "1", "Residual quantisation: codebooks one after the other, each for what those before it left over; a vector has as many codes")
         .shown(""),
-    switch("residual_shared", "One codebook for all of them"),
+    switch("residual_shared", "One codebook for all layers of --residual, in place of one each"),
     switch("no_vq", "No quantisation: the plain autoencoder")
         .side("No quantiser", "A plain autoencoder: what the reconstruction would be without codes.")
         .more(),

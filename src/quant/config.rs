@@ -243,7 +243,7 @@ fn shared(flat: &VectorQuantConfig) -> Result<bool> {
         let name = "residual_shared";
         let why = "the in-place step would move the codebook before the others that share it have searched it";
         refuse(flat, name, &["inplace_optimizer"], why)?;
-        let why = "it fits the codebook to the moments of its vectors, and each use of the codebook has others";
+        let why = "it fits a codebook to the moments of the vectors that it quantises, and a shared one quantises several sets of them";
         refuse(flat, name, &["use_learnable_std"], why)?;
         if flat.using_statistics {
             return Err(exclude(name, "using_statistics", why));

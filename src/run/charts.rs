@@ -152,7 +152,7 @@ pub fn codes(dir: &Path, maps: &[CodeUsage]) -> Result<()> {
     let row = |(map, usage): (usize, &CodeUsage)| {
         let of = match maps.len() {
             1 => String::new(),
-            count => format!("codebook {} of {count}: ", map + 1),
+            count => format!("{} of {count}: ", map + 1),
         };
         code_panels(usage, &of)
     };
@@ -380,7 +380,7 @@ mod tests {
                 counts: vec![value; count],
                 ages: vec![0.0; count],
             };
-            codes(folder.path(), &usage).unwrap();
+            codes(folder.path(), &[usage]).unwrap();
             assert_eq!(drawn("codes.png") > 1000, used, "{count} codes");
         }
         let line = |step, rec_loss| StepMetrics {

@@ -9,7 +9,7 @@ pub struct View {
     /// Reconstructions, as bytes.
     #[wasm_bindgen(readonly)]
     pub images: Vec<u8>,
-    /// Codes of all images; empty without a quantiser.
+    /// Codes of all images, of several code maps those of the first; empty without a quantiser.
     #[wasm_bindgen(readonly)]
     pub codes: Vec<u32>,
 }

@@ -35,6 +35,10 @@ pub fn wrong_usage(folder: &Path) -> Result<(), Failed> {
         &["--method", "ema", "--use-learnable-std"],
         "--ema-decay and --use-learnable-std exclude each other",
     )?;
+    n(
+        &["--method", "ste++", "--residual", "2", "--residual-shared"],
+        "--residual-shared and --inplace-optimizer exclude each other",
+    )?;
     n(&["--fsq-levels", "8,x"], "want numbers, for example 8,6,5")?;
     // The run's --num-codes is 16.
     n(

@@ -198,3 +198,47 @@ pub fn codes_there_and_back(folder: &Path) -> Result<(), Failed> {
     good(folder, &plain.split(' ').collect::<Vec<_>>())?;
     run(&["encode", "b"], 2, "no quantiser")
 }
+
+/// With several codebooks a vector has as many codes, side by side in one file.
+pub fn codes_of_several_codebooks(folder: &Path) -> Result<(), Failed> {
+    let options = ["--steps", "3", "--method", "best", "--residual", "3"];
+    let text = good(folder, &train("a", &options))?;
+    ensure(
+        text.contains("| perplexity") && !text.contains("perplexity -"),
+        text,
+    )?;
+    let text = good(folder, &["encode", "a"])?;
+    ensure(text.contains("int32 [13, 2, 3, 3]"), text)?;
+    good(folder, &["decode", "a", "a/codes.npy"])?;
+    let image = "a/decoded/5.png";
+    good(folder, &["encode", "a", image, "--out", "one.npy"])?;
+    good(folder, &["decode", "a", "one.npy", "--out", "one"])?;
+    good(folder, &["reconstruct", "a", image])?;
+    ensure(
+        read(folder.join("one/0.png"))? == read(folder.join("a/reconstructed/5.png"))?,
+        "codes there and back differ from a reconstruction",
+    )?;
+    let test = good(folder, &["eval", "a", "--json"])?;
+    let test: serde_json::Value = serde_json::from_str(&test)?;
+    let of = |name: String| test[name].as_f64().unwrap_or(f64::NAN);
+    let sum: f64 = (0..3)
+        .map(|d| of(format!("layers.5.layers.{d}.active_ratio")))
+        .sum();
+    let own = of("active_ratio".into());
+    ensure((own - sum / 3.0).abs() < 1e-9, format!("{test}"))?;
+    // The codes of a run with one codebook are not this one's, nor the other way round.
+    good(folder, &train("b", &["--steps", "3"]))?;
+    good(folder, &["encode", "b"])?;
+    let refused =
+        |run: &str, codes: &str, want: &str| bad(folder, &["decode", run, codes], 1, want);
+    refused(
+        "a",
+        "b/codes.npy",
+        "holds [13, 2, 3], the run has codes [B, H, W, 3]",
+    )?;
+    refused(
+        "b",
+        "a/codes.npy",
+        "holds [13, 2, 3, 3], the run has codes [B, H, W]",
+    )
+}

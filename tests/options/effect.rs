@@ -53,6 +53,15 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
         ),
         ("--replace-policy self", "--replace-freq above 0"),
         (
+            "--residual-shared",
+            "--residual-shared has no effect: there is one codebook only",
+        ),
+        (
+            "--method fsq --residual 2",
+            "--residual has no effect: finite scalar quantisation",
+        ),
+        ("--no-vq --residual 2", "--residual has no effect"),
+        (
             "--method fsq --kmeans-init",
             "--codebook-init has no effect",
         ),

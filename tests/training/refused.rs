@@ -192,6 +192,58 @@ pub fn what_cannot_run_is_refused_by_name(gpu: Arc<Gpu>) -> Result<(), Failed> {
             },
             "at least 3",
         ),
+        (
+            VectorQuantConfig {
+                residual: 17,
+                ..default()
+            },
+            "residual must be a whole number from 1 to 16, not 17",
+        ),
+        (
+            VectorQuantConfig {
+                fsq_levels: Some(vec![16, 16]),
+                residual: 2,
+                ..default()
+            },
+            "fsq_levels and residual exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                stochastic: Some(semivq::quant::stochastic::Variance::All),
+                residual: 2,
+                ..default()
+            },
+            "stochastic and residual exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                residual: 2,
+                residual_shared: true,
+                inplace_optimizer: Some((1.0, 0.9)),
+                beta: 1.0,
+                ..default()
+            },
+            "residual_shared and inplace_optimizer exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                residual: 2,
+                residual_shared: true,
+                use_learnable_std: true,
+                ..default()
+            },
+            "residual_shared and use_learnable_std exclude each other",
+        ),
+        (
+            VectorQuantConfig {
+                residual: 2,
+                residual_shared: true,
+                affine_lr: 1.0,
+                using_statistics: true,
+                ..default()
+            },
+            "residual_shared and using_statistics exclude each other",
+        ),
     ];
     for (change, want) in nonsense {
         let options = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| *vq = change);

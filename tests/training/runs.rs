@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libtest_mimic::Failed;
 use semivq::Error;
 use semivq::gpu::Gpu;
-use semivq::train::Method;
+use semivq::train::{Method, Weights};
 
 use super::support::command::ensure;
 use super::support::session::{checkpoint, glyphs, run};
@@ -152,6 +152,24 @@ pub fn kmeans_starts_the_codebook(gpu: Arc<Gpu>) -> Result<(), Failed> {
         )?;
     }
     Ok(())
+}
+
+/// K-means looks at the vectors of the weights that a run begins with, not at those of drawn ones.
+pub fn kmeans_starts_on_given_weights(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let plain = options(Method::Vq, 8, 1e-2).with_quantizer(|vq| vq.no_vq = true)?;
+    let mut before = session(&gpu, &plain, glyphs(24, 4))?;
+    run(&mut before, 40)?;
+    let weights = Weights::from_bytes(&checkpoint(&before)?)?;
+    let options = options(Method::Vq, 8, 1e-3).with_quantizer(|vq| {
+        vq.codebook_init = semivq::quant::codebook::CodebookInit::Kmeans;
+    })?;
+    let mut session = session(&gpu, &options, glyphs(24, 4))?;
+    session.take_weights(&weights)?;
+    let first = run(&mut session, 1)?.remove(0);
+    ensure(
+        first.active_ratio > Some(90.0),
+        format!("active codes: {:?} %", first.active_ratio),
+    )
 }
 
 pub fn a_diverging_run_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {

@@ -219,7 +219,10 @@ export abstract class TrainerBase implements AsyncDisposable {
     return this.#queued(async () => this.#engine.view(await this.#bytes(images)));
   }
 
-  /** The images (bytes) that codes stand for, `height` x `width` of them each: those of the data's images unless others are given. */
+  /**
+   * The images (bytes) that codes stand for, `height` x `width` of them each: those of the data's images unless others are given.
+   * Refused with `residual`, where a vector has several codes.
+   */
   decode(codes: Uint32Array, height?: number, width?: number): Promise<Bytes> {
     return this.#queued(() => {
       const [h, w] = this.#state.cells;

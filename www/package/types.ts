@@ -4,7 +4,7 @@ import type { Method, QuantizerOptions } from "../options.js";
 /** Images: bytes `[N, C, H, W]`, channels first, one image after the other. */
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Codes `[N, H, W]`: the row of the codebook that each cell of each image is. */
+/** Codes `[N, H, W]`: the row of the codebook that each cell of each image is; with `residual` that of the first codebook. */
 export type Codes = Uint32Array<ArrayBuffer>;
 
 /** What a step reports. */

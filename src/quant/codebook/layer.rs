@@ -99,6 +99,12 @@ impl VectorQuant {
         Stages::record(rec, &self.config, z)
     }
 
+    /// Whether anything but the optimiser moves the codebook, by the vectors that it quantises.
+    pub(in crate::quant) fn moves_by_itself(&self) -> bool {
+        let followed = matches!(self.config.codes, Codes::Averaged { .. });
+        followed || self.steps_by_itself() || self.config.placing().replace.is_some()
+    }
+
     /// Records what moves `book` besides the optimiser.
     pub(in crate::quant) fn moved(
         &self,

@@ -113,7 +113,8 @@ impl Quantizer for Residual {
             last = own.output;
             seen.extend(own.seen);
         }
-        if let (Some(book), true) = (shared, rec.training()) {
+        let moves = rec.training() && self.layer.moves_by_itself();
+        if let Some(book) = shared.filter(|_| moves) {
             self.move_shared(rec, book, &seen)?;
         }
         Ok(Quantized { output, seen })
