@@ -171,6 +171,22 @@ impl Store {
         }
     }
 
+    /// Copies what `from` holds in `arenas` under the names that are there, too.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when something of the same name has another shape; as [`Self::read_many`].
+    pub(crate) async fn take_over(&self, gpu: &Gpu, from: &Self, arenas: &[Arena]) -> Result<()> {
+        let all = from.read_many(gpu, arenas).await?;
+        for (arena, tensors) in arenas.iter().zip(all) {
+            for (name, _, values) in tensors {
+                if self.layout.holds(*arena, &name) {
+                    self.write(gpu, *arena, &name, &values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the parameter or model buffer `name`.
     ///
     /// # Errors

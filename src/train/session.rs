@@ -365,14 +365,8 @@ impl Session {
             Arena::Moment1,
             Arena::Moment2,
         ];
-        let all = self.store.read_many(&self.gpu, &arenas).await?;
-        for (arena, tensors) in arenas.into_iter().zip(all) {
-            for (name, _, values) in tensors {
-                if next.store.layout().holds(arena, &name) {
-                    next.store.write(&self.gpu, arena, &name, &values)?;
-                }
-            }
-        }
+        let store = &next.store;
+        store.take_over(&self.gpu, &self.store, &arenas).await?;
         next.step = self.step;
         next.began = self.began;
         next.run = self.run;

@@ -12,21 +12,17 @@ impl Session {
     /// Codebooks that start from k-means become the centroids of the first batch's vectors, in residual quantisation one
     /// after the other; one that is shared those of z. Done by the first step; a run that is resumed has its codebooks
     /// already.
-    pub(super) async fn start_codebooks(&mut self) -> Result<()> {
-        let quantizers = self.model.quantizers();
-        let asked = quantizers.iter().flat_map(|(name, q)| {
-            let effective = match q.start() {
-                Start::Drawn => None,
-                Start::KMeans { effective } => Some(effective),
-            };
-            let maps = q.maps();
-            let own = (0..maps).map(move |map| map_name(name, maps, map));
-            own.filter_map(move |map| Some((map, effective?)))
-        });
-        let asked: Vec<(String, bool)> = asked.collect();
+    pub(super) async fn start_codebooks(&self) -> Result<()> {
         let mut begun = self.placed.clone();
-        for (map, effective) in asked {
-            self.start_codebook(&map, effective, &mut begun).await?;
+        for (name, quantizer) in self.model.quantizers() {
+            let Start::KMeans { effective } = quantizer.start() else {
+                continue;
+            };
+            let maps = quantizer.maps();
+            for map in 0..maps {
+                let map = map_name(name, maps, map);
+                self.start_codebook(&map, effective, &mut begun).await?;
+            }
         }
         Ok(())
     }
@@ -63,14 +59,7 @@ impl Session {
         let recording = rec.finish();
         let store = Store::new(&self.gpu, layout, options.seed)?;
         let arenas = [Arena::Parameters, Arena::Buffers];
-        let all = self.store.read_many(&self.gpu, &arenas).await?;
-        for (arena, tensors) in arenas.into_iter().zip(all) {
-            for (name, _, values) in tensors {
-                if store.layout().holds(arena, &name) {
-                    store.write(&self.gpu, arena, &name, &values)?;
-                }
-            }
-        }
+        store.take_over(&self.gpu, &self.store, &arenas).await?;
         let plan = recording.build(&self.gpu, &store, BuildOptions::default())?;
         plan.run(&self.gpu, &self.step_values(1))?;
         let z = plan.read(&self.gpu, seen.z).await?;

@@ -60,7 +60,7 @@ pub fn given_without_effect(folder: &Path) -> Result<(), Failed> {
             "--method fsq --residual 2",
             "--residual has no effect: finite scalar quantisation",
         ),
-        ("--no-vq --residual 2", "--residual has no effect"),
+        ("--no-vq --residual 2", "--residual have no effect"),
         (
             "--method fsq --kmeans-init",
             "--codebook-init has no effect",
