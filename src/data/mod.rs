@@ -5,6 +5,7 @@ pub mod cifar;
 #[cfg(not(target_arch = "wasm32"))]
 mod cifar_folder;
 mod codes;
+mod crc;
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
 #[cfg(not(target_arch = "wasm32"))]
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 pub use built_in::BuiltIn;
 pub use codes::Codes;
+pub(crate) use crc::Crc;
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::{Files, IN_MEMORY, Reading};
 #[cfg(all(feature = "pictures", not(target_arch = "wasm32")))]

@@ -164,10 +164,13 @@ pub(super) async fn select(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
                 )));
             }
             Err(_) => {
-                let wanted = text.to_lowercase();
+                let wanted = text.to_ascii_lowercase();
                 adapters
                     .iter()
-                    .position(|a| a.get_info().name.to_lowercase().contains(&wanted))
+                    .position(|a| {
+                        let name = a.get_info().name.to_ascii_lowercase();
+                        name.contains(&wanted)
+                    })
                     .ok_or_else(|| {
                         Error::Adapter(format!(
                             "no adapter's name contains `{text}`; choose one of {}",

@@ -69,7 +69,7 @@ impl Activation {
     /// Applies it to `x`.
     pub fn apply(self, rec: &mut Recorder<'_>, x: Var) -> Var {
         let shape = rec.shape(x).to_vec();
-        let y = rec.temporary(&format!("{self:?}").to_lowercase(), &shape);
+        let y = rec.temporary(&format!("{self:?}").to_ascii_lowercase(), &shape);
         self.forward(rec, y, x);
         rec.on_backward(y, &[x], move |rec, grad_y| {
             rec.contribute(x, |rec, grad_x| {

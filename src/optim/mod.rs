@@ -165,7 +165,7 @@ impl Optimizer {
         let Self::Adamw { beta1, beta2, .. } = *self else {
             return values;
         };
-        let power = |beta: f32| 1.0 - f64::from(beta).powf(f64::from(step));
+        let power = |beta: f32| 1.0 - libm::pow(f64::from(beta), f64::from(step));
         values
             .with("bias1", power(beta1) as f32)
             .with("bias2_sqrt", power(beta2).sqrt() as f32)

@@ -139,11 +139,11 @@ impl Schedule {
             Decay::Cosine { min_lr } => {
                 let least = f64::from(min_lr);
                 let share = whole.map_or(0.0, |n| f64::from(after) / f64::from(n.max(1)));
-                least + (full - least) * (1.0 + (PI * share.min(1.0)).cos()) / 2.0
+                least + (full - least) * (1.0 + libm::cos(PI * share.min(1.0))) / 2.0
             }
             Decay::Step { every, factor } => {
                 let every = every.or(whole.map(|n| n.div_ceil(3))).unwrap_or(u32::MAX);
-                full * f64::from(factor).powf(f64::from(after / every.max(1)))
+                full * libm::pow(f64::from(factor), f64::from(after / every.max(1)))
             }
         };
         rate as f32

@@ -41,12 +41,23 @@ impl fmt::Display for CheckpointEvery {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+fn seconds_of(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+/// JSON's numbers, whose parser is there anyway: the one of the standard library brings tables of 10 kB.
+#[cfg(target_arch = "wasm32")]
+fn seconds_of(text: &str) -> Option<f64> {
+    serde_json::from_str(text).ok()
+}
+
 impl FromStr for CheckpointEvery {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let every = match text.strip_suffix('s') {
-            Some(seconds) => seconds.parse().ok().map(Self::Seconds),
+            Some(seconds) => seconds_of(seconds).map(Self::Seconds),
             None => text.parse().ok().map(Self::Steps),
         };
         every

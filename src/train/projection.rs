@@ -74,7 +74,7 @@ impl Projection {
             // Any start does that is not orthogonal to the plane.
             let wave = |turn: f64| {
                 (0..features)
-                    .map(|i| (turn * (i + 1) as f64).sin())
+                    .map(|i| libm::sin(turn * (i + 1) as f64))
                     .collect()
             };
             self.axes = [wave(1.0), wave(2.3)];

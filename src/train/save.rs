@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::checkpoint::{State, Training, TrainingState};
+use crate::data::Crc;
 use crate::error::Result;
 use crate::gpu::{Arena, NamedTensor, Role};
 
@@ -27,9 +28,7 @@ fn checksum(options: &serde_json::Value) -> u32 {
             fields.remove(*name);
         });
     }
-    let mut crc = flate2::Crc::new();
-    crc.update(options.to_string().as_bytes());
-    crc.sum()
+    Crc::default().with(options.to_string().as_bytes()).sum()
 }
 
 impl Session {

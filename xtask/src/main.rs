@@ -1,5 +1,6 @@
 //! The project's chores; each sets up what it needs first.
 
+mod lean;
 mod setup;
 mod test;
 mod web;

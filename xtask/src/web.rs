@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::lean::Lean;
 use crate::setup::{self, WASM};
 use crate::{build as cargo_build, run};
 
@@ -49,49 +50,31 @@ fn bindgen(wasm: &Path, out: &str, name: &str, core: bool) -> Result<(), String>
     )
 }
 
-/// A shader without its comments and without spaces that mean nothing; its lines stay those that errors name.
-fn lean(source: &str) -> String {
-    let mut lean = String::new();
-    for line in source.split_inclusive('\n') {
-        let code = line.split("//").next().unwrap_or_default().trim();
-        let mut code = code.to_owned();
-        // Not around a minus, which two of make another operator, nor around what may enclose a type.
-        for narrow in ["=", "+=", "==", "*=", "+", "*", "/", "&&", "||", "{"] {
-            code = code.replace(&format!(" {narrow} "), narrow);
-        }
-        for (wide, narrow) in [(", ", ","), (": ", ":"), ("; ", ";"), (" {", "{")] {
-            code = code.replace(wide, narrow);
-        }
-        lean.push_str(&code);
-        if line.ends_with('\n') {
-            lean.push('\n');
-        }
-    }
-    lean
-}
-
-/// Writes the shaders in a module as [`lean`] has them, with spaces behind them: what they do not need weighs.
+/// Writes the shaders in a module as [`Lean`] has them, with spaces behind them: what they do not need weighs.
 fn make_lean(wasm: &Path) -> Result<(), String> {
-    let mut bytes = fs::read(wasm).map_err(|e| failed(wasm, &e))?;
-    let (mut found, mut files) = (0, 0);
+    let mut sources = Vec::new();
     for dir in ["shaders", "shaders/lib"].map(Path::new) {
         for entry in fs::read_dir(dir).map_err(|e| failed(dir, &e))? {
             let path = entry.map_err(|e| failed(dir, &e))?.path();
-            if path.extension().is_none_or(|e| e != "wgsl") {
-                continue;
+            if path.extension().is_some_and(|e| e == "wgsl") {
+                sources.push(fs::read_to_string(&path).map_err(|e| failed(&path, &e))?);
             }
-            files += 1;
-            let source = fs::read(&path).map_err(|e| failed(&path, &e))?;
-            // What nothing in the module asks for, it does not hold.
-            let Some(at) = find(&bytes, &source) else {
-                continue;
-            };
-            found += 1;
-            let mut lean = lean(&String::from_utf8_lossy(&source)).into_bytes();
-            lean.resize(source.len(), b' ');
-            bytes[at..at + source.len()].copy_from_slice(&lean);
         }
     }
+    let lean = Lean::of(&sources.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut bytes = fs::read(wasm).map_err(|e| failed(wasm, &e))?;
+    let mut found = 0;
+    for source in &sources {
+        // What nothing in the module asks for, it does not hold.
+        let Some(at) = find(&bytes, source.as_bytes()) else {
+            continue;
+        };
+        found += 1;
+        let mut lean = lean.apply(source).into_bytes();
+        lean.resize(source.len(), b' ');
+        bytes[at..at + source.len()].copy_from_slice(&lean);
+    }
+    let files = sources.len();
     if 2 * found < files {
         let why = format!("only {found} of {files} shaders are in it as they stand");
         return Err(failed(wasm, &why));
