@@ -61,7 +61,7 @@ fn with_band(curve: &Curve, color: RGBColor) -> [Shape; 2] {
     ]
 }
 
-/// Loss and perplexity over the steps, a row of panels for each combination of varied values.
+/// Loss and perplexity over the steps, and what shows self-annealing, a row of panels for each combination of varied values.
 fn curve_panels(results: &Results, all: &[Group], colors: &[(String, RGBColor)]) -> Vec<Panel> {
     let mut combinations: Vec<&Vec<String>> = all.iter().map(|g| &g.values).collect();
     combinations.sort_by_key(|values| all.iter().position(|g| g.values == **values));
@@ -79,6 +79,16 @@ fn curve_panels(results: &Results, all: &[Group], colors: &[(String, RGBColor)])
         for (metric, title, log) in [
             ("rec_loss", "reconstruction loss", true),
             ("perplexity", "perplexity of the batch", false),
+            (
+                "posterior_entropy",
+                "mean entropy of the posteriors, nats",
+                false,
+            ),
+            (
+                "variance_mean",
+                "mean variance (vmf: 1 / concentration)",
+                true,
+            ),
         ] {
             let curves = curves(&results.traces, &own, metric);
             if curves.is_empty() {

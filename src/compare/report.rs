@@ -28,6 +28,9 @@ fn title(metric: &str) -> String {
         "perplexity" => "perplexity of the batch".into(),
         "active_ratio" => "active codes of the batch, %".into(),
         "alpha_mean" => "mean of alpha".into(),
+        "posterior_entropy" => "mean entropy of the posteriors, nats".into(),
+        "variance_mean" => "mean variance (vmf: 1 / concentration)".into(),
+        "posterior_perplexity" => "perplexity of the mean posterior".into(),
         other => other.replace('_', " "),
     }
 }

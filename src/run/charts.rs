@@ -16,7 +16,7 @@ use crate::train::{CodeUsage, StepMetrics, TrainOptions};
 
 type Curve = (&'static str, fn(&StepMetrics) -> Option<f32>);
 
-const CURVES: [Curve; 9] = [
+const CURVES: [Curve; 11] = [
     ("reconstruction loss", |m| Some(m.rec_loss)),
     ("commitment loss", |m| m.cmt_loss),
     ("perplexity", |m| m.perplexity),
@@ -26,6 +26,12 @@ const CURVES: [Curve; 9] = [
     }),
     ("mean age of the codes (steps since used)", |m| m.age_mean),
     ("mean of alpha", |m| m.alpha_mean),
+    ("mean entropy of the posteriors, nats", |m| {
+        m.posterior_entropy
+    }),
+    ("mean variance (vmf: 1 / concentration)", |m| {
+        m.variance_mean
+    }),
     ("norm of the gradients", |m| m.grad_norm),
     ("learning rate", |m| m.lr),
 ];

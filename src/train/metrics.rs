@@ -62,6 +62,10 @@ step_metrics! {
     alpha_mean;
     /// The penalty on alpha, where it has a weight.
     alpha_penalty;
+    /// Mean entropy of the posteriors of the batch's vectors over the codes, nats; of stochastic quantisation.
+    posterior_entropy;
+    /// Mean variance of its values, in the square of their units; of directions 1 over the concentration.
+    variance_mean;
     /// Norm of all gradients together before they are clipped, where they are.
     grad_norm;
     /// Learning rate, where it changes over the steps.

@@ -5,15 +5,20 @@ import type { Metrics } from "../package/index.js";
 import { Curve, type Line } from "./curve.js";
 import { at, colourOf, element } from "./pixels.js";
 
-type Name = "perplexity" | "rec_loss" | "cmt_loss" | "active_ratio";
+type Name = "perplexity" | "rec_loss" | "cmt_loss" | "active_ratio" | "posterior_entropy" | "variance_mean";
 
-/** The first is the timeline. */
-const CURVES: readonly { name: Name; title: string; log: boolean }[] = [
+/** The first is the timeline; `some` are of some methods alone, and not there without one of these. */
+const CURVES: readonly { name: Name; title: string; log: boolean; some?: true }[] = [
   { name: "perplexity", title: "Perplexity: codes really at work", log: true },
   { name: "rec_loss", title: "Reconstruction loss", log: true },
   { name: "cmt_loss", title: "Commitment loss", log: true },
   { name: "active_ratio", title: "Codes that a batch uses, %", log: false },
+  { name: "posterior_entropy", title: "Mean entropy of a posterior, nats", log: false, some: true },
+  { name: "variance_mean", title: "Mean variance (vmf: 1 / concentration)", log: false, some: true },
 ];
+
+/** What the curves of stochastic quantisation say. */
+const ANNEALING = "Self-annealing: a vector draws its code from a posterior over all of them, whose entropy is 0 nats when one is certain and ln K when all K are alike; training makes it fall by itself, without a schedule, as it learns the variance (in squared units of the vectors).";
 
 /** Curves of a run before. */
 export interface Past {
@@ -25,14 +30,18 @@ export class Curves {
   #history: Record<Side, History> = { a: new History(), b: new History() };
   #past: Past[] = [];
   #charts: Curve[];
+  #hosts: HTMLElement[] = [];
+  #note = element("p", { className: "note", textContent: ANNEALING, hidden: true });
   #queue: number[] = [];
   #waiting = false;
   #names: Record<Side, string> = { a: "A", b: "B" };
 
   constructor(private readonly onHover: (step: number | undefined) => void) {
-    this.#charts = CURVES.map(({ title, log }, i) => {
+    this.#charts = CURVES.map(({ title, log, some }, i) => {
       const first = i === 0;
       const host = first ? at("timeline-chart") : at("curves").appendChild(element("div", { className: "curve" }));
+      host.hidden = some === true;
+      this.#hosts.push(host);
       host.setAttribute("role", "img");
       host.setAttribute("aria-label", title);
       const chart = new Curve(host, this.#lines(), first ? {} : { title, height: 190, legend: true });
@@ -40,6 +49,7 @@ export class Curves {
       chart.onHover = this.onHover;
       return chart;
     });
+    at("curves").append(this.#note);
   }
 
   #lines(): Line[] {
@@ -122,9 +132,15 @@ export class Curves {
   }
 
   #drawOne(index: number) {
-    const curve = CURVES[index];
-    if (!curve) return;
+    const [curve, host] = [CURVES[index], this.#hosts[index]];
+    if (!curve || !host) return;
     const all = this.#all();
+    if (curve.some) {
+      // Those of runs before do not bring it back.
+      const there = SIDES.some((side) => this.#history[side].entries.at(-1)?.[curve.name] !== undefined);
+      host.hidden = this.#note.hidden = !there;
+      if (!there) return;
+    }
     const steps = [...new Set(all.flatMap((history) => history.map((m) => m.step)))].sort((p, q) => p - q);
     const place = new Map(steps.map((step, i) => [step, i]));
     const lines = all.map((history) => {
@@ -148,13 +164,13 @@ export class Curves {
     return [["step", ...columns.map(({ side, name }) => `${side}.${name}`)].join(","), ...lines, ""].join("\n");
   }
 
-  /** The four curves as one picture, twice as fine as a screen, with what A and B are. */
+  /** The curves that are there as one picture, twice as fine as a screen, with what A and B are. */
   png(): Promise<Blob | null> {
     const scale = 2 / (devicePixelRatio || 1);
-    const canvases = this.#charts.flatMap((chart) => chart.canvas ?? []);
-    const width = Math.max(...canvases.map((c) => c.width)) * scale;
-    const height = Math.max(...canvases.map((c) => c.height)) * scale + 60;
-    const sheet = element("canvas", { width: 2 * width, height: 2 * height + 70 });
+    const shown = this.#charts.flatMap((chart, i) => (chart.canvas && !this.#hosts[i]?.hidden ? [{ canvas: chart.canvas, title: CURVES[i]?.title ?? "" }] : []));
+    const width = Math.max(...shown.map(({ canvas }) => canvas.width)) * scale;
+    const height = Math.max(...shown.map(({ canvas }) => canvas.height)) * scale + 60;
+    const sheet = element("canvas", { width: 2 * width, height: Math.ceil(shown.length / 2) * height + 70 });
     const context = sheet.getContext("2d");
     if (!context) return Promise.resolve(null);
     context.fillStyle = colourOf("--card");
@@ -169,9 +185,9 @@ export class Curves {
       x += context.measureText(text).width + 48;
     }
     context.fillStyle = colourOf("--ink");
-    canvases.forEach((canvas, i) => {
+    shown.forEach(({ canvas, title }, i) => {
       const [left, top] = [(i % 2) * width, 70 + Math.floor(i / 2) * height];
-      context.fillText(CURVES[i]?.title ?? "", left + 24, top + 34);
+      context.fillText(title, left + 24, top + 34);
       context.drawImage(canvas, left, top + 48, canvas.width * scale, canvas.height * scale);
     });
     return new Promise((resolve) => sheet.toBlob(resolve));
