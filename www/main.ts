@@ -34,6 +34,8 @@ let wanted = 0;
 /** The settings with which a run was asked for: others may have been made while it was prepared. */
 const asked = new Map<number, State>();
 let slowest = 0;
+/** New pictures that were asked for of this run: the seed of the next ones. */
+let draws = 0;
 
 // ------------------------------------------------------------------------------------------ views
 
@@ -161,7 +163,7 @@ function begin(run: number) {
   current = run;
   applied = { ...(asked.get(run) ?? state) };
   for (const older of asked.keys()) if (older <= run) asked.delete(older);
-  slowest = 0;
+  slowest = draws = 0;
   at("recorded").hidden = true;
   tellEvaluating(false);
   for (const side of SIDES) {
@@ -193,6 +195,8 @@ at("link").addEventListener("click", async () => {
   }
 });
 at("choose").addEventListener("click", () => exchange.preview());
+at("draw").addEventListener("click", () => send({ kind: "draw", seed: draws++ }));
+at("undraw").addEventListener("click", () => (show.drawn = undefined));
 
 window.addEventListener("hashchange", () => {
   const next = fromHash(location.hash);
@@ -206,11 +210,14 @@ listenToKeys([
   { name: "→", what: "one step", do: () => at("step").click() },
   { name: "R", what: "reset", do: () => at("reset").click() },
   { name: "U", what: "undo the reset", do: () => at("undo").hidden || at("undo").click() },
+  { name: "D", what: "new pictures, drawn from the codes in use", do: () => at("draw").click() },
   { name: "S", what: "settings", do: () => openSettings(at("drawer").hidden === true) },
 ], () => {
   const open = !at("drawer").hidden;
   if (open) openSettings(false);
-  return open;
+  else if (show.drawn) show.drawn = undefined;
+  else return false;
+  return true;
 });
 
 let pausedByHiding = false;
@@ -272,6 +279,10 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
       show.curves.set(message.side, message.history);
       document.body.dataset[`steps${message.side.toUpperCase()}`] = String(message.built.step);
       exchange.describe(message.data);
+      at<HTMLButtonElement>("draw").disabled = false;
+      break;
+    case "drawn":
+      show.drawn = message.drawn;
       break;
     case "originals":
       show.originals = message.originals;
@@ -361,6 +372,7 @@ worker.onmessage = ({ data: message }: MessageEvent<FromWorker>) => {
 function stop(problem: "no-webgpu" | "no-adapter", message: string) {
   if (current > 0) return problems.show(problem, message);
   stopped = true;
+  at<HTMLButtonElement>("draw").disabled = true;
   exchange.stopped = true;
   status.say("stopped");
   void playInstead(show, problem);

@@ -76,6 +76,14 @@ export interface Sketched {
   cells: [number, number];
 }
 
+/** New pictures, as many as there are originals. */
+export interface Drawn {
+  step: number;
+  seed: number;
+  /** Bytes; none of a side without codes. */
+  sides: Partial<Record<Side, Uint8Array>>;
+}
+
 /** How the vectors of one image find their codes. */
 export interface Explained {
   side: Side;
@@ -109,6 +117,8 @@ export type ToWorker =
   | { kind: "preview"; count: number }
   | { kind: "decode"; side: Side; codes: Uint32Array; cells: [number, number]; request: number }
   | { kind: "sketch"; image: Uint8Array; request: number }
+  /** New pictures, with the random numbers of `seed`. */
+  | { kind: "draw"; seed: number }
   | { kind: "explain"; side: Side; image: Uint8Array; request: number }
   /** Whether the plane of vectors and codes is in sight. */
   | { kind: "look"; plane: boolean }
@@ -133,6 +143,8 @@ export type FromWorker =
   | OfRun & { kind: "originals"; originals: Originals }
   | OfRun & { kind: "metrics"; side: Side; metrics: Metrics[] }
   | OfRun & { kind: "moment"; moment: Moment }
+  /** Pictures of the sides that have codes. */
+  | OfRun & { kind: "drawn"; drawn: Drawn }
   | OfRun & { kind: "plane"; side: Side; step: number; quantizer: Quantizer }
   | OfRun & { kind: "evaluation"; side: Side; evaluation: Evaluation | null; done: number; of: number }
   | OfRun & { kind: "diverged"; side: Side; step: number; loss: number; back: number | null }

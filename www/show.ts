@@ -1,6 +1,6 @@
 /** What is shown of the run: of its newest moment, or of the one that was scrubbed to; or of a recorded run. */
 import { Moments } from "./moments.js";
-import type { Moment, Originals } from "./protocol.js";
+import type { Drawn, Moment, Originals } from "./protocol.js";
 import type { Recording } from "./recording.js";
 import { SIDES, type Side } from "./settings.js";
 import type { Metrics } from "./package/index.js";
@@ -68,6 +68,15 @@ export class Show {
     document.body.classList.toggle("alone", sides.length === 1);
   }
 
+  /** New pictures in the place of the reconstructions; none any more. */
+  set drawn(drawn: Drawn | undefined) {
+    this.#strip.drawn = drawn;
+  }
+
+  get drawn(): Drawn | undefined {
+    return this.#strip.drawn;
+  }
+
   set running(running: boolean) {
     this.#running = running;
     this.#tell();
@@ -98,6 +107,7 @@ export class Show {
 
   clear() {
     cancelAnimationFrame(this.#player);
+    this.drawn = undefined;
     this.moments.clear();
     this.#newest = this.#pinned = this.#hovered = undefined;
     for (const side of SIDES) {

@@ -1,5 +1,5 @@
 /** Up to two runs that share a device and see the same batches; what is kept of them, and how they come back. */
-import type { DataInfo, FromWorker, Originals, ProblemKind, Shape, Sides } from "./protocol.js";
+import type { DataInfo, Drawn, FromWorker, Originals, ProblemKind, Shape, Sides } from "./protocol.js";
 import { Run, withBatch } from "./run.js";
 import { SIDES, type Side } from "./settings.js";
 import { Speed } from "./speed.js";
@@ -356,6 +356,17 @@ export class Training {
     for (const [side, run] of this.runs) sides[side] = await run.moment(originals);
     const buffers = Object.values(sides).flatMap((m) => [m.images, m.codes, m.tiles, m.ages, m.counts].map((a) => a.buffer as ArrayBuffer));
     this.post({ kind: "moment", run: this.run, moment: { step: this.step, sides } }, buffers);
+  }
+
+  /** New pictures of both sides, from the codes that they use. */
+  async draw(seed: number) {
+    const count = this.#originals?.count ?? 0;
+    if (count === 0) return;
+    const sides: Drawn["sides"] = {};
+    for (const [side, { trainer }] of this.runs) {
+      if (trainer.describe().codes > 0) sides[side] = (await trainer.draw(count, seed)).images;
+    }
+    this.post({ kind: "drawn", run: this.run, drawn: { step: this.step, seed, sides } });
   }
 
   async planes() {

@@ -144,9 +144,9 @@ async function recover(run: boolean) {
 
 const waiting: ToWorker[] = [];
 /** Of these, only the newest matters. */
-const LATEST: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "check", "show"];
+const LATEST: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "check", "show", "draw"];
 /** What only draws. */
-const VIEWS: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "look", "preview", "show"];
+const VIEWS: readonly ToWorker["kind"][] = ["decode", "sketch", "explain", "look", "preview", "show", "draw"];
 /** These do not wait for an evaluation, which ends; "stop" is one. */
 const STOPS: readonly ToWorker["kind"][] = ["stop", "reset", "undo", "back", "run", "pause", "step", "load"];
 self.onmessage = ({ data: message }: MessageEvent<ToWorker>) => {
@@ -255,6 +255,8 @@ async function handle(message: ToWorker): Promise<void> {
       const explained = (await training.of(message.side)?.explain(message.side, message.image)) ?? null;
       return post({ kind: "explained", request: message.request, explained });
     }
+    case "draw":
+      return training.draw(message.seed);
     case "look":
       pace.planeWanted = message.plane;
       return message.plane && !going ? training.planes() : undefined;

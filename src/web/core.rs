@@ -264,6 +264,24 @@ impl Core {
         Ok(images.pixels)
     }
 
+    /// `count` new images (bytes) with the codes that were drawn for them, see [`Session::draw_codes`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] without a quantiser; as [`Session::draw`].
+    pub async fn draw(&mut self, count: usize, seed: f64) -> JsResult<View> {
+        let codes = self.session.draw_codes(count, seed as u64).await?;
+        let own = codes[0].values.iter().map(|code| code.cast_unsigned());
+        let (own, shape) = (own.collect(), &codes[0].shape);
+        let key = [shape[0], shape[1], shape[2]];
+        let kept = take(&mut self.decoders, &key);
+        let (images, decoder) = self.session.decode_with(kept, &codes).await?;
+        keep(&mut self.decoders, key, decoder);
+        Ok(View {
+            images: images.pixels,
+            codes: own,
+        })
+    }
+
     /// Takes the next batch of test images into the evaluation under way, or begins one; how many are in it.
     ///
     /// # Errors

@@ -230,6 +230,19 @@ export abstract class TrainerBase implements AsyncDisposable {
     });
   }
 
+  /**
+   * New images, and the codes that were drawn for them: each by itself, from how often codes were used over the last epoch. The
+   * same for the same seed and step; trainers of one shape draw with the same random numbers.
+   */
+  draw(count: number, seed = 0): Promise<View> {
+    return this.#queued(async () => {
+      if (!(Number.isSafeInteger(count) && count >= 1)) throw new RangeError(`count must be a whole number of at least 1, not ${count}`);
+      if (!(Number.isSafeInteger(seed) && seed >= 0)) throw new RangeError(`seed must be a whole number of at least 0, not ${seed}`);
+      await this.#drain();
+      return this.#engine.draw(count, seed);
+    });
+  }
+
   /** Figures over all test images. It can be aborted between batches of them. */
   evaluate({ signal, onProgress }: EvaluateOptions = {}): Promise<Evaluation> {
     return this.#queued(async () => {

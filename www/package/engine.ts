@@ -24,6 +24,7 @@ export interface Engine {
   reconfigure(options: TrainOptions): Promise<void>;
   view(images: Uint8Array): Promise<View>;
   decode(codes: Uint32Array, height: number, width: number): Promise<Bytes>;
+  draw(count: number, seed: number): Promise<View>;
   /** Takes the next batch of test images into the evaluation under way, or begins one; how many are in it. */
   evaluateBatch(): Promise<number>;
   /** Ends it, wherever it is. */
@@ -79,6 +80,13 @@ export class CoreEngine implements Engine {
 
   async decode(codes: Uint32Array, height: number, width: number): Promise<Bytes> {
     return owned(await this.#core.decode(codes, height, width));
+  }
+
+  async draw(count: number, seed: number): Promise<View> {
+    const view = await this.#core.draw(count, seed);
+    const result = { images: owned(view.images), codes: view.codes as Codes };
+    view.free();
+    return result;
   }
 
   evaluateBatch(): Promise<number> {

@@ -58,6 +58,7 @@ export class RemoteEngine implements Engine {
   evaluateBatch = () => this.#call("evaluateBatch", []);
   endEvaluation = () => this.#call("endEvaluation", []);
   quantizer = (points: number) => this.#call("quantizer", [points]);
+  draw = (count: number, seed: number) => this.#call("draw", [count, seed]);
   usage = () => this.#call("usage", []);
   explain = (image: Uint8Array) => this.#call("explain", [image]);
   save = () => this.#call("save", []);
