@@ -3,6 +3,7 @@
 use super::sequences::Sequences;
 use super::training::Tokens;
 use crate::rng::Stream;
+use crate::train::Histogram as Uses;
 
 /// How often each token was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,22 +62,13 @@ impl Histogram {
         let mut values = Vec::new();
         for position in 0..length as u32 {
             let range = &ranges[2 * position as usize..][..2];
-            let own = self.of_range(range);
-            let sums: Vec<u64> = (own.iter())
-                .scan(0, |sum, count| {
-                    *sum += count;
-                    Some(*sum)
-                })
-                .collect();
-            let all = sums.last().copied().unwrap_or(0);
+            let uses = Uses::new(self.of_range(range));
             let stream = Stream::at_step(seed, crate::rng::number_of("histogram"), position + 1);
             for image in 0..count as u32 {
                 let [high, low, ..] = stream.words(image);
-                let word = u128::from(high) << 32 | u128::from(low);
-                // 64 random bits as a number below `all`.
-                let at = ((word * u128::from(all)) >> 64) as u64;
-                let code = sums.partition_point(|sum| *sum <= at) as u32;
-                values.push(range[0] + code.min(range[1] - 1));
+                let random = u64::from(high) << 32 | u64::from(low);
+                let code = uses.as_ref().map_or(0, |uses| uses.code(random));
+                values.push(range[0] + code as u32);
             }
         }
         // From [L, B] to [B, L].

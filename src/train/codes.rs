@@ -6,7 +6,31 @@ use crate::data::Codes;
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
-use crate::quant::map_name;
+use crate::quant::{Seen, map_name};
+
+/// Each code map of `model` as it was recorded, with its shape `[B, H, W]`, in the order of its quantisers.
+///
+/// # Errors
+/// [`Error::Config`] when one is not among those `seen`.
+pub(super) fn code_maps<'s>(
+    rec: &Recorder<'_>,
+    model: &dyn Model,
+    seen: &'s [(String, Seen)],
+) -> Result<Vec<(&'s Seen, Vec<usize>)>> {
+    let mut all = Vec::new();
+    for (name, quantizer) in model.quantizers() {
+        let maps = quantizer.maps();
+        for map in 0..maps {
+            let name = map_name(name, maps, map);
+            let own = seen.iter().find(|(own, _)| *own == name);
+            let (_, seen) = own.ok_or_else(no_codes)?;
+            let mut shape = rec.shape(seen.z).to_vec();
+            shape.remove(quantizer.latent().axis);
+            all.push((seen, shape));
+        }
+    }
+    Ok(all)
+}
 
 /// A plan from a batch of images to their codes, in evaluation mode.
 #[derive(Debug)]
@@ -31,18 +55,10 @@ impl Encoder {
         let mut net = Builder::new(&mut rec, 0.0);
         model.encode(&mut net, images)?;
         let seen = net.seen().to_vec();
-        let mut quantizers = Vec::new();
-        for (name, quantizer) in model.quantizers() {
-            let maps = quantizer.maps();
-            for map in 0..maps {
-                let name = map_name(name, maps, map);
-                let own = seen.iter().find(|(own, _)| *own == name);
-                let (_, seen) = own.ok_or_else(no_codes)?;
-                let mut shape = rec.shape(seen.z).to_vec();
-                shape.remove(quantizer.latent().axis);
-                quantizers.push(([seen.bad_vectors, seen.q], shape));
-            }
-        }
+        let maps = code_maps(&rec, model, &seen)?.into_iter();
+        let quantizers = maps
+            .map(|(seen, shape)| ([seen.bad_vectors, seen.q], shape))
+            .collect();
         let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
         Ok(Self {
             plan,

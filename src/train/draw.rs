@@ -5,7 +5,7 @@
 //! know takes the place of the former.
 
 use super::Session;
-use super::codes::no_codes;
+use super::codes::{code_maps, no_codes};
 use crate::data::{Codes, Images, Source as _};
 use crate::error::{Error, Result};
 use crate::gpu::{ParameterLayout, Recorder};
@@ -15,7 +15,7 @@ use crate::rng::Stream;
 /// Training images that are encoded where no step has counted codes yet, at most.
 const COUNTED: usize = 64;
 
-/// How often each code of a quantiser was used: integers, so that a draw is exact, the same natively and in a browser.
+/// How often each code was used: integers, so that a draw is exact, the same natively and in a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     /// Uses of each code and of those before it `[K]`.
@@ -105,17 +105,8 @@ impl Session {
         let mut net = Builder::new(&mut rec, 0.0);
         self.model.encode(&mut net, images)?;
         let seen = net.seen().to_vec();
-        let axis = |name: &str| {
-            let all = self.model.quantizers();
-            let own = all.iter().find(|(own, _)| *own == name);
-            own.map_or(1, |(_, quantizer)| quantizer.latent().axis)
-        };
-        let shape = |(name, seen): &(String, crate::quant::Seen)| {
-            let mut shape = rec.shape(seen.z).to_vec();
-            shape.remove(axis(name));
-            shape
-        };
-        Ok(seen.iter().map(shape).collect())
+        let maps = code_maps(&rec, self.model.as_ref(), &seen)?;
+        Ok(maps.into_iter().map(|(_, shape)| shape).collect())
     }
 
     /// Codes for `count` new images, each drawn by itself from [`Self::histograms`]; a function of the histogram, the seed
