@@ -4,7 +4,8 @@
 //     w = 1 / (2 (v + e^s)),  X = (2 w z, -w),  Y = (C, sum C^2)      a variance of all channels
 //                             X = (2 w z, -w),  Y = (C, C^2)          one of each channel (CHANNELS)
 //     DIRECTIONS: z, C of length 1, v = 1:  X = (v + e^s) z,  Y = C
-//   p = softmax(L),  t = softmax((L + gumbel) / T),  z_q = t C;  in evaluation t is 1 at the largest L
+//   p = softmax(L),  t = softmax((L + gumbel) / T),  z_q = t C;  in evaluation t is 1 at the largest L, or, sampled, at the
+//   largest L + gumbel, which is a draw from p
 //
 // Products over the features are those of `linear`; here is what stands between them. Rows are taken in
 // chunks, of which L and t lie as [K, R]: neighbouring invocations have neighbouring rows.
@@ -15,6 +16,8 @@ struct Step {
     seed_low: u32,
     seed_high: u32,
     temperature: f32,
+    // in evaluation: images before those of this batch, plus 1, where codes are sampled; 0 where they are the likeliest
+    sampled: u32,
 }
 
 // The noise is given.
@@ -158,8 +161,9 @@ fn pack_codes(
 fn gumbel(n: u32, k: u32) -> f32 {
     if (GIVEN) { return noise[n * params.codes + k]; }
     let quads = (params.codes + 3u) / 4u;
-    // The vectors of all parts of a batch are numbered through.
-    let row = step.part * params.count + n;
+    // The vectors of all parts of a batch are numbered through, and so are those of all batches that are evaluated.
+    var row = step.part * params.count + n;
+    if (step.sampled > 0u) { row = (step.sampled - 1u) * params.positions + n; }
     let words = random_words(params.stream, row * quads + k / 4u);
     let u = (f32(words[k % 4u] >> 9u) + 0.5) / 8388608.0;
     let series = u * (1.0 + u * (0.5 + u * (0.33333333 + u * (0.25 + u * 0.2))));
@@ -223,9 +227,17 @@ fn scan(
     let end = min(best + span(), params.codes);
     for (var k = best; k < end; k++) {
         let x = logits[k * params.rows + r];
-        if (x > plain.most) { best = k; }
+        if (x > plain.most && step.sampled == 0u) { best = k; }
         add(&plain, x);
-        if (DRAWN) { add(&noisy, (x + gumbel(params.first + r, k)) / step.temperature); }
+        if (DRAWN) {
+            add(&noisy, (x + gumbel(params.first + r, k)) / step.temperature);
+        } else if (step.sampled > 0u) {
+            let with_noise = x + gumbel(params.first + r, k);
+            if (with_noise > noisy.most) {
+                noisy.most = with_noise;
+                best = k;
+            }
+        }
     }
     put(part, r, plain, noisy, best);
 }
@@ -246,9 +258,11 @@ fn combine(
     for (var part = 0u; part < params.parts; part++) {
         let at = part * params.rows + r;
         let own = Running(partial[at], partial[at + stride], partial[at + 2u * stride]);
-        if (own.most > plain.most) { best = bitcast<u32>(partial[at + 5u * stride]); }
+        let own_noisy = Running(partial[at + 3u * stride], partial[at + 4u * stride], 0.0);
+        let better = select(own.most > plain.most, own_noisy.most > noisy.most, step.sampled > 0u);
+        if (better) { best = bitcast<u32>(partial[at + 5u * stride]); }
         plain = join(plain, own);
-        noisy = join(noisy, Running(partial[at + 3u * stride], partial[at + 4u * stride], 0.0));
+        noisy = join(noisy, own_noisy);
     }
     let n = params.first + r;
     let total = plain.most + log(plain.sum);

@@ -33,6 +33,7 @@ fn main() {
             runs::what_is_trained_without_a_method,
         ),
         ("a run goes on from a file", runs::goes_on_from_a_file),
+        ("a sampled evaluation", runs::a_sampled_evaluation),
         ("codes there and back", runs::codes_there_and_back),
         ("drawn pictures", draw::drawn_pictures),
         (

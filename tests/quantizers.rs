@@ -339,7 +339,10 @@ fn noise_from_outside(gpu: Arc<Gpu>) -> Result<(), Failed> {
     plan.write(&gpu, noise, &noises)?;
     let values = StepValues::default().with("step", 1_u32);
     let values = values.with("epoch_steps", 1_u32);
-    plan.run(&gpu, &values.with("temperature", 1.0_f32))?;
+    plan.run(
+        &gpu,
+        &values.with("temperature", 1.0_f32).with("sampled", 0_u32),
+    )?;
     let out = pollster::block_on(plan.read(&gpu, seen.z_q))?;
     let want: Vec<f32> = zs.iter().zip(&noises).map(|(z, n)| z + n).collect();
     ensure(out == want, "z and the noise")?;

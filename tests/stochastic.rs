@@ -154,7 +154,8 @@ fn what_is_drawn_has_its_probability(gpu: Arc<Gpu>) -> Result<(), Failed> {
     let values = StepValues::default()
         .with("step", 1_u32)
         .with("part", 0_u32)
-        .with("temperature", 1e-3_f32);
+        .with("temperature", 1e-3_f32)
+        .with("sampled", 0_u32);
     plan.run(&gpu, &values.with_seed(3))?;
     let z_q = pollster::block_on(plan.read(&gpu, drawn.z_q))?;
     let nearest = |n: usize| {
@@ -187,6 +188,115 @@ fn what_is_drawn_has_its_probability(gpu: Arc<Gpu>) -> Result<(), Failed> {
         chi_square < 5.0 + SIGMAS * 10.0_f64.sqrt(),
         format!("chi-square {chi_square}"),
     )
+}
+
+/// Of a sampled evaluation each code is drawn with its posterior probability, wherever the codes of a row are scanned in
+/// parts or a batch is cut; images behind others have noise of their own.
+fn sampled_codes_have_the_posteriors_frequencies(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for (rows, codes) in [(1 << 15, 6), (1 << 12, 128)] {
+        let vectors = Vectors {
+            outer: 8,
+            features: 2,
+            positions: rows / 8,
+        };
+        let mut layout = ParameterLayout::default();
+        let mut rec = Recorder::new(&mut layout, false).tuned_for(&gpu);
+        let z = rec.input("z", &[8, 2, rows / 8]);
+        let inputs = Inputs {
+            z,
+            log_var: None,
+            codebook: rec.input("codebook", &[codes, 2]),
+            spread: rec.input("spread", &[1]),
+            noise: None,
+        };
+        let posterior = Posterior::new(Variance::All, vectors, codes, 1.0).in_chunks_of(3000);
+        let drawn = posterior.record(&mut rec, inputs)?;
+        rec.keep(drawn.q);
+        let recording = rec.finish();
+        let store = Store::new(&gpu, layout, 0)?;
+        let plan = recording.build(&gpu, &store, BuildOptions::default())?;
+        let places: Vec<f32> = (0..2 * codes)
+            .map(|i| 0.9 * (i as f32 * 1.7).sin())
+            .collect();
+        plan.write(&gpu, z, &vec![0.8_f32; 2 * rows])?;
+        plan.write(&gpu, inputs.codebook, &places)?;
+        plan.write(&gpu, inputs.spread, &[-2.0_f32])?;
+        let draw = |seed, sampled: u32| -> semivq::Result<Vec<u32>> {
+            let values = StepValues::default()
+                .with("step", 1_u32)
+                .with("part", 0_u32)
+                .with("temperature", 1.0_f32)
+                .with("sampled", sampled);
+            plan.run(&gpu, &values.with_seed(seed))?;
+            let q = pollster::block_on(plan.read_many(&gpu, &[drawn.q]))?;
+            Ok(q.into_iter().next().unwrap_or_default())
+        };
+        let first = draw(3, 1)?;
+        let mut counts = vec![0_u32; codes];
+        first.iter().for_each(|q| counts[*q as usize] += 1);
+        let weight = |k: usize| {
+            let square = |f: usize| (0.8 - f64::from(places[2 * k + f])).powi(2);
+            (-(square(0) + square(1)) / (2.0 * (1.0 + (-2.0_f64).exp()))).exp()
+        };
+        let all: f64 = (0..codes).map(weight).sum();
+        let square = |(k, count): (usize, &u32)| {
+            let expected = rows as f64 * weight(k) / all;
+            (f64::from(*count) - expected).powi(2) / expected
+        };
+        let chi_square: f64 = counts.iter().enumerate().map(square).sum();
+        let freedom = (codes - 1) as f64;
+        println!("  chi-square {chi_square:.1} of {freedom} degrees of freedom");
+        ensure(
+            (chi_square - freedom).abs() < SIGMAS * (2.0 * freedom).sqrt(),
+            format!("{codes} codes: chi-square {chi_square}"),
+        )?;
+        ensure(draw(3, 1)? == first, "twice, and not alike")?;
+        ensure(draw(4, 1)? != first, "two seeds are alike")?;
+        // Behind two images the first six are what the last six were.
+        let two = 2 * rows / 8;
+        ensure(
+            draw(3, 3)?[..rows - two] == first[two..],
+            "noise is not the image's own",
+        )?;
+        let most = (0..codes).max_by(|a, b| weight(*a).total_cmp(&weight(*b)));
+        let likeliest = draw(3, 0)?;
+        ensure(
+            likeliest.iter().all(|q| Some(*q as usize) == most),
+            "the likeliest is another one",
+        )?;
+    }
+    Ok(())
+}
+
+/// Figures of whole sessions: a seed has its own, however the test images are cut, and a codebook has none.
+fn a_sampled_evaluation_repeats(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    let of = |method: &str| json!({"method": method, "batch": 8, "vq": {"num_codes": 16, "feature_size": 8}});
+    for method in ["sqvae", "sqvae-2", "sqvae-3", "sqvae-4", "vmf"] {
+        let mut session = session(&gpu, of(method), glyphs(64, 300))?;
+        run(&mut session, 2)?;
+        let test = &session.data().test;
+        let sampled = |seed| pollster::block_on(session.evaluate_sampled(test, seed));
+        let (one, again, other) = (sampled(5)?, sampled(5)?, sampled(6)?);
+        ensure(one == again, format!("{method}: a seed gives two figures"))?;
+        let usual = pollster::block_on(session.evaluate(test))?;
+        ensure(
+            one.perplexity != other.perplexity,
+            format!("{method}: seeds do nothing"),
+        )?;
+        // Codes that are drawn are more than those that are likeliest.
+        ensure(
+            one.perplexity > usual.perplexity,
+            format!("{method}: {one:?}, {usual:?}"),
+        )?;
+        ensure(
+            pollster::block_on(session.evaluate(test))? == usual,
+            "an evaluation stays sampled",
+        )?;
+    }
+    let session = session(&gpu, of("vq"), glyphs(64, 8))?;
+    let refused = pollster::block_on(session.evaluate_sampled(&session.data().test, 0));
+    let line = refused.unwrap_err().to_string();
+    ensure(line.contains("no posterior") && !line.contains('\n'), line)
 }
 
 fn session(gpu: &Arc<Gpu>, options: Value, data: Dataset) -> semivq::Result<Session> {
@@ -337,6 +447,11 @@ fn main() {
             "what is drawn has its probability",
             what_is_drawn_has_its_probability,
         ),
+        (
+            "sampled codes have the posterior's frequencies",
+            sampled_codes_have_the_posteriors_frequencies,
+        ),
+        ("a sampled evaluation repeats", a_sampled_evaluation_repeats),
         ("runs repeat and go on", runs_repeat_and_go_on),
         (
             "the uncertainty falls by itself",

@@ -40,6 +40,7 @@ async fn run_step(gpu: &Gpu, layer: &Layer, step: u32, z: &[f32]) -> Result<(), 
         .with("epoch_steps", 5_u32)
         .with("part", 0_u32)
         .with("temperature", 1.0_f32)
+        .with("sampled", 0_u32)
         .with_seed(SEED);
     layer.plan.write(gpu, layer.z, z)?;
     layer.plan.run(gpu, &values)?;

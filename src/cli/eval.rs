@@ -18,6 +18,9 @@ pub struct EvalArgs {
     /// A folder of images, or glyphs or scenes, as `train --data` takes it. Default: what the run was trained on
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Of stochastic quantisation: codes drawn from their posteriors, by this seed, in place of the likeliest ones
+    #[arg(long, value_name = "SEED")]
+    sampled: Option<u64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -54,7 +57,11 @@ pub async fn eval(device: &DeviceArgs, args: &EvalArgs) -> Result<ExitCode> {
     let saved = saved::read(&args.run)?;
     let data = saved::data(&saved, args.data.as_deref())?;
     let session = saved.session(device.open().await?, data)?;
-    let test = session.evaluate(&session.data().test).await?;
+    let images = &session.data().test;
+    let test = match args.sampled {
+        Some(seed) => session.evaluate_sampled(images, seed).await?,
+        None => session.evaluate(images).await?,
+    };
     if args.json {
         let text = serde_json::to_string(&test).unwrap_or_default();
         out!("{text}");

@@ -55,7 +55,7 @@ impl From<f32> for SlotValue {
 
 /// The values of a step by the names of their slots. Kernels of this crate name `step` (counts from 1), `lr`,
 /// `bias1` and `bias2_sqrt` ([`crate::optim::Optimizer::step`]), `seed_low` and `seed_high`, `batch_start`,
-/// `part`, `epoch_start` and `epoch_steps`; a value that no kernel names is no error.
+/// `part`, `epoch_start`, `epoch_steps` and `sampled`; a value that no kernel names is no error.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepValues(Vec<(&'static str, SlotValue)>);
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::step::values_of_evaluation;
+use super::step::{sampled, values_of_evaluation};
 use crate::error::{Error, Result};
 use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::models::{Builder, Model};
@@ -168,9 +168,24 @@ impl Inference {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device fails.
     pub async fn run(&self, gpu: &Gpu, pixels: &[u8]) -> Result<Inferred> {
+        self.run_with(gpu, pixels, &self.values).await
+    }
+
+    /// The same, the codes drawn from their posteriors by `seed`; the images stand behind `before` others.
+    pub(super) async fn run_sampled(
+        &self,
+        gpu: &Gpu,
+        pixels: &[u8],
+        (seed, before): (u64, usize),
+    ) -> Result<Inferred> {
+        let values = sampled(&self.values, seed, before);
+        self.run_with(gpu, pixels, &values).await
+    }
+
+    async fn run_with(&self, gpu: &Gpu, pixels: &[u8], told: &StepValues) -> Result<Inferred> {
         let values = to_values(pixels, self.range);
         self.plan.write(gpu, self.images, &values)?;
-        self.plan.run(gpu, &self.values)?;
+        self.plan.run(gpu, told)?;
         let vars: Vec<Var> = [self.output, self.l1, self.mse]
             .into_iter()
             .chain(self.ssim)

@@ -8,8 +8,8 @@ use crate::data::{Codes, Images, Source};
 use crate::error::{Error, Result, ShapeError};
 use crate::gpu::Var;
 use crate::ops::gather::{to_bytes, to_values};
-use crate::quant::tensor;
 use crate::quant::usage::window_of;
+use crate::quant::{Seen, tensor};
 
 /// How the codes were used, see [`Session::code_usage`].
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,8 @@ pub struct Evaluating {
     batches: Batches<Inference>,
     tally: Tally,
     done: usize,
+    /// The seed that codes are drawn by from their posteriors, where they are.
+    seed: Option<u64>,
 }
 
 impl Evaluating {
@@ -159,8 +161,35 @@ impl Session {
     /// [`Inference::run`]; those of [`Source::read`].
     pub async fn evaluate(&self, images: &dyn Source) -> Result<Evaluation> {
         let mut evaluating = self.begin_evaluation();
+        self.evaluate_all(&mut evaluating, images).await
+    }
+
+    /// Figures over `images` with the codes that are drawn from the posteriors of their vectors, with no temperature, by
+    /// random numbers of `seed` and place, in place of the likeliest ones.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when no quantiser has a posterior; as [`Self::evaluate`].
+    pub async fn evaluate_sampled(&self, images: &dyn Source, seed: u64) -> Result<Evaluation> {
+        let posterior = |(_, seen): &(String, Seen)| seen.scalar("posterior_entropy").is_some();
+        if !self.seen.iter().any(posterior) {
+            return Err(Error::Config(
+                "the model's codes have no posterior to be sampled from: only those of stochastic quantisation have \
+                 (methods sqvae, sqvae-2, sqvae-3, sqvae-4, vmf); evaluate without sampling"
+                    .into(),
+            ));
+        }
+        let mut evaluating = self.begin_evaluation();
+        evaluating.seed = Some(seed);
+        self.evaluate_all(&mut evaluating, images).await
+    }
+
+    async fn evaluate_all(
+        &self,
+        evaluating: &mut Evaluating,
+        images: &dyn Source,
+    ) -> Result<Evaluation> {
         while evaluating.done < images.len() {
-            self.evaluate_batch(&mut evaluating, images).await?;
+            self.evaluate_batch(evaluating, images).await?;
         }
         evaluating.finish()
     }
@@ -179,6 +208,7 @@ impl Session {
             batches: Batches::default(),
             tally: Tally::new(maps.collect(), self.model.quantizers().len() == 1),
             done: 0,
+            seed: None,
         }
     }
 
@@ -191,8 +221,13 @@ impl Session {
         evaluating: &mut Evaluating,
         images: &dyn Source,
     ) -> Result<()> {
-        let Evaluating { batches, done, .. } = evaluating;
-        if let Some((count, inferred)) = self.infer_batch(images, *done, batches).await? {
+        let Evaluating {
+            batches,
+            done,
+            seed,
+            ..
+        } = evaluating;
+        if let Some((count, inferred)) = self.infer_batch(images, *done, batches, *seed).await? {
             evaluating.tally.add(count, &inferred);
             evaluating.done += count;
         }
@@ -205,6 +240,7 @@ impl Session {
         images: &dyn Source,
         start: usize,
         batches: &mut Batches<Inference>,
+        seed: Option<u64>,
     ) -> Result<Option<(usize, Inferred)>> {
         if start >= images.len() {
             return Ok(None);
@@ -213,7 +249,13 @@ impl Session {
         let make = |count| self.inference(&[count, c, h, w]);
         let (count, inference) = batches.next(images.len() - start, make)?;
         let bytes = images.read_range(start..start + count)?;
-        let inferred = inference.run(&self.gpu, &bytes).await?;
+        let inferred = match seed {
+            Some(seed) => {
+                let place = (seed, start);
+                inference.run_sampled(&self.gpu, &bytes, place).await?
+            }
+            None => inference.run(&self.gpu, &bytes).await?,
+        };
         inferred.check()?;
         Ok(Some((count, inferred)))
     }
@@ -228,7 +270,9 @@ impl Session {
         let range = self.model.pixel_range();
         let mut batches = Batches::default();
         let mut start = 0;
-        while let Some((count, inferred)) = self.infer_batch(images, start, &mut batches).await? {
+        while let Some((count, inferred)) =
+            self.infer_batch(images, start, &mut batches, None).await?
+        {
             pixels.extend(to_bytes(&inferred.images, range));
             start += count;
         }

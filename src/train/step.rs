@@ -21,8 +21,15 @@ pub(super) fn values_of_evaluation(model: &dyn Model) -> StepValues {
     let values = StepValues::default()
         .with("step", 1_u32)
         .with("part", 0_u32)
+        .with("sampled", 0_u32)
         .with_seed(0);
     with_quantizers(values, model, 1)
+}
+
+/// The same for images behind `before` others whose codes are drawn from their posteriors, by `seed`.
+pub(super) fn sampled(values: &StepValues, seed: u64, before: usize) -> StepValues {
+    let values = values.clone().with_seed(seed);
+    values.with("sampled", before as u32 + 1)
 }
 
 impl Session {
@@ -42,6 +49,7 @@ impl Session {
         let values = optimizer
             .step(step, self.lr_of(step))
             .with("batch_start", self.feed.batch_start(before, part))
+            .with("sampled", 0_u32)
             .with("epoch_start", self.feed.epoch_start(before, part))
             .with("part", part as u32)
             .with("epoch_steps", steps)

@@ -242,3 +242,29 @@ pub fn codes_of_several_codebooks(folder: &Path) -> Result<(), Failed> {
         "holds [13, 2, 3, 3], the run has codes [B, H, W]",
     )
 }
+
+/// Of stochastic quantisation; of codes without a posterior it is refused.
+pub fn a_sampled_evaluation(folder: &Path) -> Result<(), Failed> {
+    good(
+        folder,
+        &train("drawn", &["--method", "sqvae", "--steps", "2"]),
+    )?;
+    good(
+        folder,
+        &train("nearest", &["--method", "vq", "--steps", "2"]),
+    )?;
+    let eval = |seed: &str| good(folder, &["eval", "drawn", "--json", "--sampled", seed]);
+    let (one, again, other) = (eval("5")?, eval("5")?, eval("6")?);
+    ensure(one == again, format!("{one}\n{again}"))?;
+    ensure(one != other, "two seeds are alike")?;
+    ensure(
+        one != good(folder, &["eval", "drawn", "--json"])?,
+        "nothing is drawn",
+    )?;
+    bad(
+        folder,
+        &["eval", "nearest", "--sampled", "5"],
+        2,
+        "the model's codes have no posterior to be sampled from",
+    )
+}

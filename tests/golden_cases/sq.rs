@@ -100,6 +100,7 @@ async fn run_in_chunks(gpu: &Gpu, case: &mut Case, rows: Option<usize>) -> Falli
         .with("part", 0_u32)
         .with("epoch_steps", 1_u32)
         .with("temperature", temperature)
+        .with("sampled", 0_u32)
         .with_seed(0);
     plan.run(gpu, &values)?;
     plan.check_guards(gpu).await?;

@@ -93,7 +93,10 @@ pub(super) fn models_have_a_second_head(gpu: Arc<Gpu>) -> Result<(), Failed> {
         plan.write(&gpu, noise, &normals("noise", 2 * FEATURES * 2 * 3))?;
         let values = StepValues::default().with("step", 1_u32);
         let values = values.with("epoch_steps", 1_u32);
-        plan.run(&gpu, &values.with("temperature", 1.0_f32))?;
+        plan.run(
+            &gpu,
+            &values.with("temperature", 1.0_f32).with("sampled", 0_u32),
+        )?;
         let gradients = pollster::block_on(store.read(&gpu, Arena::Gradients))?;
         for (name, _) in heads {
             let found = gradients.iter().find(|(own, ..)| *own == name);

@@ -7,6 +7,7 @@
 //! w[n,c] = 1 / (2 (v + e^s))      v: 1, or e^log_var of the mean over each image, each vector, or no mean
 //! L[n,k] = -sum_c w[n,c] (z[n,c] - C[k,c])^2           vMF: (1 + e^s) z_n . C_k, both of length 1
 //! p = softmax(L)      t = softmax((L + gumbel) / T), in evaluation 1 at the largest L      z_q = t C
+//!                 or, sampled, at the largest L + gumbel: a draw from p
 //! loss = (sum p log p + sum w (z - z_q)^2) / B         vMF: (1 + e^s) z . (z - z_q) in place of the latter
 //!
 //! G = grad z_q - 2 lambda/B w (z - z_q)                vMF: grad z_q - lambda/B (1 + e^s) z
@@ -31,7 +32,7 @@ use crate::rng;
 
 kernels! {
     "posterior", [GRID, NUMBER, REDUCE, VECTORS, RANDOM, POSTERIOR],
-    step [step: u32, part: u32, seed_low: u32, seed_high: u32, temperature: f32];
+    step [step: u32, part: u32, seed_low: u32, seed_high: u32, temperature: f32, sampled: u32];
     BASE_OF_ALL = "base_of_all", 1, &[], [Write 5];
     BASE_OF_VECTORS = "base_of_vectors", 64, Params::FIELDS, [Read 4, Write 5];
     BASE_OF_IMAGES = "base_of_images", 256, Params::FIELDS, [Read 4, Write 5];
@@ -40,7 +41,7 @@ kernels! {
     PACK = "pack", 64, Params::FIELDS, [Read 1, Read 2, Read 3, Write 6];
     PACK_CODES = "pack_codes", 64, Params::FIELDS, [Read 7, Write 6];
     SCAN = "scan", 64, Params::FIELDS, [Read 8, Read 9, Write 10, Step 15];
-    COMBINE = "combine", 64, Params::FIELDS, [Write 10, Write 11, Write 13, Write 16];
+    COMBINE = "combine", 64, Params::FIELDS, [Write 10, Write 11, Write 13, Write 16, Step 15];
     DRAW = "draw", 64, Params::FIELDS, [Read 8, Read 9, Read 12, Read 14, Write 20, Step 15];
     SUM_ROWS = "sum_rows", 64, Params::FIELDS, [Read 8, Read 12, Write 6];
     SUM_BLOCKS = "sum_blocks", 64, Params::FIELDS, [Read 19, Write 20];
@@ -78,7 +79,7 @@ pub struct Inputs {
 pub struct Drawn {
     /// What the decoder gets, in the layout of z.
     pub z_q: Var,
-    /// The code of the largest probability of each vector `[N]`, integers.
+    /// The code of the largest probability of each vector `[N]`, integers; in a sampled evaluation the one drawn.
     pub q: Var,
     /// The loss, a scalar.
     pub loss: Var,
