@@ -19,6 +19,9 @@ use crate::rng::Stream;
 /// Sequences that are drawn at once.
 const TOGETHER: usize = 64;
 
+/// Codes that a position is drawn from: what an invocation can look through for the likeliest ones.
+const MAX_TOKENS: usize = 1 << 18;
+
 /// Tokens of images `[B, L]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
@@ -120,10 +123,16 @@ impl Prior {
     /// A prior over codes that stand as `sequences` says, its parameters drawn by the seed.
     ///
     /// # Errors
-    /// Those of [`PriorOptions::validate`]; [`crate::ShapeError`] when the maps are too large; [`Error::Limit`] when the
+    /// Those of [`PriorOptions::validate`]; [`Error::Config`] when there are too many codes; [`crate::ShapeError`] when the maps are too large; [`Error::Limit`] when the
     /// parameters are too large for the device.
     pub fn new(gpu: Arc<Gpu>, sequences: Sequences, options: PriorOptions) -> Result<Self> {
         options.validate()?;
+        let tokens = sequences.tokens();
+        if tokens > MAX_TOKENS {
+            return Err(Error::Config(format!(
+                "the model has {tokens} codes, a prior takes at most {MAX_TOKENS}"
+            )));
+        }
         let mut layout = ParameterLayout::default();
         Self::record(&gpu, &mut layout, &options, &sequences, 1, false)?;
         let store = Store::new(&gpu, layout, options.seed)?;

@@ -399,10 +399,12 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
 /// Priors: training, evaluation, and the step that draws.
 fn priors(all: &mut Vec<Option<Recorded>>) {
     for (side, codes, count, width, heads) in [
-        (64, 512, 14, 256, 1),
-        (16, 8192, 64, 4096, 4),
-        (7, 65_536, 64, 64, 4),
-        (1, 1 << 20, 60_000, 32, 2),
+        (64, 512, 1, 256, 1),
+        (16, 1024, 64, 128, 1),
+        (7, 8192, 64, 1024, 4),
+        (7, 65_536, 8, 64, 4),
+        (1, 1 << 18, 120, 32, 2),
+        (1, 16, 60_000, 32, 2),
         (3, 3, 6_600, 12, 3),
     ] {
         let map = Map {
