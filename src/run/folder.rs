@@ -195,8 +195,7 @@ impl RunFolder {
         let [model, training] = state.to_files(&name)?;
         write_file(&self.dir.join(&name), &training)?;
         write_file(&self.dir.join(BEST), &model)?;
-        let old = files(&self.dir, |n| is_best_training(n) && n != name);
-        old.iter().try_for_each(|path| remove(path))
+        forget_best(&self.dir, Some(&name))
     }
 
     /// The step of the best evaluation's checkpoint, if there is one that can be read.
@@ -316,6 +315,12 @@ fn forget(dir: &Path, last: Option<u32>, keep: u32) -> Result<()> {
     old.into_iter().try_for_each(|path| remove(path))
 }
 
+/// Removes the training states of best evaluations but `keep`.
+fn forget_best(dir: &Path, keep: Option<&str>) -> Result<()> {
+    let old = files(dir, |n| is_best_training(n) && Some(n) != keep);
+    old.iter().try_for_each(|path| remove(path))
+}
+
 /// Removes what a run leaves, and nothing else. The configuration goes first: what is left when this
 /// is cut short must not be taken for a run that has yet to begin.
 fn clear(dir: &Path) -> Result<()> {
@@ -360,6 +365,16 @@ fn clear_leftovers(dir: &Path, keep: Option<&str>) -> Result<()> {
     };
     for path in files(dir, |n| n.strip_suffix(TEMPORARY).is_some_and(written)) {
         remove(&path)?;
+    }
+    // A kill between the best model and what it takes the place of leaves two training states.
+    match std::fs::read(dir.join(BEST)).map(|bytes| State::from_bytes(&bytes)) {
+        Ok(Ok(best)) => {
+            let name = format!("training-best-{}.safetensors", best.step);
+            forget_best(dir, Some(&name))?;
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => forget_best(dir, None)?,
+        // One that cannot be read is looked at by whoever needs it.
+        Ok(Err(_)) | Err(_) => {}
     }
     let last = keep.and_then(|name| step_in(name, "training"));
     // Of earlier checkpoints the next one forgets what is too many.

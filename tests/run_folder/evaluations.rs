@@ -76,6 +76,13 @@ pub fn a_run_is_watched(folder: &Path) -> Result<(), Failed> {
         kept == want.iter().collect::<Vec<_>>(),
         format!("{kept:?}, not {want:?}"),
     )?;
+    // What a kill leaves where another evaluation has become the best.
+    std::fs::copy(a.join(&of_best), a.join("training-best-1.safetensors"))?;
+    good(folder, &["train", "--resume", "a"])?;
+    ensure(
+        !a.join("training-best-1.safetensors").exists() && a.join(&of_best).exists(),
+        "the training state of an earlier best evaluation is left",
+    )?;
     let file = "a/checkpoint-best.safetensors";
     let eval: Value = serde_json::from_str(&good(folder, &["eval", file, "--json"])?)?;
     let line = evaluations
