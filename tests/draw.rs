@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use libtest_mimic::Failed;
+use semivq::data::{Images, Source as _};
 use semivq::gpu::Gpu;
 use semivq::rng::Stream;
 use semivq::train::{Histogram, Session, TrainOptions};
@@ -143,6 +144,39 @@ fn without_codes_it_says_so(gpu: Arc<Gpu>) -> Result<(), Failed> {
     ensure(line.contains("no quantiser") && !line.contains('\n'), line)
 }
 
+/// Both ends are the reconstructions, in between are other pictures, and between an image and itself is nothing else.
+fn what_is_between_two_images(gpu: Arc<Gpu>) -> Result<(), Failed> {
+    for method in ["vq", "fsq", "sqvae-4"] {
+        let mut session = session(&gpu, small(method))?;
+        run(&mut session, 3)?;
+        let test = &session.data().test;
+        let image = |at: usize| -> semivq::Result<Images> {
+            Ok(Images {
+                shape: test.shape(),
+                pixels: test.read_range(at..at + 1)?,
+                labels: None,
+            })
+        };
+        let (a, b) = (image(0)?, image(1)?);
+        let between = |a, b, count| pollster::block_on(session.interpolate(a, b, count));
+        let reconstructed = |image| pollster::block_on(session.reconstruct(image));
+        let (of_a, of_b) = (reconstructed(&a)?, reconstructed(&b)?);
+        let all = between(&a, &b, 5)?;
+        ensure(all.len() == 5, "not as many as were asked for")?;
+        ensure(
+            all.range(0, 1) == of_a.pixels && all.range(4, 5) == of_b.pixels,
+            format!("{method}: the ends are no reconstructions"),
+        )?;
+        let same = between(&a, &a, 3)?;
+        ensure(
+            same.pixels == of_a.pixels.repeat(3),
+            format!("{method}: between an image and itself is another one"),
+        )?;
+        ensure(between(&a, &b, 1).is_err(), "one picture has no two ends")?;
+    }
+    Ok(())
+}
+
 fn main() {
     let tests: &[(&str, Test)] = &[
         (
@@ -162,6 +196,7 @@ fn main() {
             a_seed_and_a_step_have_their_pictures,
         ),
         ("without codes it says so", without_codes_it_says_so),
+        ("what is between two images", what_is_between_two_images),
     ];
     run_all(support::gpu(), tests)
 }

@@ -7,6 +7,8 @@
 mod count;
 #[path = "loops/evaluate.rs"]
 mod evaluate;
+#[path = "loops/priors.rs"]
+mod priors;
 #[path = "loops/recordings.rs"]
 mod recordings;
 #[path = "loops/repeat.rs"]

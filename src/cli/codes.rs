@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use semivq::data::{Codes, Images, npy};
-use semivq::run::{self, Saved, io_error, pictures};
+use semivq::run::{self, Saved, pictures};
 use semivq::{Error, Result};
 
 use super::{DeviceArgs, saved};
@@ -101,15 +101,7 @@ pub async fn decode(device: &DeviceArgs, args: &DecodeArgs) -> Result<ExitCode> 
     let images = images.map_err(|e| saved::about(&args.codes, e))?;
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(run::DECODED));
-    std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
-    for i in 0..images.len() {
-        let image = Images {
-            shape: images.shape,
-            pixels: images.range(i, i + 1).to_vec(),
-            labels: None,
-        };
-        pictures::write_image(&out.join(format!("{i}.png")), &image, 0)?;
-    }
+    pictures::write_each(&out, &images)?;
     out!("{}: {} images", out.display(), images.len());
     Ok(ExitCode::SUCCESS)
 }

@@ -96,7 +96,10 @@ impl PriorArgs {
 /// The tokens of all of `images`.
 async fn tokens(session: &Session, images: &dyn Source) -> Result<(Sequences, Tokens)> {
     let codes = session.encode(images).await?;
-    let sequences = Sequences::of(&codes, &session.numbers_of_codes());
+    let numbers: Vec<usize> = (0..codes.len())
+        .filter_map(|map| session.code_count(map))
+        .collect();
+    let sequences = Sequences::of(&codes, &numbers);
     let values = sequences.tokens_of(&codes)?;
     Ok((sequences.clone(), Tokens::new(sequences.length(), values)))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use semivq::data::Images;
 use semivq::prior::{Sampling, Sequences, Tokens};
-use semivq::run::{INTERPOLATION, PRIOR, SAMPLES, io_error, pictures, sheet};
+use semivq::run::{INTERPOLATION, PRIOR, SAMPLES, pictures, sheet};
 use semivq::train::Session;
 use semivq::{Error, Result};
 
@@ -21,7 +21,7 @@ const MOST: usize = 1 << 20;
 
 /// Where codes come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum From {
+enum DrawnFrom {
     /// The prior that `semivq prior` trained
     Prior,
     /// How often each code is used, wherever it stands
@@ -46,7 +46,7 @@ pub struct SampleArgs {
     top_k: Option<usize>,
     /// What codes are drawn from [default: the prior where there is one]
     #[arg(long, value_enum)]
-    from: Option<From>,
+    from: Option<DrawnFrom>,
     /// Folder for the pictures, 0.png, 1.png, .. and all on sheet.png [default: RUN/samples, or FILE-samples]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -97,17 +97,17 @@ impl SampleArgs {
     }
 
     /// Where codes come from, `file` being the prior's.
-    fn source(&self, file: &Path) -> From {
+    fn source(&self, file: &Path) -> DrawnFrom {
         match (self.from, file.exists()) {
             (Some(from), _) => from,
-            (None, true) => From::Prior,
+            (None, true) => DrawnFrom::Prior,
             (None, false) => {
                 note(format_args!(
                     "note: codes are drawn from their histogram, each by itself; {} trains what knows how they \
                      stand together",
                     suggest::prior(&self.run)
                 ));
-                From::Histogram
+                DrawnFrom::Histogram
             }
         }
     }
@@ -127,12 +127,13 @@ pub async fn sample(device: &DeviceArgs, args: &SampleArgs) -> Result<ExitCode> 
         ("temperature", args.temperature.is_some()),
         ("top_k", args.top_k.is_some()),
     ];
-    if let (From::Histogram, Some((name, _))) = (from, given.iter().find(|(_, given)| *given)) {
+    if let (DrawnFrom::Histogram, Some((name, _))) = (from, given.iter().find(|(_, given)| *given))
+    {
         return Err(Error::Conflict(format!(
             "{name} has no effect: it is for a prior, and the codes' histogram is drawn from; leave it out"
         )));
     }
-    let images = if from == From::Prior {
+    let images = if from == DrawnFrom::Prior {
         let gpu = device.open().await?;
         let prior = prior::read(&gpu, &args.run, &saved, &file)?;
         let session = saved.session_without_data(Arc::clone(&gpu))?;
@@ -152,20 +153,12 @@ pub async fn sample(device: &DeviceArgs, args: &SampleArgs) -> Result<ExitCode> 
     };
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| saved.output(SAMPLES));
-    std::fs::create_dir_all(&out).map_err(|e| io_error(&out, &e))?;
-    for i in 0..images.len() {
-        let image = Images {
-            shape: images.shape,
-            pixels: images.range(i, i + 1).to_vec(),
-            labels: None,
-        };
-        pictures::write_image(&out.join(format!("{i}.png")), &image, 0)?;
-    }
+    pictures::write_each(&out, &images)?;
     let all = out.join(SHEET);
     sheet::write_grid(&all, &images)?;
     let from = match from {
-        From::Prior => "the prior",
-        From::Histogram => "the codes' histogram",
+        DrawnFrom::Prior => "the prior",
+        DrawnFrom::Histogram => "the codes' histogram",
     };
     out!("{}: {} pictures from {from}", out.display(), images.len());
     out!("{}", all.display());

@@ -5,6 +5,7 @@
 
 pub mod cross_entropy;
 pub mod embedding;
+mod growing;
 mod histogram;
 mod options;
 pub mod sampler;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::options::PriorOptions;
 use super::sequences::Sequences;
 use super::training::Prior;
+use crate::data::Crc;
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu};
 use crate::train::checkpoint::{State, Training, TrainingState};
@@ -27,11 +28,10 @@ impl Origin {
     /// That of the model in `state`.
     #[must_use]
     pub fn of(state: &State) -> Self {
-        let mut crc = flate2::Crc::new();
-        for (name, _, values) in &state.tensors {
-            crc.update(name.as_bytes());
-            crc.update(bytemuck::cast_slice(values));
-        }
+        let crc = state.tensors.iter().fold(Crc::default(), |crc, tensor| {
+            let (name, _, values) = tensor;
+            crc.with(name.as_bytes()).with(bytemuck::cast_slice(values))
+        });
         Self {
             step: state.step,
             checksum: crc.sum(),

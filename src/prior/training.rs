@@ -1,23 +1,16 @@
-//! A prior on a device: training, evaluation, drawing.
+//! A prior on a device: training and evaluation.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::cross_entropy::cross_entropy;
 use super::embedding::sorted;
 use super::options::PriorOptions;
-use super::sampler::{Sampling, draw};
 use super::sequences::Sequences;
 use super::transformer::Transformer;
 use crate::error::{Error, Result};
-use crate::gpu::{
-    BuildOptions, Gpu, ParameterLayout, Plan, Recorder, STEPS_AT_ONCE, StepValues, Store, Var,
-};
+use crate::gpu::{BuildOptions, Gpu, ParameterLayout, Plan, Recorder, StepValues, Store, Var};
 use crate::optim::Optimizer;
 use crate::rng::Stream;
-
-/// Sequences that are drawn at once.
-const TOGETHER: usize = 64;
 
 /// Codes that a position is drawn from: what an invocation can look through for the likeliest ones.
 const MAX_TOKENS: usize = 1 << 18;
@@ -310,98 +303,27 @@ impl Prior {
         for first in (0..images).step_by(batch) {
             // The last batch is filled up with its last image.
             let all = (first..first + batch).map(|at| at.min(images - 1));
-            plan.write(&self.gpu, &self.sequences, &tokens.pick(all))?;
-            let values = StepValues::default().with("position", 0_u32);
-            plan.plan.run(&self.gpu, &values)?;
-            let losses = plan.plan.read(&self.gpu, plan.losses).await?;
+            let losses = self.foretell(&plan, &tokens.pick(all)).await?;
             let own = batch.min(images - first) * length;
             sum += losses[..own].iter().map(|l| f64::from(*l)).sum::<f64>();
         }
         Ok(sum / (images * length) as f64 / std::f64::consts::LN_2)
     }
 
-    /// The logits `[B, L, V]` for `tokens`, and the cross-entropy of each code in nats `[B, L]`: what a test looks at.
+    /// The cross-entropy of each code of `tokens`, all of them at once, in nats `[B, L]`.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device fails.
+    /// [`Error::Gpu`] when the device fails; [`Error::Limit`] when they are too many for it.
     pub async fn losses(&self, tokens: &Tokens) -> Result<Vec<f32>> {
         let plan = self.foretelling(tokens.len(), false)?;
-        plan.write(&self.gpu, &self.sequences, &tokens.values)?;
+        self.foretell(&plan, &tokens.values).await
+    }
+
+    async fn foretell(&self, plan: &Foretelling, tokens: &[u32]) -> Result<Vec<f32>> {
+        plan.write(&self.gpu, &self.sequences, tokens)?;
         let values = StepValues::default().with("position", 0_u32);
         plan.plan.run(&self.gpu, &values)?;
         plan.plan.read(&self.gpu, plan.losses).await
-    }
-
-    /// Draws the tokens of `count` images. The same seed draws the same, and the first of them whatever the count.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the device fails; [`Error::Limit`] when what is remembered is too large for it.
-    pub async fn sample(&self, count: usize, how: Sampling) -> Result<Tokens> {
-        let length = self.sequences.length();
-        let together = TOGETHER.min(count.max(1));
-        let growing = Growing::new(self, together)?;
-        let mut values = Vec::new();
-        for first in (0..count).step_by(together) {
-            let drawn = growing.draw(self, first, how).await?;
-            let own = together.min(count - first) * length;
-            values.extend_from_slice(&drawn[..own]);
-        }
-        Ok(Tokens { length, values })
-    }
-}
-
-/// A plan that draws the next code of each sequence.
-struct Growing {
-    plan: Plan,
-    last: Var,
-    codes: Var,
-    count: usize,
-}
-
-impl Growing {
-    fn new(prior: &Prior, count: usize) -> Result<Self> {
-        let Prior {
-            gpu,
-            options,
-            sequences,
-            store,
-            ..
-        } = prior;
-        let mut layout = store.layout().clone();
-        let mut rec = Recorder::new(&mut layout, false).tuned_for(gpu);
-        let last = rec.input("last codes", &[count]);
-        let codes = rec.input("codes", &[count, sequences.length()]);
-        let ranges = rec.input("ranges", &[sequences.length(), 2]);
-        let net = Transformer::new(options, sequences, count);
-        let logits = net.record_last(&mut rec, last)?;
-        draw(&mut rec, logits, ranges, last, codes);
-        let plan = rec.finish().build(gpu, store, BuildOptions::default())?;
-        plan.write(gpu, ranges, &sequences.ranges())?;
-        Ok(Self {
-            plan,
-            last,
-            codes,
-            count,
-        })
-    }
-
-    /// Sequences of which the first is number `first` of all.
-    async fn draw(&self, prior: &Prior, first: usize, how: Sampling) -> Result<Vec<u32>> {
-        let gpu = &prior.gpu;
-        let start = prior.sequences.tokens() as u32;
-        self.plan.write(gpu, self.last, &vec![start; self.count])?;
-        let positions: Vec<usize> = (0..prior.sequences.length()).collect();
-        for some in positions.chunks(STEPS_AT_ONCE) {
-            let values = some.iter().map(|position| how.values(*position, first));
-            self.plan.set_steps(gpu, &values.collect::<Vec<_>>())?;
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            for row in 0..some.len() {
-                let all: Range<usize> = 0..self.plan.dispatches();
-                self.plan.encode_part(&mut encoder, all, row);
-            }
-            gpu.queue.submit([encoder.finish()]);
-        }
-        self.plan.read_u32(gpu, self.codes).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 
-use super::{RECONSTRUCTIONS, TEST_IMAGE, write_file};
+use super::{RECONSTRUCTIONS, TEST_IMAGE, io_error, write_file};
 use crate::data::Images;
 use crate::error::{Error, Result};
 use crate::train::Session;
@@ -34,6 +34,23 @@ pub fn write_image(path: &Path, image: &Images, zoom: usize) -> Result<()> {
         .write_image(&bytes, columns as u32, rows as u32, color)
         .map_err(|e| Error::file(path, e.to_string()))?;
     write_file(path, &file.into_inner())
+}
+
+/// Each of `images` in `folder`, which is made where it is not there: `0.png`, `1.png` and so on.
+///
+/// # Errors
+/// As [`write_file`].
+pub fn write_each(folder: &Path, images: &Images) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|e| io_error(folder, &e))?;
+    for i in 0..images.len() {
+        let image = Images {
+            shape: images.shape,
+            pixels: images.range(i, i + 1).to_vec(),
+            labels: None,
+        };
+        write_image(&folder.join(format!("{i}.png")), &image, 0)?;
+    }
+    Ok(())
 }
 
 /// The first `count` test images, each row of them above its reconstructions, as

@@ -194,12 +194,6 @@ impl Session {
         evaluating.finish()
     }
 
-    /// Of each quantiser that has codes, their number, in the order of [`Self::encode`].
-    #[must_use]
-    pub fn numbers_of_codes(&self) -> Vec<usize> {
-        self.seen.iter().map(|(_, seen)| seen.codes).collect()
-    }
-
     /// An evaluation batch by batch, for who wants to show how far it is, or to end it early.
     #[must_use]
     pub fn begin_evaluation(&self) -> Evaluating {

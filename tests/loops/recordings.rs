@@ -1,5 +1,6 @@
 //! What is counted: the layer with every remedy, the models, k-means, over sizes up to the limits.
 
+use super::priors;
 use semivq::Error;
 use semivq::gpu::{Dispatch, Element, ParameterLayout, Recorder, Traits};
 use std::sync::Arc;
@@ -15,9 +16,6 @@ use semivq::ops::max_pool2d::max_pool2d;
 use semivq::ops::ssim;
 use semivq::ops::upsample::upsample_nearest;
 use semivq::optim::{Optimizer, Update, clip};
-use semivq::prior::cross_entropy::cross_entropy;
-use semivq::prior::sampler::draw;
-use semivq::prior::{Map, PriorOptions, Sequences, Transformer};
 use semivq::quant::codebook::kmeans;
 use semivq::quant::codebook::{AlterPenalty, CodebookNorm, Distance, ReplacePolicy};
 use semivq::quant::stochastic::Variance;
@@ -149,7 +147,7 @@ fn recorded(name: String, rec: Recorder<'_>) -> Option<Recorded> {
 }
 
 /// `name` in training and evaluation, for a GPU and for a CPU, as `record` records it.
-fn variants(
+pub fn variants(
     all: &mut Vec<Option<Recorded>>,
     name: &str,
     record: &dyn Fn(&mut Recorder<'_>) -> semivq::Result<()>,
@@ -396,52 +394,6 @@ fn operations(all: &mut Vec<Option<Recorded>>) {
     }
 }
 
-/// Priors: training, evaluation, and the step that draws.
-fn priors(all: &mut Vec<Option<Recorded>>) {
-    for (side, codes, count, width, heads) in [
-        (64, 512, 1, 256, 1),
-        (16, 1024, 64, 128, 1),
-        (7, 8192, 64, 1024, 4),
-        (7, 65_536, 8, 64, 4),
-        (1, 1 << 18, 120, 32, 2),
-        (1, 16, 60_000, 32, 2),
-        (3, 3, 6_600, 12, 3),
-    ] {
-        let map = Map {
-            shape: vec![side, side],
-            codes,
-        };
-        let sequences = Sequences { maps: vec![map] };
-        let options = PriorOptions {
-            width,
-            heads,
-            blocks: 1,
-            ..PriorOptions::default()
-        };
-        let (length, rows) = (sequences.length(), count * sequences.length());
-        let name =
-            format!("prior of {side} x {side} codes of {codes}, width {width}, {count} images");
-        variants(all, &name, &|rec| {
-            let before = rec.input("before", &[rows]);
-            let goal = rec.input("goal", &[rows]);
-            let ranges = rec.input("ranges", &[length, 2]);
-            let order = rec.input("order", &[rows]);
-            let starts = rec.input("starts", &[codes + 2]);
-            let net = Transformer::new(&options, &sequences, count);
-            if !rec.training() {
-                let last = rec.input("last", &[count]);
-                let logits = net.record_last(rec, last)?;
-                let drawn = rec.input("drawn", &[count, length]);
-                draw(rec, logits, ranges, last, drawn);
-                return Ok(());
-            }
-            let logits = net.record(rec, before, Some([order, starts]))?;
-            cross_entropy(rec, logits, goal, ranges, 1.0)?;
-            rec.backward()
-        });
-    }
-}
-
 fn clusterings(all: &mut Vec<Option<Recorded>>) {
     for [codes, features] in CODEBOOKS {
         for rows in [MAX_VECTORS, 65_536, 4099] {
@@ -463,7 +415,7 @@ pub fn all() -> Vec<Option<Recorded>> {
     decoding(&mut all);
     models(&mut all);
     operations(&mut all);
-    priors(&mut all);
+    priors::priors(&mut all);
     clusterings(&mut all);
     all
 }
